@@ -1,0 +1,1 @@
+//! A background job worker that lives in a Supabase project.
