@@ -1,0 +1,175 @@
+//! The function's settings, read from its environment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use url::Url;
+
+/// Every setting, checked. The names are those of the environment variables.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Without a slash at the end.
+    pub supabase_url: String,
+    /// The key for PostgREST and Storage: the secret key where there is one, else the service-role key.
+    pub service_key: String,
+    /// Every key that authorizes a caller.
+    pub caller_keys: Vec<String>,
+    pub process_jobs_secret: Option<String>,
+    /// Absent: `generate-image` is paused with a reason when its first job comes.
+    pub replicate_api_token: Option<String>,
+    pub replicate_api_url: String,
+    pub storage_bucket: String,
+    pub max_parallel_jobs: usize,
+    pub job_timeout: Duration,
+    pub run_budget: Duration,
+    pub poll_interval: Duration,
+    pub allowed_output_hosts: Vec<String>,
+    pub max_image_bytes: u64,
+}
+
+/// The jobs of one drain that run at once. Each waits on the network nearly all of its time and a
+/// streamed picture holds under 1 MB, so ten fit easily into 256 MB; more would only queue
+/// inside the isolate's connections.
+const MAX_PARALLEL_JOBS: u64 = 10;
+const JOB_TIMEOUT_MS: u64 = 600_000;
+/// One drain. Under the 60 s between two ticks, so that drains do not pile up, and under the 75 s
+/// after which the smallest plan retires the isolate.
+const RUN_BUDGET_MS: u64 = 50_000;
+const POLL_INTERVAL_MS: u64 = 2_000;
+const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
+
+impl Config {
+    /// Reads the environment. An absent or empty variable takes its default; the error is one
+    /// sentence that names the variable.
+    pub fn from_env(env: &BTreeMap<String, String>) -> Result<Config, String> {
+        let text = |name: &str| env.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let number = |name: &str, default: u64, least: u64, most: u64| match text(name) {
+            None => Ok(default),
+            Some(value) => value
+                .parse::<u64>()
+                .ok()
+                .filter(|number| (least..=most).contains(number))
+                .ok_or_else(|| format!("{name} must be a whole number from {least} to {most}, found {value:?}")),
+        };
+        let url = |name: &str, default: Option<&str>| {
+            let value = text(name).or(default).ok_or_else(|| format!("{name} is not set"))?;
+            match Url::parse(value) {
+                Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                    Ok(value.trim_end_matches('/').to_owned())
+                }
+                _ => Err(format!("{name} must be an http or https URL, found {value:?}")),
+            }
+        };
+
+        let secret_keys = match text("SUPABASE_SECRET_KEYS") {
+            None => BTreeMap::new(),
+            Some(value) => serde_json::from_str::<BTreeMap<String, String>>(value)
+                .map_err(|_| "SUPABASE_SECRET_KEYS must be a JSON object of names and keys".to_owned())?,
+        };
+        let service_role_key = text("SUPABASE_SERVICE_ROLE_KEY").map(str::to_owned);
+        let service_key = secret_keys
+            .get("default")
+            .or(secret_keys.values().next())
+            .or(service_role_key.as_ref())
+            .ok_or("neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY is set")?
+            .clone();
+        let secret = |name: &str| match text(name) {
+            Some(value) if !is_header_safe(value) => Err(format!("{name} has characters that no header can carry")),
+            value => Ok(value.map(str::to_owned)),
+        };
+        if !is_header_safe(&service_key) {
+            return Err("the Supabase secret key has characters that no header can carry".to_owned());
+        }
+        let caller_keys = secret_keys.into_values().chain(service_role_key).filter(|key| !key.is_empty()).collect();
+
+        Ok(Config {
+            supabase_url: url("SUPABASE_URL", None)?,
+            service_key,
+            caller_keys,
+            process_jobs_secret: secret("PROCESS_JOBS_SECRET")?,
+            replicate_api_token: match secret("REPLICATE_API_TOKEN")? {
+                Some(token) => Some(token),
+                None => secret("REPLICATE_API_KEY")?,
+            },
+            replicate_api_url: url("REPLICATE_API_URL", Some("https://api.replicate.com/v1"))?,
+            storage_bucket: bucket(text("STORAGE_BUCKET").unwrap_or("generated-images"))?,
+            max_parallel_jobs: number("MAX_PARALLEL_JOBS", MAX_PARALLEL_JOBS, 1, 100)? as usize,
+            job_timeout: Duration::from_millis(number("JOB_TIMEOUT_MS", JOB_TIMEOUT_MS, 5_000, 86_400_000)?),
+            run_budget: Duration::from_millis(number("RUN_BUDGET_MS", RUN_BUDGET_MS, 1_000, 390_000)?),
+            poll_interval: Duration::from_millis(number("POLL_INTERVAL_MS", POLL_INTERVAL_MS, 100, 60_000)?),
+            allowed_output_hosts: text("ALLOWED_OUTPUT_HOSTS")
+                .unwrap_or("replicate.delivery,*.replicate.delivery")
+                .split(',')
+                .map(|host| host.trim().to_ascii_lowercase())
+                .filter(|host| !host.is_empty())
+                .collect(),
+            max_image_bytes: number("MAX_IMAGE_BYTES", MAX_IMAGE_BYTES, 1, 5 * 1024 * 1024 * 1024)?,
+        })
+    }
+
+    /// What an operator should know is missing, as sentences; shown by the health route.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let token = self.replicate_api_token.is_none();
+        token.then_some("REPLICATE_API_TOKEN is not set: generate-image jobs cannot run").into_iter().collect()
+    }
+}
+
+/// A key goes into headers, where a newline would end more than the line.
+fn is_header_safe(value: &str) -> bool {
+    value.bytes().all(|byte| (0x21..0x7f).contains(&byte))
+}
+
+fn bucket(name: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.chars().all(allowed) && !name.starts_with('.') {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("STORAGE_BUCKET may have letters, digits, '-', '_' and '.', found {name:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(extra: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let least = [("SUPABASE_URL", "https://ref.supabase.co/"), ("SUPABASE_SERVICE_ROLE_KEY", "key")];
+        least.iter().chain(extra).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn defaults_are_those_documented() {
+        let config = Config::from_env(&env(&[("MAX_PARALLEL_JOBS", " ")])).unwrap();
+        assert_eq!(config.supabase_url, "https://ref.supabase.co");
+        assert_eq!(config.replicate_api_url, "https://api.replicate.com/v1");
+        assert_eq!(config.storage_bucket, "generated-images");
+        assert_eq!(config.max_parallel_jobs, 10);
+        assert_eq!(config.allowed_output_hosts, ["replicate.delivery", "*.replicate.delivery"]);
+        assert_eq!(config.missing(), ["REPLICATE_API_TOKEN is not set: generate-image jobs cannot run"]);
+    }
+
+    #[test]
+    fn the_secret_key_is_preferred_and_both_keys_authorize() {
+        let config = Config::from_env(&env(&[("SUPABASE_SECRET_KEYS", r#"{"a":"sb_1","default":"sb_2"}"#)])).unwrap();
+        assert_eq!(config.service_key, "sb_2");
+        assert_eq!(config.caller_keys, ["sb_1", "sb_2", "key"]);
+    }
+
+    #[test]
+    fn a_bad_value_is_one_sentence_that_names_the_variable() {
+        let table = [
+            ("SUPABASE_URL", "ftp://x", r#"SUPABASE_URL must be an http or https URL, found "ftp://x""#),
+            ("MAX_PARALLEL_JOBS", "0", r#"MAX_PARALLEL_JOBS must be a whole number from 1 to 100, found "0""#),
+            ("RUN_BUDGET_MS", "fast", r#"RUN_BUDGET_MS must be a whole number from 1000 to 390000, found "fast""#),
+            ("SUPABASE_SECRET_KEYS", "sb_1", "SUPABASE_SECRET_KEYS must be a JSON object of names and keys"),
+            ("REPLICATE_API_TOKEN", "r8_\nx", "REPLICATE_API_TOKEN has characters that no header can carry"),
+            ("STORAGE_BUCKET", "a/b", r#"STORAGE_BUCKET may have letters, digits, '-', '_' and '.', found "a/b""#),
+        ];
+        for (name, value, message) in table {
+            assert_eq!(Config::from_env(&env(&[(name, value)])).err().as_deref(), Some(message));
+        }
+        assert_eq!(
+            Config::from_env(&BTreeMap::new()).err().as_deref(),
+            Some("neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY is set")
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! What went wrong, and whether to try again.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What went wrong with one job. It is recorded on the job; the drain goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobError {
+    /// A short stable word for filters, kept in the job's `errors`.
+    pub kind: &'static str,
+    pub message: String,
+    pub again: Again,
+}
+
+/// The one question code asks an error.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Again {
+    /// The job has failed.
+    Never,
+    /// With the job type's backoff, while attempts remain.
+    Backoff,
+    /// All jobs of the type wait this long; no attempt is spent.
+    After(Duration),
+    /// All jobs of the type wait until a person resumes it; no attempt is spent.
+    WhenResumed,
+}
+
+impl JobError {
+    pub fn never(kind: &'static str, message: impl Into<String>) -> JobError {
+        JobError { kind, message: message.into(), again: Again::Never }
+    }
+
+    pub fn backoff(kind: &'static str, message: impl Into<String>) -> JobError {
+        JobError { kind, message: message.into(), again: Again::Backoff }
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+/// What ended a whole run. It is returned to the caller; no job is to blame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunError(pub String);
+
+impl fmt::Display for RunError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// The services that answer with a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    Replicate,
+    /// Replicate's file delivery, where outputs lie.
+    Delivery,
+    Storage,
+}
+
+impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Service::Replicate => "replicate",
+            Service::Delivery => "output host",
+            Service::Storage => "storage",
+        }
+    }
+}
+
+/// How long to wait after a 429 that does not say.
+const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(10);
+/// A rate limit that asks for more is looked at again after this time.
+const RATE_LIMIT_LONGEST: Duration = Duration::from_secs(3600);
+/// A remote body is cut to this many characters in a message.
+const DETAIL_CHARACTERS: usize = 500;
+
+/// Classifies an answer that is no success. `retry_after` is the header of that name.
+pub fn from_status(service: Service, status: u16, retry_after: Option<&str>, body: &str) -> JobError {
+    let message = format!("{} answered {status}: {}", service.name(), detail(body));
+    let (kind, again) = match (service, status) {
+        (Service::Replicate, 401) => ("unauthorized", Again::WhenResumed),
+        (Service::Replicate, 402) => ("insufficient_credit", Again::WhenResumed),
+        (Service::Replicate, 429) => ("rate_limited", Again::After(rate_limit_delay(retry_after, body))),
+        (Service::Delivery, 404 | 410) => ("output_gone", Again::Never),
+        (_, 408 | 429) | (_, 500..) => ("unavailable", Again::Backoff),
+        _ => ("rejected", Again::Never),
+    };
+    JobError { kind, message, again }
+}
+
+/// The wait a 429 asks for: the header, else `retry_after` in the body, else "resets in ~30s" in
+/// its text (the three places Replicate has been seen to use), else 10 s.
+fn rate_limit_delay(retry_after: Option<&str>, body: &str) -> Duration {
+    let in_header = retry_after.and_then(|value| value.trim().parse::<f64>().ok());
+    let json = serde_json::from_str::<serde_json::Value>(body).ok();
+    let in_body = || json.as_ref().and_then(|json| json.get("retry_after")).and_then(serde_json::Value::as_f64);
+    let in_text = || {
+        let (_, after) = body.split_once("resets in")?;
+        let digits: String =
+            after.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        digits.parse::<f64>().ok()
+    };
+    in_header
+        .or_else(in_body)
+        .or_else(in_text)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .unwrap_or(RATE_LIMIT_DEFAULT)
+        .clamp(Duration::from_secs(1), RATE_LIMIT_LONGEST)
+}
+
+/// The sentence in a remote error body: its `detail`, `message` or `error`, else the text, cut.
+pub fn detail(body: &str) -> String {
+    let json = serde_json::from_str::<serde_json::Value>(body).ok();
+    let sentence = ["detail", "message", "error"]
+        .iter()
+        .find_map(|key| json.as_ref()?.get(key)?.as_str())
+        .unwrap_or(body)
+        .trim();
+    if sentence.is_empty() { "no body".to_owned() } else { cut(sentence, DETAIL_CHARACTERS) }
+}
+
+/// The first `characters` of a text, marked when something is left out.
+pub fn cut(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_classified() {
+        use Again::*;
+        use Service::*;
+        let seconds = |n| After(Duration::from_secs(n));
+        let table = [
+            (Replicate, 400, None, "", "rejected", Never),
+            (Replicate, 401, None, "", "unauthorized", WhenResumed),
+            (Replicate, 402, None, "", "insufficient_credit", WhenResumed),
+            (Replicate, 404, None, "", "rejected", Never),
+            (Replicate, 422, None, "", "rejected", Never),
+            (Replicate, 429, None, "", "rate_limited", seconds(10)),
+            (Replicate, 429, Some("7"), r#"{"retry_after":5}"#, "rate_limited", seconds(7)),
+            (Replicate, 429, None, r#"{"retry_after":5}"#, "rate_limited", seconds(5)),
+            (Replicate, 429, None, r#"{"detail":"Your rate limit resets in ~30s."}"#, "rate_limited", seconds(30)),
+            (Replicate, 429, Some("-1"), "", "rate_limited", seconds(10)),
+            (Replicate, 429, Some("1e300"), "", "rate_limited", seconds(10)),
+            (Replicate, 429, Some("86400"), "", "rate_limited", seconds(3600)),
+            (Replicate, 429, Some("0"), "", "rate_limited", seconds(1)),
+            (Replicate, 500, None, "", "unavailable", Backoff),
+            (Replicate, 503, None, "", "unavailable", Backoff),
+            (Delivery, 403, None, "", "rejected", Never),
+            (Delivery, 404, None, "", "output_gone", Never),
+            (Delivery, 410, None, "", "output_gone", Never),
+            (Delivery, 429, None, "", "unavailable", Backoff),
+            (Delivery, 502, None, "", "unavailable", Backoff),
+            (Storage, 400, None, "", "rejected", Never),
+            (Storage, 403, None, "", "rejected", Never),
+            (Storage, 413, None, "", "rejected", Never),
+            (Storage, 429, None, "", "unavailable", Backoff),
+            (Storage, 500, None, "", "unavailable", Backoff),
+        ];
+        for (service, status, header, body, kind, again) in table {
+            let error = from_status(service, status, header, body);
+            assert_eq!((error.kind, error.again), (kind, again), "{service:?} {status} {header:?} {body}");
+        }
+    }
+
+    #[test]
+    fn messages_say_who_and_what() {
+        let error = from_status(Service::Replicate, 422, None, r#"{"detail":"- input: prompt is required\n"}"#);
+        assert_eq!(error.message, "replicate answered 422: - input: prompt is required");
+        assert_eq!(from_status(Service::Storage, 500, None, "").message, "storage answered 500: no body");
+        assert_eq!(cut("añb", 2), "añ…");
+        assert_eq!(cut("añ", 2), "añ");
+    }
+}

@@ -1,0 +1,114 @@
+//! What is worth a line in the log.
+//!
+//! The platform keeps 100 lines in 10 s, so a job that goes well makes none: the drain's summary
+//! counts it. Each event reads alone and carries the fields to filter by; payloads, keys and
+//! prompts are never part of one.
+
+use crate::job::Job;
+use serde::Serialize;
+use std::fmt;
+use std::time::Duration;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Info,
+    Warning,
+    Error,
+}
+
+pub enum Event<'a> {
+    /// The job has failed or will be retried, as the queue decides.
+    JobError { job: &'a Job, kind: &'a str, message: &'a str, retried: bool },
+    /// All jobs of the type wait for a time.
+    JobTypeHeld { job: &'a Job, delay: Duration, message: &'a str },
+    /// All jobs of the type wait for a person.
+    JobTypePaused { job: &'a Job, message: &'a str },
+    /// The lease was lost: somebody else has the job, or it is final. The outcome was not recorded.
+    Stale { job: &'a Job },
+    /// The outcome could not be recorded; the job runs again when its lease is over.
+    NotSettled { job: &'a Job, message: &'a str },
+    DrainFinished { completed: u32, errors: u32, snoozed: u32, milliseconds: u64 },
+    RunFailed { message: &'a str },
+}
+
+impl Event<'_> {
+    pub fn level(&self) -> Level {
+        match self {
+            Event::DrainFinished { .. } => Level::Info,
+            Event::JobTypeHeld { .. } | Event::Stale { .. } => Level::Warning,
+            Event::JobError { retried: true, .. } => Level::Warning,
+            Event::JobError { retried: false, .. }
+            | Event::JobTypePaused { .. }
+            | Event::NotSettled { .. }
+            | Event::RunFailed { .. } => Level::Error,
+        }
+    }
+
+    pub fn job(&self) -> Option<&Job> {
+        match self {
+            Event::JobError { job, .. }
+            | Event::JobTypeHeld { job, .. }
+            | Event::JobTypePaused { job, .. }
+            | Event::Stale { job }
+            | Event::NotSettled { job, .. } => Some(job),
+            Event::DrainFinished { .. } | Event::RunFailed { .. } => None,
+        }
+    }
+
+    /// One line of JSON: level, message, and the job's id, type and attempt where there is one.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            level: Level,
+            message: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            job_id: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            job_type: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            attempt: Option<u32>,
+        }
+        let job = self.job();
+        let line = Line {
+            level: self.level(),
+            message: self.to_string(),
+            job_id: job.map(|job| job.id.as_str()),
+            job_type: job.map(|job| job.job_type.as_str()),
+            attempt: job.map(|job| job.attempt_number),
+        };
+        serde_json::to_string(&line).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(job) = self.job() {
+            write!(formatter, "{} {}: ", job.job_type, job.id)?;
+        }
+        match self {
+            Event::JobError { job, kind, message, retried } => {
+                let what = if *retried { "will be retried" } else { "failed" };
+                let (attempt, attempts) = (job.attempt_number, job.max_attempts);
+                write!(formatter, "attempt {attempt} of {attempts} {what} ({kind}): {message}")
+            }
+            Event::JobTypeHeld { job, delay, message } => {
+                write!(formatter, "all {} jobs wait {} s: {message}", job.job_type, delay.as_secs())
+            }
+            Event::JobTypePaused { job, message } => write!(
+                formatter,
+                "all {0} jobs are paused until `select resume_job_type('{0}')`: {message}",
+                job.job_type
+            ),
+            Event::Stale { .. } => formatter.write_str("not ours any more, outcome dropped"),
+            Event::NotSettled { message, .. } => {
+                write!(formatter, "outcome not recorded, runs again after its lease: {message}")
+            }
+            Event::DrainFinished { completed, errors, snoozed, milliseconds } => write!(
+                formatter,
+                "drain finished: {completed} completed, {errors} error(s), {snoozed} snoozed in {milliseconds} ms"
+            ),
+            Event::RunFailed { message } => write!(formatter, "run failed: {message}"),
+        }
+    }
+}

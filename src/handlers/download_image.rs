@@ -1,0 +1,184 @@
+//! `download-image`: carries a picture from where it was made into Storage, without ever holding it.
+//!
+//! The image row and the generation's status are written with the job's completion, from the
+//! result given here.
+
+use super::check_id;
+use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response};
+use crate::error::{JobError, Service, from_status};
+use crate::image;
+use crate::job::{Job, Outcome};
+use crate::storage;
+use serde::Deserialize;
+use serde_json::json;
+use std::time::Duration;
+use url::Url;
+
+#[derive(Deserialize)]
+struct Payload {
+    generation_id: String,
+    user_id: String,
+    output_url: String,
+}
+
+/// Until the head of the answer; the upload's own time-out bounds the rest.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(120);
+const REDIRECTS_MOST: usize = 3;
+const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
+
+pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
+    let payload: Payload = job.payload()?;
+    check_id("generation_id", &payload.generation_id)?;
+    check_id("user_id", &payload.user_id)?;
+
+    let response = open(ctx, &payload.output_url).await?;
+    let announced = response.header("content-length").and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > ctx.config.max_image_bytes) {
+        return Err(storage::too_large(ctx.config.max_image_bytes));
+    }
+    let mut content = response.body;
+    let (format, dimensions) = identify(content.as_mut()).await?;
+
+    let filename = format!("{}.{}", payload.generation_id, format.extension());
+    let path = format!("{}/{filename}", payload.user_id);
+    let meter = Meter::new(ctx.config.max_image_bytes);
+    storage::upload(ctx, &path, format.content_type(), content, &meter).await?;
+
+    Ok(Outcome::Completed {
+        result: json!({
+            "filename": filename,
+            "storage_path": path,
+            "public_url": storage::public_url(ctx, &path),
+            "file_size": meter.bytes(),
+            "width": dimensions.map(|(width, _)| width),
+            "height": dimensions.map(|(_, height)| height),
+            "format": format.extension(),
+        }),
+        follow_ups: Vec::new(),
+    })
+}
+
+/// Requests the picture, following redirects to allowed hosts only. Outputs are public; where the
+/// delivery asks for it all the same, the token goes to Replicate's own hosts and to no other.
+async fn open(ctx: &Ctx, output_url: &str) -> Result<Response, JobError> {
+    let mut url = allowed(&ctx.config.allowed_output_hosts, output_url)?;
+    let mut token = None;
+    for _ in 0..=REDIRECTS_MOST {
+        let headers = token.iter().map(|token| ("authorization".to_owned(), format!("Bearer {token}"))).collect();
+        let request =
+            Request { method: "GET", url: url.to_string(), headers, body: Body::Empty, timeout: DOWNLOAD_TIMEOUT };
+        let lost = |error| JobError::backoff("unavailable", format!("output host did not answer: {error}"));
+        let response = ctx.http.send(request).await.map_err(lost)?;
+        match (response.status, response.header("location")) {
+            (200..=299, _) => return Ok(response),
+            (301 | 302 | 303 | 307 | 308, Some(location)) => {
+                let next = url.join(location).map_err(|_| not_allowed(location))?;
+                url = allowed(&ctx.config.allowed_output_hosts, next.as_str())?;
+                token = None;
+            }
+            (401 | 403, _) if token.is_none() && is_replicates(&url) && ctx.config.replicate_api_token.is_some() => {
+                token = ctx.config.replicate_api_token.as_deref();
+            }
+            (status, _) => {
+                let retry_after = response.header("retry-after").map(str::to_owned);
+                let body = response.body.text(ERROR_BODY_MAX_BYTES).await.unwrap_or_default();
+                return Err(from_status(Service::Delivery, status, retry_after.as_deref(), &body));
+            }
+        }
+    }
+    Err(JobError::never("rejected", format!("output host redirected more than {REDIRECTS_MOST} times")))
+}
+
+/// Reads as much of the head as tells format and size. The size may stay unknown, the format not.
+async fn identify(content: &mut dyn Incoming) -> Result<(image::Format, Option<(u32, u32)>), JobError> {
+    let broke_off = |error| JobError::backoff("unavailable", format!("download broke off: {error}"));
+    let head = content.peek(image::HEAD_BYTES).await.map_err(broke_off)?;
+    let Some(format) = image::format(&head) else {
+        let start = String::from_utf8_lossy(head.get(..16).unwrap_or(&head)).into_owned();
+        let message = format!("output_url is not a png, jpeg, webp, gif, avif or svg picture: it begins with {start:?}");
+        return Err(JobError::never("not_an_image", message));
+    };
+    let mut dimensions = image::dimensions(format, &head);
+    if dimensions.is_none() && head.len() >= image::HEAD_BYTES {
+        let head = content.peek(image::HEAD_BYTES_MOST).await.map_err(broke_off)?;
+        dimensions = image::dimensions(format, &head);
+    }
+    Ok((format, dimensions))
+}
+
+/// Checks a URL against the hosts of `ALLOWED_OUTPUT_HOSTS`. `host` and `*.host` stand for https on
+/// its own port; `host:port` also allows http, which is how a local stack is reached. A `data:` URI
+/// leads nowhere and is always allowed.
+fn allowed(hosts: &[String], text: &str) -> Result<Url, JobError> {
+    let Ok(url) = Url::parse(text) else {
+        let message = format!("payload: output_url is not a URL: {:?}", crate::error::cut(text, 100));
+        return Err(JobError::never("invalid_payload", message));
+    };
+    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
+    let listed = |entry: &String| match (url.scheme(), entry.strip_prefix("*.")) {
+        ("http", _) => *entry == with_port,
+        ("https", Some(parent)) => {
+            url.port().is_none() && host.strip_suffix(parent).is_some_and(|front| front.ends_with('.'))
+        }
+        ("https", None) => *entry == with_port || (url.port().is_none() && *entry == host),
+        _ => false,
+    };
+    let carries_user = !url.username().is_empty() || url.password().is_some();
+    if url.scheme() == "data" || (!carries_user && hosts.iter().any(listed)) {
+        Ok(url)
+    } else {
+        Err(not_allowed(&format!("{}://{with_port}", url.scheme())))
+    }
+}
+
+fn not_allowed(host: &str) -> JobError {
+    let host = crate::error::cut(host, 100);
+    JobError::never("host_not_allowed", format!("output_url: {host} is not in ALLOWED_OUTPUT_HOSTS"))
+}
+
+fn is_replicates(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    url.scheme() == "https" && (host == "replicate.delivery" || host.ends_with(".replicate.delivery"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listed_hosts_are_asked() {
+        let hosts: Vec<String> =
+            ["replicate.delivery", "*.replicate.delivery", "127.0.0.1:9"].map(str::to_owned).into();
+        let table = [
+            ("https://replicate.delivery/a.png", true),
+            ("https://pbxt.replicate.delivery/a.png", true),
+            ("https://PBXT.Replicate.Delivery./a.png", false),
+            ("https://REPLICATE.delivery/a.png", true),
+            ("http://127.0.0.1:9/a.png", true),
+            ("data:image/png;base64,AA==", true),
+            ("http://replicate.delivery/a.png", false),
+            ("https://replicate.delivery:8443/a.png", false),
+            ("https://evilreplicate.delivery/a.png", false),
+            ("https://replicate.delivery.evil.com/a.png", false),
+            ("https://replicate.delivery@evil.com/a.png", false),
+            ("https://user@replicate.delivery/a.png", false),
+            ("https://evil.com/replicate.delivery", false),
+            ("http://127.0.0.1/a.png", false),
+            ("http://127.0.0.1:10/a.png", false),
+            ("http://[::1]:9/a.png", false),
+            ("file:///etc/passwd", false),
+            ("javascript:alert(1)", false),
+            ("not a url", false),
+        ];
+        for (url, expected) in table {
+            assert_eq!(allowed(&hosts, url).is_ok(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_message_names_the_field_and_the_host() {
+        let error = allowed(&[], "http://169.254.169.254/latest").unwrap_err();
+        assert_eq!(error.message, "output_url: http://169.254.169.254:80 is not in ALLOWED_OUTPUT_HOSTS");
+    }
+}

@@ -1,0 +1,33 @@
+//! The job types. To add one: a file here with a `run` function, a line in [`ALL`], and a row in
+//! the table `job_types`.
+
+mod download_image;
+mod generate_image;
+
+use crate::ctx::Ctx;
+use crate::error::JobError;
+use crate::job::{Job, Outcome};
+use futures_util::future::LocalBoxFuture;
+
+/// What runs jobs of one type. A run may end anywhere, at any time, and be repeated from its last
+/// checkpoint: every effect must bear happening twice.
+pub struct Handler {
+    pub job_type: &'static str,
+    pub run: for<'a> fn(&'a Ctx, &'a Job) -> LocalBoxFuture<'a, Result<Outcome, JobError>>,
+}
+
+pub const ALL: &[Handler] = &[
+    Handler { job_type: "download-image", run: |ctx, job| Box::pin(download_image::run(ctx, job)) },
+    Handler { job_type: "generate-image", run: |ctx, job| Box::pin(generate_image::run(ctx, job)) },
+];
+
+/// An id that becomes part of a storage path.
+fn check_id(field: &str, value: &str) -> Result<(), JobError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if (1..=128).contains(&value.len()) && value.bytes().all(allowed) {
+        return Ok(());
+    }
+    let shown = crate::error::cut(value, 40);
+    let message = format!("payload: {field} must be 1 to 128 letters, digits, '_' and '-', found {shown:?}");
+    Err(JobError::never("invalid_payload", message))
+}

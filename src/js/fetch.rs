@@ -1,0 +1,224 @@
+//! The network port on `fetch`.
+//!
+//! A body is never copied into wasm memory (which cannot shrink) but for its first bytes and for
+//! answers read as text: a streamed body is a new `ReadableStream` that hands on the chunks of the
+//! old one as they are.
+
+use crate::ctx::{Body, Http, Incoming, Meter, Request, Response, TransportError};
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use gloo_timers::callback::Timeout;
+use js_sys::{Object, Promise, Reflect, Uint8Array};
+use std::any::Any;
+use std::cell::RefCell;
+use std::rc::Rc;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use web_sys::{AbortController, Headers, ReadableStream, ReadableStreamDefaultController, ReadableStreamDefaultReader};
+
+#[wasm_bindgen]
+extern "C" {
+    // There is no `window` here, so the global one.
+    #[wasm_bindgen(js_name = fetch)]
+    fn global_fetch(url: &str, init: &Object) -> Promise;
+}
+
+pub struct Fetch;
+
+impl Http for Fetch {
+    fn send(&self, request: Request) -> LocalBoxFuture<'_, Result<Response, TransportError>> {
+        send(request).boxed_local()
+    }
+}
+
+async fn send(request: Request) -> Result<Response, TransportError> {
+    let abort = Abort::after(request.timeout.as_millis().min(i32::MAX as u128) as u32)?;
+    let init = Object::new();
+    let set = |key: &str, value: &JsValue| Reflect::set(&init, &key.into(), value).map_err(error);
+    let headers = Headers::new().map_err(error)?;
+    for (name, value) in &request.headers {
+        headers.append(name, value).map_err(error)?;
+    }
+    set("method", &request.method.into())?;
+    set("headers", &headers)?;
+    set("redirect", &"manual".into())?;
+    set("signal", &abort.controller.signal())?;
+    match request.body {
+        Body::Empty => {}
+        Body::Text(text) => set("body", &text.into()).map(drop)?,
+        Body::Stream { content, meter } => {
+            let content = content.into_any().downcast::<Content>().map_err(|_| failure("a body of another port"))?;
+            let stream: JsValue = stream(*content, meter)?.into();
+            set("body", &stream)?;
+            set("duplex", &"half".into())?;
+        }
+    }
+    let answer = JsFuture::from(global_fetch(&request.url, &init)).await.map_err(|thrown| abort.explain(thrown))?;
+    let answer: web_sys::Response = answer.dyn_into().map_err(error)?;
+    let mut headers = Vec::new();
+    for entry in js_sys::try_iter(&answer.headers()).map_err(error)?.into_iter().flatten() {
+        let entry: js_sys::Array = entry.map_err(error)?.unchecked_into();
+        headers.push((entry.get(0).as_string().unwrap_or_default(), entry.get(1).as_string().unwrap_or_default()));
+    }
+    let reader = match answer.body() {
+        Some(body) => Some(body.get_reader().unchecked_into()),
+        None => None,
+    };
+    let content = Content { reader, head: Vec::new(), ended: false, abort };
+    Ok(Response { status: answer.status(), headers, body: Box::new(content) })
+}
+
+/// Ends the request when its time is over, and when nobody waits for it any more.
+struct Abort {
+    controller: AbortController,
+    timer: Option<Timeout>,
+    milliseconds: u32,
+}
+
+impl Abort {
+    fn after(milliseconds: u32) -> Result<Abort, TransportError> {
+        let controller = AbortController::new().map_err(error)?;
+        let timer = Timeout::new(milliseconds, {
+            let controller = controller.clone();
+            move || controller.abort()
+        });
+        Ok(Abort { controller, timer: Some(timer), milliseconds })
+    }
+
+    /// What was thrown, or that time was over.
+    fn explain(&self, thrown: JsValue) -> TransportError {
+        if self.controller.signal().aborted() {
+            failure(&format!("no answer within {} ms", self.milliseconds))
+        } else {
+            error(thrown)
+        }
+    }
+
+    /// From here on nothing but the end of the body's use ends the request.
+    fn disarm_timer(&mut self) {
+        self.timer = None;
+    }
+}
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.timer = None;
+        self.controller.abort();
+    }
+}
+
+/// An answer's body: the chunks read so far, then the rest.
+struct Content {
+    reader: Option<ReadableStreamDefaultReader>,
+    head: Vec<Uint8Array>,
+    ended: bool,
+    abort: Abort,
+}
+
+impl Content {
+    async fn read(&mut self) -> Result<Option<Uint8Array>, TransportError> {
+        let Some(reader) = self.reader.as_ref().filter(|_| !self.ended) else { return Ok(None) };
+        let read = JsFuture::from(reader.read()).await.map_err(|thrown| self.abort.explain(thrown))?;
+        if Reflect::get(&read, &"done".into()).map_err(error)?.is_truthy() {
+            self.ended = true;
+            return Ok(None);
+        }
+        Ok(Some(Reflect::get(&read, &"value".into()).map_err(error)?.unchecked_into()))
+    }
+
+    /// The next chunk to hand on, those already looked at first.
+    async fn next(&mut self) -> Result<Option<Uint8Array>, TransportError> {
+        if self.head.is_empty() { self.read().await } else { Ok(Some(self.head.remove(0))) }
+    }
+
+    fn head_bytes(&self) -> usize {
+        self.head.iter().map(|chunk| chunk.length() as usize).sum()
+    }
+
+    fn head_to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.head_bytes());
+        for chunk in &self.head {
+            bytes.extend(chunk.to_vec());
+        }
+        bytes
+    }
+}
+
+impl Incoming for Content {
+    fn text(mut self: Box<Self>, max_bytes: usize) -> LocalBoxFuture<'static, Result<String, TransportError>> {
+        async move {
+            while let Some(chunk) = self.read().await? {
+                self.head.push(chunk);
+                if self.head_bytes() > max_bytes {
+                    return Err(failure(&format!("the answer is larger than {max_bytes} bytes")));
+                }
+            }
+            Ok(String::from_utf8_lossy(&self.head_to_vec()).into_owned())
+        }
+        .boxed_local()
+    }
+
+    fn peek(&mut self, min_bytes: usize) -> LocalBoxFuture<'_, Result<Vec<u8>, TransportError>> {
+        async move {
+            while self.head_bytes() < min_bytes {
+                match self.read().await? {
+                    Some(chunk) => self.head.push(chunk),
+                    None => break,
+                }
+            }
+            Ok(self.head_to_vec())
+        }
+        .boxed_local()
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// A `ReadableStream` over a body, counting what passes.
+///
+/// While a pull is on its way the content is taken out; a cancel drops it, which ends the download
+/// too. The closures belong to the stream and are freed with it.
+fn stream(mut content: Content, meter: Meter) -> Result<ReadableStream, TransportError> {
+    content.abort.disarm_timer();
+    let content = Rc::new(RefCell::new(Some(content)));
+    let cancelled = content.clone();
+    let pull = move |controller: ReadableStreamDefaultController| {
+        let (content, meter) = (content.clone(), meter.clone());
+        future_to_promise(async move {
+            let Some(mut body) = content.take() else { return Ok(JsValue::UNDEFINED) };
+            match body.next().await {
+                Ok(Some(chunk)) if meter.add(u64::from(chunk.length())) => {
+                    controller.enqueue_with_chunk(&chunk)?;
+                    content.replace(Some(body));
+                }
+                Ok(Some(_)) => controller.error_with_e(&JsError::new("too many bytes").into()),
+                Ok(None) => controller.close()?,
+                Err(TransportError(message)) => {
+                    controller.error_with_e(&JsError::new(&format!("download broke off: {message}")).into());
+                }
+            }
+            Ok(JsValue::UNDEFINED)
+        })
+    };
+    let cancel = move || drop(cancelled.take());
+    let pull = Closure::<dyn FnMut(ReadableStreamDefaultController) -> Promise>::new(pull).into_js_value();
+    let cancel = Closure::<dyn FnMut()>::new(cancel).into_js_value();
+    let source = Object::new();
+    Reflect::set(&source, &"pull".into(), &pull).map_err(error)?;
+    Reflect::set(&source, &"cancel".into(), &cancel).map_err(error)?;
+    ReadableStream::new_with_underlying_source(&source).map_err(error)
+}
+
+/// Texts differ between versions of the platform, so the name goes first.
+fn error(thrown: JsValue) -> TransportError {
+    let part = |key: &str| Reflect::get(&thrown, &key.into()).ok().and_then(|value| value.as_string());
+    match (part("name"), part("message")) {
+        (Some(name), Some(message)) => failure(&format!("{name}: {message}")),
+        _ => failure(&format!("{thrown:?}")),
+    }
+}
+
+fn failure(message: &str) -> TransportError {
+    TransportError(message.to_owned())
+}

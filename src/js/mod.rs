@@ -1,0 +1,113 @@
+//! The platform: the three ports of [`crate::ctx`] on JavaScript's `fetch`, clock and console, and
+//! what the shim calls. Only plain objects cross over: requests and settings in, answers out.
+
+mod fetch;
+
+use crate::config::Config;
+use crate::ctx::{Clock, Ctx, Observer};
+use crate::event::{Event, Level};
+use crate::handlers;
+use crate::server::{self, Answer, Request};
+use crate::worker;
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use gloo_timers::future::TimeoutFuture;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = r#"
+/** A request as the function sees it; header names in lower case. */
+export interface FunctionRequest {
+  method: string;
+  path: string;
+  headers: Record<string, string>;
+  body: string;
+}
+/** The answer; with `drain`, call `drain` after it and keep the isolate alive until that is done. */
+export interface FunctionAnswer {
+  status: number;
+  headers: Record<string, string>;
+  body: string;
+  drain: boolean;
+}
+export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer>;
+export function drain(env: Record<string, string>): Promise<void>;
+"#;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn console_error(line: &str);
+    #[wasm_bindgen(js_namespace = console, js_name = warn)]
+    fn console_warn(line: &str);
+    #[wasm_bindgen(js_namespace = console, js_name = log)]
+    fn console_log(line: &str);
+}
+
+/// Writes a panic's message to the log before the trap ends everything.
+#[wasm_bindgen(start)]
+fn start() {
+    std::panic::set_hook(Box::new(|panic| {
+        console_error(&serde_json::json!({ "level": "error", "message": panic.to_string() }).to_string());
+    }));
+}
+
+/// Answers one request. A setting that is wrong is a 500 whose sentence names it.
+#[wasm_bindgen(skip_typescript)]
+pub async fn handle(request: JsValue, env: JsValue) -> Result<JsValue, JsError> {
+    let request: Request = serde_wasm_bindgen::from_value(request)?;
+    let answer = match context(env) {
+        Ok(ctx) => server::handle(&ctx, &request).await,
+        Err(message) => Answer::error(500, &message),
+    };
+    Ok(answer.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
+}
+
+/// Drains the queue; what it came to is in the log.
+#[wasm_bindgen(skip_typescript)]
+pub async fn drain(env: JsValue) {
+    if let Ok(ctx) = context(env) {
+        // A failure of the run is in the log already, and nobody waits for this answer.
+        let _ = worker::drain(&ctx, handlers::ALL).await;
+    }
+}
+
+fn context(env: JsValue) -> Result<Ctx, String> {
+    let env: BTreeMap<String, String> = serde_wasm_bindgen::from_value(env).map_err(|error| error.to_string())?;
+    match Config::from_env(&env) {
+        Ok(config) => {
+            Ok(Ctx { http: Box::new(fetch::Fetch), clock: Box::new(JsClock), observer: Box::new(Console), config })
+        }
+        Err(message) => {
+            Console.observe(&Event::RunFailed { message: &message });
+            Err(message)
+        }
+    }
+}
+
+struct JsClock;
+
+impl Clock for JsClock {
+    fn now_milliseconds(&self) -> u64 {
+        js_sys::Date::now() as u64
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
+        TimeoutFuture::new(duration.as_millis().min(i32::MAX as u128) as u32).boxed_local()
+    }
+}
+
+struct Console;
+
+impl Observer for Console {
+    fn observe(&self, event: &Event<'_>) {
+        let line = event.to_json();
+        match event.level() {
+            Level::Info => console_log(&line),
+            Level::Warning => console_warn(&line),
+            Level::Error => console_error(&line),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The queue's RPCs, called through PostgREST.
+
+use crate::ctx::{Body, Ctx, Request};
+use crate::error::{Again, JobError, RunError, detail};
+use crate::job::{Job, Outcome};
+use postgrest::Postgrest;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long a claim is ours without a heartbeat.
+pub const LEASE: Duration = Duration::from_secs(60);
+const RPC_TIMEOUT: Duration = Duration::from_secs(15);
+/// Claimed payloads can be large; an answer past this is refused rather than held.
+const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// A call that was not carried out, or may not have been.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueError {
+    pub message: String,
+    /// The HTTP status, or none when no answer came.
+    pub status: Option<u16>,
+}
+
+impl QueueError {
+    /// The database understood and said no; asking again changes nothing.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.status, Some(400..=499)) && !matches!(self.status, Some(408 | 429))
+    }
+}
+
+impl From<QueueError> for RunError {
+    fn from(error: QueueError) -> RunError {
+        RunError(error.message)
+    }
+}
+
+/// Claims up to `limit` ready jobs of the given types, in the order in which they should run.
+pub async fn claim(ctx: &Ctx, job_types: &[&str], limit: usize) -> Result<Vec<Job>, QueueError> {
+    let arguments =
+        json!({ "p_job_types": job_types, "p_limit": limit, "p_lease_seconds": LEASE.as_secs() });
+    call(ctx, "claim_next_job", arguments).await
+}
+
+/// Seconds until the next job of these types may be claimed: 0 when one is ready, none when nothing waits.
+pub async fn seconds_until_next(ctx: &Ctx, job_types: &[&str]) -> Result<Option<f64>, QueueError> {
+    call(ctx, "seconds_until_next_job", json!({ "p_job_types": job_types })).await
+}
+
+/// Records an outcome. False: the job is not ours any more, or already final, and nothing changed.
+pub async fn settle(ctx: &Ctx, job: &Job, outcome: &Outcome) -> Result<bool, QueueError> {
+    let (function, mut arguments) = match outcome {
+        Outcome::Completed { result, follow_ups } => {
+            ("complete_job", json!({ "p_result": result, "p_follow_ups": follow_ups }))
+        }
+        Outcome::Snoozed { delay, checkpoint, progress } => (
+            "snooze_job",
+            json!({ "p_delay_seconds": delay.as_secs_f64(), "p_checkpoint": checkpoint, "p_progress": progress }),
+        ),
+        Outcome::Failed(JobError { kind, message, again }) => match again {
+            Again::Never => ("complete_job", json!({ "p_error": message, "p_error_kind": kind, "p_retry": "never" })),
+            Again::Backoff => ("complete_job", json!({ "p_error": message, "p_error_kind": kind })),
+            Again::After(delay) => {
+                ("snooze_job", json!({ "p_delay_seconds": delay.as_secs_f64(), "p_hold_job_type": true }))
+            }
+            Again::WhenResumed => ("snooze_job", json!({ "p_delay_seconds": 0, "p_pause_reason": message })),
+        },
+    };
+    if let Some(arguments) = arguments.as_object_mut() {
+        arguments.insert("p_job_id".to_owned(), json!(job.id));
+        arguments.insert("p_lease_token".to_owned(), json!(job.lease_token));
+    }
+    call(ctx, function, arguments).await
+}
+
+/// Extends the lease to 60 s from now. False: it is lost.
+pub async fn heartbeat(ctx: &Ctx, job: &Job) -> Result<bool, QueueError> {
+    let arguments =
+        json!({ "p_job_id": job.id, "p_lease_token": job.lease_token, "p_lease_seconds": LEASE.as_secs() });
+    call(ctx, "heartbeat_job", arguments).await
+}
+
+/// Enqueues a job; the arguments are those of `enqueue_job`, checked there. Returns its id.
+pub async fn enqueue(ctx: &Ctx, arguments: Value) -> Result<String, QueueError> {
+    call(ctx, "enqueue_job", arguments).await
+}
+
+/// Depth, age and pauses, as `queue_stats` gives them.
+pub async fn stats(ctx: &Ctx) -> Result<Value, QueueError> {
+    call(ctx, "queue_stats", json!({})).await
+}
+
+/// postgrest renders the request; the one network port sends it, with a time-out, which
+/// postgrest's own `execute` does not have on wasm.
+async fn call<T: DeserializeOwned>(ctx: &Ctx, function: &str, arguments: Value) -> Result<T, QueueError> {
+    let failed = |status: Option<u16>, message: String| QueueError { message: format!("{function}: {message}"), status };
+    let key = &ctx.config.service_key;
+    let rendered = Postgrest::new(format!("{}/rest/v1", ctx.config.supabase_url))
+        .insert_header("apikey", key)
+        .rpc(function, arguments.to_string())
+        .auth(key)
+        .build()
+        .build()
+        .map_err(|error| failed(None, format!("cannot be rendered: {error}")))?;
+    let headers = rendered
+        .headers()
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+        .collect();
+    let body = rendered.body().and_then(|body| body.as_bytes()).unwrap_or_default();
+    let request = Request {
+        method: "POST",
+        url: rendered.url().to_string(),
+        headers,
+        body: Body::Text(String::from_utf8_lossy(body).into_owned()),
+        timeout: RPC_TIMEOUT,
+    };
+    let lost = |error| failed(None, format!("database did not answer: {error}"));
+    let response = ctx.http.send(request).await.map_err(lost)?;
+    let status = response.status;
+    let text = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
+    if !(200..300).contains(&status) {
+        return Err(failed(Some(status), format!("database answered {status}: {}", detail(&text))));
+    }
+    serde_json::from_str(&text)
+        .map_err(|error| failed(None, format!("database gave an answer that does not fit: {error}")))
+}

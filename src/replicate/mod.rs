@@ -1,0 +1,100 @@
+//! A client for the part of Replicate's HTTP API that the worker needs.
+//!
+//! Shapes are those of Replicate's OpenAPI document of March 2026. There is no retry in here: a
+//! repeated `create` would be paid twice, and everything else is retried by the queue.
+
+pub mod catalogue;
+pub mod input;
+mod prediction;
+
+pub use prediction::{Prediction, Status};
+
+use crate::ctx::{Body, Ctx, Request};
+use crate::error::{Again, JobError, Service, from_status};
+use input::ModelInput;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::time::Duration;
+
+const API_TIMEOUT: Duration = Duration::from_secs(30);
+/// Outputs may be `data:` URIs, so a prediction can be some megabytes.
+const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// A list page has 100 predictions; past this many pages a lost create is taken for not made.
+const LIST_PAGES_MOST: usize = 10;
+
+/// Creates a prediction that Replicate cancels by itself when `cancel_after` is over, so that its
+/// cost is bounded even if no worker ever comes back. Without an answer, or with a 5xx, it may
+/// or may not exist: look with [`find`] before calling again.
+pub async fn create(ctx: &Ctx, model: &ModelInput, cancel_after: Duration) -> Result<Prediction, JobError> {
+    let body = json!({ "version": model.version, "input": model.input }).to_string();
+    let url = format!("{}/predictions", ctx.config.replicate_api_url);
+    let cancel_after = ("cancel-after".to_owned(), format!("{}s", cancel_after.as_secs().max(5)));
+    match send(ctx, "POST", url, vec![cancel_after], Body::Text(body)).await {
+        Err(JobError { message, again: Again::Backoff, .. }) => Err(JobError::backoff("create_unknown", message)),
+        answer => answer,
+    }
+}
+
+pub async fn get(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobError> {
+    let url = format!("{}/predictions/{prediction_id}", ctx.config.replicate_api_url);
+    send(ctx, "GET", url, Vec::new(), Body::Empty).await
+}
+
+/// Asks for the prediction's end, which comes some seconds later.
+pub async fn cancel(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobError> {
+    let url = format!("{}/predictions/{prediction_id}/cancel", ctx.config.replicate_api_url);
+    send(ctx, "POST", url, Vec::new(), Body::Empty).await
+}
+
+/// The newest prediction made since `created_after` (RFC 3339) of this model with this very input
+/// that has not come to a bad end: the create whose answer was lost, if it was made.
+pub async fn find(ctx: &Ctx, model: &ModelInput, created_after: &str) -> Result<Option<Prediction>, JobError> {
+    #[derive(Deserialize)]
+    struct Page {
+        results: Vec<Prediction>,
+        next: Option<String>,
+    }
+    let api = &ctx.config.replicate_api_url;
+    let created_after = created_after.replace('+', "%2B");
+    let mut url = format!("{api}/predictions?created_after={created_after}");
+    for _ in 0..LIST_PAGES_MOST {
+        let page: Page = send(ctx, "GET", url, Vec::new(), Body::Empty).await?;
+        if let Some(found) = page.results.into_iter().find(|prediction| prediction.is_of(model)) {
+            return Ok(Some(found));
+        }
+        match page.next {
+            // The token goes nowhere but to the API.
+            Some(next) if next.starts_with(api.as_str()) => url = next,
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+async fn send<T: DeserializeOwned>(
+    ctx: &Ctx,
+    method: &'static str,
+    url: String,
+    mut headers: Vec<(String, String)>,
+    body: Body,
+) -> Result<T, JobError> {
+    let Some(token) = &ctx.config.replicate_api_token else {
+        let message = "REPLICATE_API_TOKEN is not set".to_owned();
+        return Err(JobError { kind: "unauthorized", message, again: Again::WhenResumed });
+    };
+    headers.push(("authorization".to_owned(), format!("Bearer {token}")));
+    if matches!(body, Body::Text(_)) {
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    }
+    let lost = |error| JobError::backoff("unavailable", format!("replicate did not answer: {error}"));
+    let response = ctx.http.send(Request { method, url, headers, body, timeout: API_TIMEOUT }).await.map_err(lost)?;
+    let (status, retry_after) = (response.status, response.header("retry-after").map(str::to_owned));
+    let text = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
+    if !(200..300).contains(&status) {
+        return Err(from_status(Service::Replicate, status, retry_after.as_deref(), &text));
+    }
+    serde_json::from_str(&text).map_err(|error| {
+        JobError::backoff("unavailable", format!("replicate gave an answer that does not fit: {error}"))
+    })
+}

@@ -1,0 +1,202 @@
+//! The HTTP face: who may call, and what each route answers.
+
+use crate::config::Config;
+use crate::ctx::Ctx;
+use crate::error::RunError;
+use crate::handlers;
+use crate::job::naming_field;
+use crate::queue;
+use crate::worker::{self, Summary};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// A request, its body already read (up to one byte more than [`BODY_MAX_BYTES`]).
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    pub method: String,
+    /// As the function sees it: `/process-jobs` and what follows.
+    pub path: String,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: BTreeMap<&'static str, String>,
+    pub body: String,
+    /// A drain is to go on in the background, after the answer.
+    pub drain: bool,
+}
+
+pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+
+impl Answer {
+    fn json(status: u16, body: &Value) -> Answer {
+        let headers = BTreeMap::from([
+            ("access-control-allow-origin", "*".to_owned()),
+            ("content-type", "application/json".to_owned()),
+        ]);
+        Answer { status, headers, body: body.to_string(), drain: false }
+    }
+
+    /// The one shape of every refusal.
+    pub fn error(status: u16, message: &str) -> Answer {
+        Answer::json(status, &json!({ "success": false, "error": message }))
+    }
+
+    fn and_drain(self) -> Answer {
+        Answer { drain: true, ..self }
+    }
+}
+
+/// What a drain answers; `message` is the sentence of the first version, kept to the letter.
+fn drained(result: Result<Summary, RunError>) -> Answer {
+    match result {
+        Ok(Summary { processed, errors, snoozed }) => Answer::json(
+            200,
+            &json!({
+                "success": true,
+                "processed": processed,
+                "errors": errors,
+                "snoozed": snoozed,
+                "message": format!("Processed {processed} job(s) with {errors} error(s)"),
+            }),
+        ),
+        Err(RunError(message)) => Answer::error(500, &message),
+    }
+}
+
+/// Answers one request. Every path but `OPTIONS` and an anonymous `GET /health` asks for credentials
+/// before it looks at anything else.
+pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
+    let route = request.path.split_once("/process-jobs").map_or(request.path.as_str(), |(_, route)| route);
+    let allow: &'static str = match route.trim_end_matches('/') {
+        "" | "/jobs" => "POST, OPTIONS",
+        "/health" => "GET, OPTIONS",
+        _ => return Answer::error(404, &format!("no route {}", crate::error::cut(route, 100))),
+    };
+    if request.method == "OPTIONS" {
+        return preflight(allow);
+    }
+    let credential = credential(&ctx.config, request);
+    match (request.method.as_str(), route.trim_end_matches('/'), credential) {
+        ("GET", "/health", Credential::Good) => health(ctx).await,
+        ("GET", "/health", Credential::None | Credential::Insufficient) => Answer::json(200, &json!({ "status": "ok" })),
+        (_, _, Credential::None) => Answer::error(401, "credentials are missing: send the secret key in apikey"),
+        (_, _, Credential::Insufficient) => {
+            Answer::error(403, "these credentials do not suffice: the secret key or PROCESS_JOBS_SECRET is needed")
+        }
+        ("POST", "", Credential::Good) => run(ctx, request).await,
+        ("POST", "/jobs", Credential::Good) => enqueue(ctx, request).await,
+        (method, _, Credential::Good) => {
+            let message = format!("{} is not allowed here, only {allow}", crate::error::cut(method, 20));
+            let mut answer = Answer::error(405, &message);
+            answer.headers.insert("allow", allow.to_owned());
+            answer
+        }
+    }
+}
+
+async fn run(ctx: &Ctx, request: &Request) -> Answer {
+    let prefer = request.headers.get("prefer").map(String::as_str).unwrap_or_default();
+    if prefer.split(',').any(|preference| preference.trim().eq_ignore_ascii_case("respond-async")) {
+        let body = json!({ "success": true, "message": "draining in the background" });
+        return Answer::json(202, &body).and_drain();
+    }
+    drained(worker::drain(ctx, handlers::ALL).await)
+}
+
+async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct NewJob {
+        job_type: String,
+        payload: Value,
+        priority: Option<i32>,
+        max_attempts: Option<i32>,
+        scheduled_at: Option<String>,
+        unique_key: Option<String>,
+    }
+    if request.body.len() > BODY_MAX_BYTES {
+        return Answer::error(413, &format!("the body is larger than {BODY_MAX_BYTES} bytes"));
+    }
+    let content_type = request.headers.get("content-type").map(String::as_str).unwrap_or_default();
+    if !content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json")) {
+        let found = crate::error::cut(content_type, 100);
+        return Answer::error(415, &format!("content-type must be application/json, found {found:?}"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(&request.body);
+    let job: NewJob = match serde_path_to_error::deserialize(&mut deserializer) {
+        Ok(job) => job,
+        Err(error) => return Answer::error(400, &format!("body: {}", naming_field(error))),
+    };
+    let mut arguments = json!({ "p_job_type": job.job_type, "p_payload": job.payload });
+    let optional = [
+        ("p_priority", job.priority.map(Value::from)),
+        ("p_max_attempts", job.max_attempts.map(Value::from)),
+        ("p_scheduled_at", job.scheduled_at.map(Value::from)),
+        ("p_unique_key", job.unique_key.map(Value::from)),
+    ];
+    if let Some(arguments) = arguments.as_object_mut() {
+        arguments.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    }
+    match queue::enqueue(ctx, arguments).await {
+        Ok(id) => Answer::json(201, &json!({ "id": id })).and_drain(),
+        Err(error) if error.is_refusal() => Answer::error(400, &error.message),
+        Err(error) => Answer::error(500, &error.message),
+    }
+}
+
+async fn health(ctx: &Ctx) -> Answer {
+    match queue::stats(ctx).await {
+        Ok(stats) => Answer::json(200, &json!({ "status": "ok", "queue": stats, "missing": ctx.config.missing() })),
+        Err(error) => Answer::json(503, &json!({ "status": "error", "error": error.message })),
+    }
+}
+
+fn preflight(allow: &str) -> Answer {
+    let headers = BTreeMap::from([
+        ("access-control-allow-origin", "*".to_owned()),
+        ("access-control-allow-methods", allow.to_owned()),
+        (
+            "access-control-allow-headers",
+            "authorization, apikey, content-type, prefer, x-client-info, x-process-jobs-secret".to_owned(),
+        ),
+    ]);
+    Answer { status: 204, headers, body: String::new(), drain: false }
+}
+
+enum Credential {
+    None,
+    /// An anonymous or publishable key, a user's token, or a wrong one.
+    Insufficient,
+    Good,
+}
+
+fn credential(config: &Config, request: &Request) -> Credential {
+    let header = |name: &str| request.headers.get(name).map(|value| value.trim());
+    let bearer = header("authorization").map(|value| match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => value,
+    });
+    let keys = [header("apikey"), bearer];
+    let secret = header("x-process-jobs-secret");
+    let good_key = keys.iter().flatten().any(|found| config.caller_keys.iter().any(|key| is_equal(key, found)));
+    let good_secret =
+        secret.is_some_and(|found| config.process_jobs_secret.as_ref().is_some_and(|key| is_equal(key, found)));
+    if good_key || good_secret {
+        Credential::Good
+    } else if keys.iter().flatten().chain(&secret).any(|found| !found.is_empty()) {
+        Credential::Insufficient
+    } else {
+        Credential::None
+    }
+}
+
+/// Compares in a time that does not tell how much of `found` is right.
+fn is_equal(key: &str, found: &str) -> bool {
+    constant_time_eq::constant_time_eq(key.as_bytes(), found.as_bytes())
+}

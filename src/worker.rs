@@ -1,0 +1,260 @@
+//! The drain: claim, run, settle, until nothing is left to do in the time there is.
+
+use crate::ctx::Ctx;
+use crate::error::{Again, JobError, RunError};
+use crate::event::Event;
+use crate::handlers::Handler;
+use crate::job::{Job, Outcome};
+use crate::queue::{self, QueueError};
+use futures_util::future::{Either, FutureExt, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde::Serialize;
+use std::pin::pin;
+use std::time::Duration;
+
+/// What a drain came to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Jobs completed.
+    pub processed: u32,
+    /// Job runs that failed, retried or not.
+    pub errors: u32,
+    /// Runs that ended in waiting: parked, held or paused.
+    pub snoozed: u32,
+}
+
+/// No claim with less than this left of the budget: a run mostly takes one or two calls.
+const CLAIM_LEAST: Duration = Duration::from_secs(5);
+/// A drain with nothing to do does not ask again sooner.
+const IDLE_LEAST: Duration = Duration::from_millis(500);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(20);
+/// The work is done and paid for when it is settled, so a settle that meets a lost connection or a
+/// 5xx is tried again after each of these.
+const SETTLE_DELAYS: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(8)];
+
+/// Runs jobs until none is ready, none falls due within `RUN_BUDGET_MS`, or that time is over.
+///
+/// At most `MAX_PARALLEL_JOBS` run at once. Fails when the queue cannot be asked; the runs under
+/// way are finished first.
+pub async fn drain(ctx: &Ctx, handlers: &[Handler]) -> Result<Summary, RunError> {
+    let started = ctx.clock.now_milliseconds();
+    let result = drain_until(ctx, handlers, started + milliseconds(ctx.config.run_budget)).await;
+    match &result {
+        Ok(Summary { processed, errors, snoozed }) => ctx.observer.observe(&Event::DrainFinished {
+            completed: *processed,
+            errors: *errors,
+            snoozed: *snoozed,
+            milliseconds: ctx.clock.now_milliseconds().saturating_sub(started),
+        }),
+        Err(RunError(message)) => ctx.observer.observe(&Event::RunFailed { message }),
+    }
+    result
+}
+
+async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summary, RunError> {
+    let job_types: Vec<&str> = handlers.iter().map(|handler| handler.job_type).collect();
+    let last_claim = end.saturating_sub(milliseconds(CLAIM_LEAST));
+    let mut summary = Summary::default();
+    let mut failure = None;
+    let mut running = FuturesUnordered::new();
+    // When the next claim may find something; none: only a finished run can tell.
+    let mut claim_at = Some(0);
+
+    loop {
+        let now = ctx.clock.now_milliseconds();
+        let free = ctx.config.max_parallel_jobs.saturating_sub(running.len());
+        if free > 0 && now <= last_claim && failure.is_none() && claim_at.is_some_and(|at| at <= now) {
+            match queue::claim(ctx, &job_types, free).await {
+                Ok(jobs) => {
+                    claim_at = (jobs.len() == free).then_some(now);
+                    running.extend(jobs.into_iter().map(|job| run(ctx, handlers, job)));
+                }
+                Err(error) => failure = Some(RunError::from(error)),
+            }
+            continue;
+        }
+        if running.is_empty() {
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
+            if claim_at.is_none() {
+                let wait = queue::seconds_until_next(ctx, &job_types).await?;
+                let wait = wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                claim_at = wait.map(|wait| ctx.clock.now_milliseconds() + milliseconds(wait.max(IDLE_LEAST)));
+            }
+            match claim_at {
+                Some(at) if at <= last_claim => ctx.clock.sleep(Duration::from_millis(at.saturating_sub(now))).await,
+                Some(_) | None => return Ok(summary),
+            }
+            continue;
+        }
+        let due = claim_at.filter(|at| free > 0 && *at > now && *at <= last_claim);
+        let finished = match due {
+            None => running.next().await,
+            Some(at) => {
+                let sleep = ctx.clock.sleep(Duration::from_millis(at - now));
+                match select(running.next(), sleep).await {
+                    Either::Left((finished, _)) => finished,
+                    Either::Right(_) => continue,
+                }
+            }
+        };
+        if let Some(finished) = finished {
+            finished.counted.add_to(&mut summary);
+            let ready_at = finished.ready_in.map(|wait| ctx.clock.now_milliseconds() + milliseconds(wait));
+            claim_at = claim_at.into_iter().chain(ready_at).min();
+        }
+    }
+}
+
+/// What one run came to, for the summary and the next claim.
+struct Finished {
+    counted: Counted,
+    /// When this run has made some job ready: its follow-up, itself after a snooze.
+    ready_in: Option<Duration>,
+}
+
+enum Counted {
+    Completed,
+    Error,
+    Snoozed,
+    /// Not recorded, or not ours any more.
+    Nothing,
+}
+
+impl Counted {
+    fn add_to(&self, summary: &mut Summary) {
+        match self {
+            Counted::Completed => summary.processed += 1,
+            Counted::Error => summary.errors += 1,
+            Counted::Snoozed => summary.snoozed += 1,
+            Counted::Nothing => {}
+        }
+    }
+}
+
+async fn run(ctx: &Ctx, handlers: &[Handler], job: Job) -> Finished {
+    let Some(outcome) = run_under_lease(ctx, handlers, &job).await else {
+        ctx.observer.observe(&Event::Stale { job: &job });
+        return Finished { counted: Counted::Nothing, ready_in: None };
+    };
+    match settle(ctx, &job, &outcome).await {
+        Settled::Recorded => {
+            report(ctx, &job, &outcome);
+            finished(&outcome)
+        }
+        Settled::Refused(error) => {
+            report(ctx, &job, &Outcome::Failed(error));
+            Finished { counted: Counted::Error, ready_in: None }
+        }
+        Settled::Stale => {
+            ctx.observer.observe(&Event::Stale { job: &job });
+            Finished { counted: Counted::Nothing, ready_in: None }
+        }
+        Settled::Lost(error) => {
+            ctx.observer.observe(&Event::NotSettled { job: &job, message: &error.message });
+            Finished { counted: Counted::Error, ready_in: None }
+        }
+    }
+}
+
+fn finished(outcome: &Outcome) -> Finished {
+    match outcome {
+        Outcome::Completed { follow_ups, .. } => {
+            let ready_in = (!follow_ups.is_empty()).then_some(Duration::ZERO);
+            Finished { counted: Counted::Completed, ready_in }
+        }
+        Outcome::Snoozed { delay, .. } => Finished { counted: Counted::Snoozed, ready_in: Some(*delay) },
+        Outcome::Failed(error) => match error.again {
+            // When the retry is due, only the database knows.
+            Again::Never | Again::Backoff => Finished { counted: Counted::Error, ready_in: None },
+            Again::After(delay) => Finished { counted: Counted::Snoozed, ready_in: Some(delay) },
+            Again::WhenResumed => Finished { counted: Counted::Snoozed, ready_in: None },
+        },
+    }
+}
+
+/// Runs the handler, extending the lease while it works. None: the lease was lost on the way, and
+/// the run was dropped.
+async fn run_under_lease(ctx: &Ctx, handlers: &[Handler], job: &Job) -> Option<Outcome> {
+    let Some(handler) = handlers.iter().find(|handler| handler.job_type == job.job_type) else {
+        let message = format!("this worker has no handler for job type {:?}", job.job_type);
+        return Some(Outcome::Failed(JobError::never("unknown_job_type", message)));
+    };
+    let mut run = (handler.run)(ctx, job).map(Outcome::from);
+    loop {
+        match select(&mut run, ctx.clock.sleep(HEARTBEAT_INTERVAL)).await {
+            Either::Left((outcome, _)) => return Some(outcome),
+            Either::Right(_) => {}
+        }
+        // The run goes on while the heartbeat is on its way; one that gets no answer changes nothing,
+        // for there are two more before the lease is over.
+        let heartbeat = pin!(queue::heartbeat(ctx, job));
+        match select(&mut run, heartbeat).await {
+            Either::Left((outcome, _)) => return Some(outcome),
+            Either::Right((Ok(false), _)) => return None,
+            Either::Right((Ok(true) | Err(_), _)) => {}
+        }
+    }
+}
+
+enum Settled {
+    Recorded,
+    /// Somebody else has the job now, or it is final.
+    Stale,
+    /// The database would not take this outcome; the job has failed with its message instead.
+    Refused(JobError),
+    Lost(QueueError),
+}
+
+async fn settle(ctx: &Ctx, job: &Job, outcome: &Outcome) -> Settled {
+    match settle_persistently(ctx, job, outcome).await {
+        Err(refusal) if refusal.is_refusal() => {
+            let error = JobError::never("settle_refused", refusal.message);
+            match settle_persistently(ctx, job, &Outcome::Failed(error.clone())).await {
+                Ok(true) => Settled::Refused(error),
+                Ok(false) => Settled::Stale,
+                Err(lost) => Settled::Lost(lost),
+            }
+        }
+        Err(lost) => Settled::Lost(lost),
+        Ok(true) => Settled::Recorded,
+        Ok(false) => Settled::Stale,
+    }
+}
+
+/// Settles, trying again while no clear answer comes. After a lost answer, "not ours any more"
+/// most likely means that the lost one was the yes, and counts as it.
+async fn settle_persistently(ctx: &Ctx, job: &Job, outcome: &Outcome) -> Result<bool, QueueError> {
+    let mut delays = SETTLE_DELAYS.iter();
+    let mut answer_lost = false;
+    loop {
+        match queue::settle(ctx, job, outcome).await {
+            Ok(recorded) => return Ok(recorded || answer_lost),
+            Err(error) if error.is_refusal() => return Err(error),
+            Err(error) => match delays.next() {
+                Some(delay) => ctx.clock.sleep(*delay).await,
+                None => return Err(error),
+            },
+        }
+        answer_lost = true;
+    }
+}
+
+fn report(ctx: &Ctx, job: &Job, outcome: &Outcome) {
+    let Outcome::Failed(JobError { kind, message, again }) = outcome else { return };
+    let event = match again {
+        Again::Never => Event::JobError { job, kind, message, retried: false },
+        Again::Backoff => {
+            Event::JobError { job, kind, message, retried: job.attempt_number < job.max_attempts }
+        }
+        Again::After(delay) => Event::JobTypeHeld { job, delay: *delay, message },
+        Again::WhenResumed => Event::JobTypePaused { job, message },
+    };
+    ctx.observer.observe(&event);
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

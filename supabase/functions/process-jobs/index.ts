@@ -1,0 +1,58 @@
+// Connects the platform to the worker in pkg/: requests and settings in, answers out. No job logic.
+import type {} from "../../../pkg/process_jobs.d.ts";
+import { drain, handle } from "../../../pkg/process_jobs.js";
+
+declare const EdgeRuntime: { waitUntil(promise: Promise<unknown>): void };
+
+/** One byte more than the worker takes, so that it can tell and answer 413. */
+const BODY_MAX_BYTES = 1024 * 1024 + 1;
+/** For the answers to leave before the isolate ends. */
+const LAST_WORDS_MILLISECONDS = 100;
+
+/** Answers requests still waiting when the worker traps. */
+const inFlight = new Set<(answer: Response) => void>();
+
+// A trap leaves the wasm instance unusable, and the promises of its async calls never settle. So
+// what is in flight is answered here and the isolate ends; the next request gets a fresh one, and
+// the leases bring the jobs back.
+addEventListener("error", (event) => {
+  if (inFlight.size === 0) return;
+  event.preventDefault();
+  for (const answer of inFlight) {
+    answer(Response.json({ success: false, error: "the worker crashed; its jobs run again when their lease is over" }, { status: 500 }));
+  }
+  inFlight.clear();
+  setTimeout(() => {
+    throw event.error;
+  }, LAST_WORDS_MILLISECONDS);
+});
+
+Deno.serve((request) => new Promise<Response>((resolve, reject) => {
+  inFlight.add(resolve);
+  respond(request).then(resolve, reject).finally(() => inFlight.delete(resolve));
+}));
+
+async function respond(request: Request): Promise<Response> {
+  const env = Deno.env.toObject();
+  const { status, headers, body, drain: goOn } = await handle({
+    method: request.method,
+    path: new URL(request.url).pathname,
+    headers: Object.fromEntries(request.headers),
+    body: await readBody(request),
+  }, env);
+  if (goOn) EdgeRuntime.waitUntil(drain(env));
+  return new Response(status === 204 ? null : body, { status, headers });
+}
+
+/** The body as text, read no further than one byte past the most that is taken. */
+async function readBody(request: Request): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.length;
+    text += decoder.decode(chunk, { stream: true });
+    if (bytes >= BODY_MAX_BYTES) break;
+  }
+  return text + decoder.decode();
+}
