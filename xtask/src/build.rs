@@ -1,0 +1,181 @@
+//! Builds `pkg/`: the worker as wasm with its JavaScript glue, and a record of what it was built from.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::command::{self, root};
+use crate::toolchain::{self, Toolchain};
+
+/// What a build writes, beside its record.
+pub const FILES: [&str; 5] = [
+    "process_jobs.js",
+    "process_jobs.d.ts",
+    "process_jobs_bg.js",
+    "process_jobs_bg.wasm",
+    "process_jobs_bg.wasm.d.ts",
+];
+pub const RECORD: &str = "build.json";
+
+/// `pkg/build.json`: what the files beside it were built from. All hashes are SHA-256 in hex.
+#[derive(Serialize, Deserialize)]
+pub struct Record {
+    /// `rustc -vV` and where std came from; the same toolchain makes the same bytes.
+    pub toolchain: Vec<String>,
+    /// Of the resolved dependencies with their features, one a line.
+    pub dependencies: String,
+    /// Of each file of the checkout that the compiler read, by its path.
+    pub sources: BTreeMap<String, String>,
+    /// Of each file in `pkg/`.
+    pub files: BTreeMap<String, String>,
+}
+
+/// `cargo xtask build`
+pub fn run() -> Result<()> {
+    let toolchain = toolchain::find()?;
+    println!("compiler: {toolchain}");
+    let made = tempfile::tempdir_in(root()).context("cannot make a directory beside pkg/")?;
+    build(&toolchain, made.path())?;
+
+    let pkg = root().join("pkg");
+    fs::create_dir_all(&pkg)?;
+    for entry in fs::read_dir(&pkg)? {
+        fs::remove_file(entry?.path()).context("pkg/ holds something that no build put there")?;
+    }
+    for name in FILES.iter().chain([&RECORD]) {
+        fs::rename(made.path().join(name), pkg.join(name))?;
+    }
+    let sizes = Sizes::of(&pkg.join("process_jobs_bg.wasm"))?;
+    println!("pkg/process_jobs_bg.wasm: {} bytes, {} gzip, {} brotli", sizes.raw, sizes.gzip, sizes.brotli);
+    Ok(())
+}
+
+/// Builds into `dir`, which is empty. Fails when a file is missing or the module names a path of this machine.
+pub fn build(toolchain: &Toolchain, dir: &Path) -> Result<()> {
+    let module = compile(toolchain)?;
+    Bindgen::new()
+        .input_path(&module)
+        .out_name("process_jobs")
+        .bundler(true)?
+        .typescript(true)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate(dir)
+        .context("wasm-bindgen refuses the module")?;
+
+    let mut files = BTreeMap::new();
+    for name in FILES {
+        let bytes = fs::read(dir.join(name)).with_context(|| format!("the build made no {name}"))?;
+        ensure!(!bytes.is_empty(), "the build made an empty {name}");
+        no_local_path(name, &bytes)?;
+        files.insert(name.to_owned(), sha256(&bytes));
+    }
+    let made = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
+    ensure!(made.len() == FILES.len(), "the build made {made:?}, expected {FILES:?}");
+
+    let record = Record {
+        toolchain: toolchain.version()?.lines().map(str::to_owned).collect(),
+        dependencies: dependencies()?,
+        sources: hashes(sources(&module)?.iter().map(String::as_str))?,
+        files,
+    };
+    fs::write(dir.join(RECORD), serde_json::to_string_pretty(&record)? + "\n")?;
+    Ok(())
+}
+
+/// Compiles the module and answers where it is.
+fn compile(toolchain: &Toolchain) -> Result<PathBuf> {
+    // As a cdylib alone: with the rlib beside it every dependency would be compiled to machine code too.
+    let messages = command::output(
+        toolchain.cargo("rustc")?.args(["--crate-type", "cdylib", "--message-format", "json-render-diagnostics"]),
+    )?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "process_jobs")
+        .filter_map(|message| message["filenames"][0].as_str().map(PathBuf::from))
+        .find(|path| path.extension().is_some_and(|it| it == "wasm"))
+        .context("cargo made no .wasm file for process-jobs")
+}
+
+/// The files of the checkout that went into the module, as paths from the root: what the compiler says it read
+/// (this finds `include_str!` too), and the manifest, which holds the profile.
+fn sources(module: &Path) -> Result<Vec<String>> {
+    let list = module.with_extension("d");
+    let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let (_, paths) = text.split_once(": ").with_context(|| format!("{} lists no files", list.display()))?;
+    let mut sources = vec!["Cargo.toml".to_owned()];
+    for path in paths.trim().replace("\\ ", "\0").split_whitespace() {
+        let path = PathBuf::from(path.replace('\0', " "));
+        let path = path.strip_prefix(root()).with_context(|| format!("{} is outside the checkout", path.display()))?;
+        sources.push(path.to_str().context("a source's path is not UTF-8")?.to_owned());
+    }
+    Ok(sources)
+}
+
+/// The hash of each file, by its path from the root.
+pub fn hashes<'a>(paths: impl Iterator<Item = &'a str>) -> Result<BTreeMap<String, String>> {
+    paths
+        .map(|path| {
+            let bytes = fs::read(root().join(path)).with_context(|| format!("cannot read {path}"))?;
+            Ok((path.to_owned(), sha256(&bytes)))
+        })
+        .collect()
+}
+
+/// The hash of what the module's dependencies resolve to. `Cargo.lock` itself also holds those of the
+/// development tools, whose changes do not touch the module.
+pub fn dependencies() -> Result<String> {
+    let tree = command::output(
+        command::command(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+            .args(["tree", "--quiet", "--locked", "--package", "process-jobs", "--target", toolchain::TARGET])
+            .args(["--edges", "normal,build", "--prefix", "none", "--no-dedupe", "--format", "{p} {f}"]),
+    )?;
+    let here = format!(" ({})", root().display());
+    let mut lines: Vec<String> = tree.lines().map(|line| line.replace(&here, "")).collect();
+    lines.sort();
+    lines.dedup();
+    ensure!(!lines.is_empty(), "cargo tree names no dependencies");
+    Ok(sha256(lines.join("\n").as_bytes()))
+}
+
+fn no_local_path(name: &str, bytes: &[u8]) -> Result<()> {
+    let mut paths = vec![root().to_path_buf(), toolchain::cargo_home()?, std::env::temp_dir()];
+    paths.extend(std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.components().count() > 1));
+    for path in paths {
+        let needle = format!("{}/", path.display());
+        if bytes.windows(needle.len()).any(|window| window == needle.as_bytes()) {
+            bail!("{name} holds a path of this machine: {needle}");
+        }
+    }
+    Ok(())
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Sizes of one file in bytes.
+pub struct Sizes {
+    pub raw: usize,
+    pub gzip: usize,
+    pub brotli: usize,
+}
+
+impl Sizes {
+    pub fn of(path: &Path) -> Result<Sizes> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&bytes)?;
+        let mut brotli = Vec::new();
+        let best = brotli::enc::BrotliEncoderParams { quality: 11, ..Default::default() };
+        brotli::BrotliCompress(&mut bytes.as_slice(), &mut brotli, &best)?;
+        Ok(Sizes { raw: bytes.len(), gzip: gzip.finish()?.len(), brotli: brotli.len() })
+    }
+}

@@ -1,0 +1,47 @@
+//! Child processes: run one and say clearly when it fails.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The root of the checkout.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
+}
+
+/// A command that starts in the checkout's root and takes no input.
+pub fn command(program: impl Into<PathBuf>) -> Command {
+    let mut command = Command::new(program.into());
+    command.current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+/// Runs to the end with the output shown. An exit code other than 0 is an error that names the command line.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {}", line(command)))?;
+    if !status.success() {
+        bail!("{} ended with {status}", line(command));
+    }
+    Ok(())
+}
+
+/// Like [`run`], but answers what the command wrote to its standard output.
+pub fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start {}", line(command)))?;
+    if !output.status.success() {
+        bail!("{} ended with {}", line(command), output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{} wrote bytes that are not UTF-8", line(command)))
+}
+
+fn line(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
