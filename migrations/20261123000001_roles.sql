@@ -1,0 +1,23 @@
+-- Roles: the three that Supabase brings along, so that every later grant and revoke can name them.
+--
+-- On plain Postgres the missing ones are made without login. Roles belong to the whole cluster, and
+-- two databases may be migrated at once: who comes second finds the role made.
+do $$
+declare
+  v_role record;
+begin
+  for v_role in
+    select wanted.name, wanted.options
+    from (values ('anon', 'nologin'), ('authenticated', 'nologin'), ('service_role', 'nologin bypassrls'))
+      as wanted (name, options)
+    where not exists (select from pg_catalog.pg_roles where rolname = wanted.name)
+  loop
+    begin
+      execute format('create role %I %s', v_role.name, v_role.options);
+    exception
+      when duplicate_object or unique_violation then
+        null;
+    end;
+  end loop;
+end
+$$;

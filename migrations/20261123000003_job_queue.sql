@@ -1,0 +1,76 @@
+-- job_queue: every job, waiting, running and ended.
+--
+-- A parked or retrying job is `pending` with a later scheduled_at. The columns and constraints are
+-- added one by one where the table of the first version is already there.
+create table if not exists public.job_queue (
+  id uuid primary key default gen_random_uuid(),
+  job_type text not null,
+  payload jsonb not null default '{}',
+  status text not null default 'pending',
+  priority int not null default 0,
+  attempt_number int not null default 0,
+  max_attempts int not null default 3,
+  result jsonb,
+  error_message text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  completed_at timestamptz
+);
+
+alter table public.job_queue
+  add column if not exists scheduled_at timestamptz not null default now(),
+  add column if not exists started_at timestamptz,
+  add column if not exists lease_token uuid,
+  add column if not exists lease_expires_at timestamptz,
+  add column if not exists checkpoint jsonb,
+  add column if not exists progress smallint,
+  add column if not exists errors jsonb not null default '[]',
+  add column if not exists unique_key text,
+  add column if not exists created_by text;
+
+-- Rows of the first version: its workers held no leases and kept no bound on attempts.
+update public.job_queue set status = 'pending' where status = 'processing' and lease_token is null;
+update public.job_queue set max_attempts = attempt_number where attempt_number > max_attempts;
+
+do $$
+declare
+  v_constraint record;
+begin
+  for v_constraint in
+    select wanted.name, wanted.expression
+    from (values
+      ('job_queue_status_is_known', $c$status in ('pending', 'processing', 'completed', 'failed', 'cancelled')$c$),
+      ('job_queue_processing_has_lease',
+        $c$status <> 'processing' or (lease_token is not null and lease_expires_at is not null)$c$),
+      ('job_queue_attempts_within_max', 'attempt_number between 0 and max_attempts and max_attempts >= 1'),
+      ('job_queue_progress_is_percent', 'progress between 0 and 100'),
+      ('job_queue_errors_is_array', $c$jsonb_typeof(errors) = 'array'$c$),
+      ('job_queue_unique_key_length', 'length(unique_key) between 1 and 200')
+    ) as wanted (name, expression)
+    where not exists (
+      select from pg_catalog.pg_constraint
+      where conrelid = 'public.job_queue'::regclass and conname = wanted.name
+    )
+  loop
+    execute format('alter table public.job_queue add constraint %I check (%s)', v_constraint.name, v_constraint.expression);
+  end loop;
+end
+$$;
+
+-- The claim's order within one type. scheduled_at comes last so that jobs not yet due are passed over
+-- inside the index, without a look at the table.
+create index if not exists job_queue_claim_order
+  on public.job_queue (job_type, priority desc, created_at, id, scheduled_at) where status = 'pending';
+-- When the next job of a type falls due.
+create index if not exists job_queue_next_due
+  on public.job_queue (job_type, scheduled_at) where status = 'pending';
+-- Which leases have expired.
+create index if not exists job_queue_lease_expiry
+  on public.job_queue (lease_expires_at) where status = 'processing';
+-- One unfinished job a key, counted by type: two types may use the same id as their key.
+create unique index if not exists job_queue_unique_unfinished
+  on public.job_queue (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing');
+
+alter table public.job_queue enable row level security;
+revoke all on public.job_queue from public, anon, authenticated;
+grant select, insert, update, delete on public.job_queue to service_role;

@@ -1,0 +1,69 @@
+-- enqueue_job: puts a job into the queue as `pending` and answers its id.
+--
+-- p_payload       a json object
+-- p_priority      higher first, any int
+-- p_max_attempts  1 to 100
+-- p_scheduled_at  not before this time; null: now
+-- p_unique_key    1 to 200 characters; while a job of this type and key is unfinished, its id is
+--                 answered and nothing is enqueued, also when many ask at once
+--
+-- Refuses (22023) a type without a row in job_types and arguments out of these bounds.
+-- created_by becomes the token's `sub`, else its `role`, else the database's session user.
+drop function if exists public.enqueue_job(text, jsonb, int, int); -- the first version's; two would be ambiguous
+
+create or replace function public.enqueue_job(
+  p_job_type text,
+  p_payload jsonb,
+  p_priority int default 0,
+  p_max_attempts int default 3,
+  p_scheduled_at timestamptz default null,
+  p_unique_key text default null
+) returns uuid
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_max_attempts int := coalesce(p_max_attempts, 3);
+  v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  v_id uuid;
+begin
+  if p_job_type is null or not exists (select from public.job_types t where t.job_type = p_job_type) then
+    raise exception 'unknown job type "%": job_types has no row for it', left(p_job_type, 200)
+      using errcode = '22023';
+  end if;
+  if p_payload is null or jsonb_typeof(p_payload) <> 'object' then
+    raise exception 'p_payload must be a json object, not %', coalesce(jsonb_typeof(p_payload), 'null')
+      using errcode = '22023';
+  end if;
+  if v_max_attempts not between 1 and 100 then
+    raise exception 'p_max_attempts must be between 1 and 100, not %', v_max_attempts using errcode = '22023';
+  end if;
+  if length(p_unique_key) not between 1 and 200 then
+    raise exception 'p_unique_key must have between 1 and 200 characters, not %', length(p_unique_key)
+      using errcode = '22023';
+  end if;
+
+  -- The job that holds the key may end between the insert and the look for it: then the key is free.
+  loop
+    insert into public.job_queue (job_type, payload, priority, max_attempts, scheduled_at, unique_key, created_by)
+    values (
+      p_job_type, p_payload, coalesce(p_priority, 0), v_max_attempts, coalesce(p_scheduled_at, now()), p_unique_key,
+      coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user)
+    )
+    on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
+    do nothing
+    returning id into v_id;
+    exit when v_id is not null;
+
+    select j.id into v_id
+    from public.job_queue j
+    where j.job_type = p_job_type and j.unique_key = p_unique_key and j.status in ('pending', 'processing');
+    exit when v_id is not null;
+  end loop;
+  return v_id;
+end
+$$;
+
+revoke execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text) from public, anon, authenticated;
+grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text) to service_role;

@@ -1,0 +1,114 @@
+-- claim_next_job: gives a worker up to p_limit jobs, each with a lease that only it may settle.
+--
+-- processing, lease expired, attempts left   -> pending, ready now, one entry more in errors
+-- processing, lease expired, attempts spent  -> failed
+-- pending and due, type neither paused nor held -> processing, attempt_number + 1, fresh lease_token
+--
+-- Order: highest priority, then oldest, then id. p_job_types null: every type with a row in job_types.
+-- Jobs that another transaction has locked are passed over, so workers never wait for one another and
+-- never get the same job. A job put back by hand after its last attempt gets one attempt more, and
+-- max_attempts rises with it. At most 100 expired leases are taken back in one call.
+-- age_seconds is the time since the job's first claim by the database's clock.
+--
+-- Refuses (22023) p_limit outside 1 to 1000 and p_lease_seconds outside 1 to 86400.
+drop function if exists public.claim_next_job(); -- the first version's; two would be ambiguous
+
+create or replace function public.claim_next_job(
+  p_job_types text[] default null,
+  p_limit int default 1,
+  p_lease_seconds int default 60
+) returns table (
+  id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
+  checkpoint jsonb, lease_token uuid, lease_expires_at timestamptz, created_at timestamptz,
+  started_at timestamptz, age_seconds double precision
+)
+language plpgsql
+security definer
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_ready text;
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception 'p_limit must be between 1 and 1000, not %', p_limit using errcode = '22023';
+  end if;
+  if p_lease_seconds is null or p_lease_seconds not between 1 and 86400 then
+    raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
+  end if;
+
+  with expired as materialized (
+    select j.id,
+      format('lease expired on attempt %s of %s: the worker was killed or lost', j.attempt_number, j.max_attempts) as message
+    from public.job_queue j
+    where j.status = 'processing' and j.lease_expires_at <= now()
+    order by j.lease_expires_at
+    limit 100
+    for update skip locked
+  )
+  update public.job_queue j
+  set status = case when j.attempt_number < j.max_attempts then 'pending' else 'failed' end,
+    errors = j.errors || jsonb_build_object(
+      'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired', 'message', e.message),
+    error_message = e.message,
+    completed_at = case when j.attempt_number < j.max_attempts then null else now() end,
+    lease_token = null, lease_expires_at = null, updated_at = now()
+  from expired e
+  where j.id = e.id;
+
+  -- One branch a type, each read in its index's order and merged: what waits in a paused or held type
+  -- is never looked at. The text is put together anew because the number of open types is not fixed.
+  select string_agg(
+      format(
+        $q$select id, priority, created_at from public.job_queue
+           where job_type = %L and status = 'pending' and scheduled_at <= now()$q$, t.job_type),
+      ' union all ')
+  into v_ready
+  from public.job_types t
+  where (p_job_types is null or t.job_type = any (p_job_types))
+    and t.paused_at is null
+    and (t.held_until is null or t.held_until <= now())
+    and exists (
+      select from public.job_queue j
+      where j.job_type = t.job_type and j.status = 'pending' and j.scheduled_at <= now()
+    );
+  if v_ready is null then
+    return;
+  end if;
+
+  -- The lock is taken row by row below the limit, so that no row is locked that is not claimed.
+  return query execute format(
+    $q$
+    with picked as materialized (
+      select j.id
+      from (%s) ready
+      join public.job_queue j on j.id = ready.id
+      where j.status = 'pending'
+      order by ready.priority desc, ready.created_at, ready.id
+      limit $1
+      for update of j skip locked
+    ), claimed as (
+      update public.job_queue j
+      set status = 'processing',
+        attempt_number = j.attempt_number + 1,
+        max_attempts = greatest(j.max_attempts, j.attempt_number + 1),
+        lease_token = gen_random_uuid(),
+        lease_expires_at = now() + make_interval(secs => $2),
+        started_at = coalesce(j.started_at, now()),
+        updated_at = now()
+      from picked
+      where j.id = picked.id
+      returning j.*
+    )
+    select c.id, c.job_type, c.payload, c.status, c.priority, c.attempt_number, c.max_attempts,
+      c.checkpoint, c.lease_token, c.lease_expires_at, c.created_at, c.started_at,
+      extract(epoch from now() - c.started_at)::double precision
+    from claimed c
+    order by c.priority desc, c.created_at, c.id
+    $q$, v_ready)
+  using p_limit, p_lease_seconds::double precision;
+end
+$$;
+
+revoke execute on function public.claim_next_job(text[], int, int) from public, anon, authenticated;
+grant execute on function public.claim_next_job(text[], int, int) to service_role;

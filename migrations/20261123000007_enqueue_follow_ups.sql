@@ -1,0 +1,38 @@
+-- enqueue_follow_ups: enqueues the jobs that a completed one asks for, through enqueue_job; for
+-- complete_job only.
+--
+-- p_follow_ups is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}.
+-- Refuses (22023) an element that is no object or has another key, and what enqueue_job refuses.
+create or replace function public.enqueue_follow_ups(p_follow_ups jsonb) returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_follow_up jsonb;
+  v_unknown_key text;
+begin
+  for v_follow_up in select f.value from jsonb_array_elements(p_follow_ups) f loop
+    if jsonb_typeof(v_follow_up) <> 'object' then
+      raise exception 'p_follow_ups must hold json objects, not %', jsonb_typeof(v_follow_up) using errcode = '22023';
+    end if;
+    select k into v_unknown_key
+    from jsonb_object_keys(v_follow_up) k
+    where k not in ('job_type', 'payload', 'priority', 'max_attempts', 'scheduled_at', 'unique_key')
+    limit 1;
+    if found then
+      raise exception 'p_follow_ups has an unknown key "%"', left(v_unknown_key, 200) using errcode = '22023';
+    end if;
+    perform public.enqueue_job(
+      v_follow_up ->> 'job_type',
+      v_follow_up -> 'payload',
+      (v_follow_up ->> 'priority')::int,
+      (v_follow_up ->> 'max_attempts')::int,
+      (v_follow_up ->> 'scheduled_at')::timestamptz,
+      v_follow_up ->> 'unique_key'
+    );
+  end loop;
+end
+$$;
+
+revoke execute on function public.enqueue_follow_ups(jsonb) from public, anon, authenticated, service_role;

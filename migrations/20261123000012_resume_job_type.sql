@@ -1,0 +1,24 @@
+-- resume_job_type: ends a pause; true: resumed now, false: was not paused.
+--
+-- A hold (held_until) stays: it ends by itself. Refuses (22023) a type without a row in job_types.
+create or replace function public.resume_job_type(p_job_type text) returns boolean
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.job_types t
+  set paused_at = null, paused_reason = null
+  where t.job_type = p_job_type and t.paused_at is not null;
+  if found then
+    return true;
+  end if;
+  if not exists (select from public.job_types t where t.job_type = p_job_type) then
+    raise exception 'unknown job type "%": job_types has no row for it', left(p_job_type, 200) using errcode = '22023';
+  end if;
+  return false;
+end
+$$;
+
+revoke execute on function public.resume_job_type(text) from public, anon, authenticated;
+grant execute on function public.resume_job_type(text) to service_role;

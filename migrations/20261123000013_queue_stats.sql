@@ -1,0 +1,46 @@
+-- queue_stats: the queue in numbers, one json object:
+--   ready                 pending jobs that a worker could claim now
+--   scheduled             the other pending jobs: parked, retrying, delayed, held or paused
+--   processing            jobs under a lease
+--   stuck                 those of them whose lease has expired and that no claim has taken back
+--   oldest_ready_seconds  how long the longest waiting ready job has been due; null: none is ready
+--   paused                [{job_type, reason, since}]
+-- Counts the unfinished jobs one by one: for people and monitors, not for the claim loop.
+create or replace function public.queue_stats() returns jsonb
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  with pending as (
+    select count(*) as jobs,
+      count(*) filter (where open.job_type is not null and j.scheduled_at <= now()) as ready,
+      min(j.scheduled_at) filter (where open.job_type is not null and j.scheduled_at <= now()) as oldest
+    from public.job_queue j
+    left join public.job_types open
+      on open.job_type = j.job_type and open.paused_at is null and (open.held_until is null or open.held_until <= now())
+    where j.status = 'pending'
+  ), processing as (
+    select count(*) as jobs, count(*) filter (where j.lease_expires_at <= now()) as stuck
+    from public.job_queue j
+    where j.status = 'processing'
+  ), paused as (
+    select jsonb_agg(
+        jsonb_build_object('job_type', t.job_type, 'reason', t.paused_reason, 'since', t.paused_at) order by t.job_type
+      ) as types
+    from public.job_types t
+    where t.paused_at is not null
+  )
+  select jsonb_build_object(
+    'ready', pending.ready,
+    'scheduled', pending.jobs - pending.ready,
+    'processing', processing.jobs,
+    'stuck', processing.stuck,
+    'oldest_ready_seconds', extract(epoch from now() - pending.oldest),
+    'paused', coalesce(paused.types, '[]')
+  )
+  from pending, processing, paused
+$$;
+
+revoke execute on function public.queue_stats() from public, anon, authenticated;
+grant execute on function public.queue_stats() to service_role;

@@ -1,0 +1,48 @@
+-- image_generations: one row a requested picture; its status follows the jobs (apply_image_job).
+--
+-- Ids are text by default, because payloads carry strings; a project whose table is already there with
+-- uuid columns keeps it as it is. width and height become those of the stored picture.
+-- Users read their own rows, where the schema auth exists.
+create table if not exists public.image_generations (
+  id text primary key,
+  user_id text not null,
+  prompt text,
+  negative_prompt text,
+  model text,
+  style text,
+  width int,
+  height int,
+  steps int,
+  guidance_scale double precision,
+  status text not null default 'pending',
+  error_message text,
+  generation_time_seconds double precision,
+  replicate_prediction_id text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  completed_at timestamptz,
+  constraint image_generations_id_is_safe check (id ~ '^[A-Za-z0-9_-]{1,128}$'),
+  constraint image_generations_user_id_is_safe check (user_id ~ '^[A-Za-z0-9_-]{1,128}$'),
+  constraint image_generations_status_is_known check (
+    status in ('pending', 'queued', 'processing', 'downloading', 'completed', 'failed', 'cancelled')
+  )
+);
+
+alter table public.image_generations enable row level security;
+revoke truncate, references, trigger on public.image_generations from public, anon, authenticated;
+grant select on public.image_generations to authenticated;
+grant select, insert, update, delete on public.image_generations to service_role;
+
+create index if not exists image_generations_user_id on public.image_generations (user_id, created_at desc);
+
+do $$
+begin
+  if to_regprocedure('auth.uid()') is null then
+    raise notice 'auth.uid() does not exist: users read image_generations through service_role only';
+  else
+    drop policy if exists "users read their own generations" on public.image_generations;
+    create policy "users read their own generations" on public.image_generations
+      for select to authenticated using (user_id::text = (select auth.uid())::text);
+  end if;
+end
+$$;

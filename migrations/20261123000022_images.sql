@@ -1,0 +1,59 @@
+-- images: one row a stored picture, unique by generation and file name, so that a download that runs
+-- twice leaves one row.
+--
+-- width, height (pixels), file_size (bytes) and format are those of the stored file.
+-- Users read their own rows, where the schema auth exists.
+do $$
+declare
+  v_id_type text := (
+    select format_type(atttypid, atttypmod)
+    from pg_catalog.pg_attribute
+    where attrelid = 'public.image_generations'::regclass and attname = 'id'
+  );
+  v_user_id_type text := (
+    select format_type(atttypid, atttypmod)
+    from pg_catalog.pg_attribute
+    where attrelid = 'public.image_generations'::regclass and attname = 'user_id'
+  );
+begin
+  execute format(
+    $q$
+    create table if not exists public.images (
+      id uuid primary key default gen_random_uuid(),
+      generation_id %s not null references public.image_generations (id) on delete cascade,
+      user_id %s not null,
+      filename text not null,
+      storage_path text not null,
+      public_url text,
+      file_size bigint,
+      width int,
+      height int,
+      format text,
+      prompt text,
+      negative_prompt text,
+      model text,
+      created_at timestamptz not null default now()
+    )
+    $q$, v_id_type, v_user_id_type);
+end
+$$;
+
+create unique index if not exists images_generation_id_filename on public.images (generation_id, filename);
+create index if not exists images_user_id on public.images (user_id, created_at desc);
+
+alter table public.images enable row level security;
+revoke truncate, references, trigger on public.images from public, anon, authenticated;
+grant select on public.images to authenticated;
+grant select, insert, update, delete on public.images to service_role;
+
+do $$
+begin
+  if to_regprocedure('auth.uid()') is null then
+    raise notice 'auth.uid() does not exist: users read images through service_role only';
+  else
+    drop policy if exists "users read their own images" on public.images;
+    create policy "users read their own images" on public.images
+      for select to authenticated using (user_id::text = (select auth.uid())::text);
+  end if;
+end
+$$;

@@ -1,0 +1,54 @@
+-- set_generation_status: brings the generation of an image job to a status; for apply_image_job only.
+--
+-- The row is made from the payload where it is missing; keys: generation_id, user_id, prompt,
+-- negative_prompt, model_id, width, height, num_inference_steps, guidance_scale. Numbers that do not fit
+-- become null. A completed generation and one of another user stay as they are. p_prediction_id null
+-- keeps the stored one.
+create or replace function public.set_generation_status(
+  p_payload jsonb,
+  p_status text,
+  p_error_message text,
+  p_prediction_id text
+) returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';
+  v_user_id public.image_generations.user_id%type := p_payload ->> 'user_id';
+begin
+  update public.image_generations g
+  set status = p_status,
+    error_message = p_error_message,
+    replicate_prediction_id = coalesce(p_prediction_id, g.replicate_prediction_id),
+    updated_at = now()
+  where g.id = v_generation_id and g.user_id = v_user_id and g.status <> 'completed';
+  if found then
+    return;
+  end if;
+
+  insert into public.image_generations (
+    id, user_id, prompt, negative_prompt, model, width, height, steps, guidance_scale,
+    status, error_message, replicate_prediction_id
+  )
+  select v_generation_id, v_user_id, p_payload ->> 'prompt', p_payload ->> 'negative_prompt', p_payload ->> 'model_id',
+    number.width, number.height, number.num_inference_steps, number.guidance_scale,
+    p_status, p_error_message, p_prediction_id
+  from (
+    select
+      max(n.value) filter (where n.key = 'width')::int as width,
+      max(n.value) filter (where n.key = 'height')::int as height,
+      max(n.value) filter (where n.key = 'num_inference_steps')::int as num_inference_steps,
+      max(n.value) filter (where n.key = 'guidance_scale') as guidance_scale
+    from (
+      select p.key, case when jsonb_typeof(p.value) = 'number' then p.value::text::numeric end as value
+      from jsonb_each(p_payload) p
+    ) n
+    where n.value between 0 and 1000000
+  ) number
+  on conflict (id) do nothing;
+end
+$$;
+
+revoke execute on function public.set_generation_status(jsonb, text, text, text) from public, anon, authenticated, service_role;

@@ -1,0 +1,63 @@
+-- apply_image_job: trigger on job_queue; whatever changes an image job changes its generation with it,
+-- in the same transaction.
+--
+--   job                                    generation
+--   generate-image inserted                queued
+--   generate-image processing              processing; checkpoint.prediction_id -> replicate_prediction_id
+--   download-image inserted or processing  downloading
+--   download-image completed with a result.storage_path  completed, and a row in images
+--   failed, cancelled                      the same, with the job's error_message
+--   pending again                          stays; checkpoint.prediction_id -> replicate_prediction_id
+--
+-- A completed generation stays completed. A payload without a usable generation_id and user_id, or whose
+-- rows the tables refuse, changes no generation and hinders no job (a warning says so), so that the
+-- job's failure can be recorded; only a stored picture that cannot be recorded refuses the settle.
+create or replace function public.apply_image_job() returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_downloads boolean := new.job_type = 'download-image';
+  v_prediction_id text := new.checkpoint ->> 'prediction_id';
+  v_id_pattern constant text := '^[A-Za-z0-9_-]{1,128}$';
+begin
+  if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then
+    return null;
+  end if;
+  if (new.payload ->> 'generation_id' ~ v_id_pattern and new.payload ->> 'user_id' ~ v_id_pattern) is not true then
+    return null;
+  end if;
+
+  if new.status = 'completed' then
+    if v_downloads and new.result ->> 'storage_path' is not null then
+      perform public.record_image(new.payload, new.result);
+    end if;
+    return null;
+  end if;
+
+  begin
+    if new.status in ('failed', 'cancelled') then
+      perform public.set_generation_status(new.payload, new.status, new.error_message, v_prediction_id);
+    elsif v_downloads then
+      perform public.set_generation_status(new.payload, 'downloading', null, v_prediction_id);
+    elsif tg_op = 'INSERT' and new.status = 'pending' then
+      perform public.set_generation_status(new.payload, 'queued', null, v_prediction_id);
+    elsif new.status = 'processing' or v_prediction_id is not null then
+      perform public.set_generation_status(new.payload, 'processing', null, v_prediction_id);
+    end if;
+  exception
+    when data_exception or integrity_constraint_violation then
+      raise warning 'job %: its generation stays as it is: %', new.id, sqlerrm;
+  end;
+  return null;
+end
+$$;
+
+revoke execute on function public.apply_image_job() from public, anon, authenticated, service_role;
+
+create or replace trigger apply_image_job
+  after insert or update of status, checkpoint on public.job_queue
+  for each row
+  when (new.job_type in ('generate-image', 'download-image'))
+  execute function public.apply_image_job();

@@ -1,0 +1,2 @@
+-- Tells PostgREST that there are new tables and functions.
+notify pgrst, 'reload schema';
