@@ -25,6 +25,10 @@ create or replace function public.claim_next_job(
 language plpgsql
 security definer
 set search_path = ''
+-- Without statistics of a freshly filled table the planner would sort all that is ready; and jit would
+-- compile for longer than the claim runs.
+set enable_sort = off
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -56,12 +60,15 @@ begin
   from expired e
   where j.id = e.id;
 
-  -- One branch a type, each read in its index's order and merged: what waits in a paused or held type
-  -- is never looked at. The text is put together anew because the number of open types is not fixed.
+  -- One branch a type, each read in the order of job_queue_claim_order and merged: what waits in a paused
+  -- or held type is never looked at. The text is made anew because the number of open types is not fixed.
   select string_agg(
       format(
-        $q$select id, priority, created_at from public.job_queue
-           where job_type = %L and status = 'pending' and scheduled_at <= now()$q$, t.job_type),
+        $q$(
+          select id, priority, created_at from public.job_queue
+          where job_type = %L and status = 'pending' and scheduled_at <= now()
+          order by priority desc, created_at, id
+        )$q$, t.job_type),
       ' union all ')
   into v_ready
   from public.job_types t
@@ -76,17 +83,19 @@ begin
     return;
   end if;
 
-  -- The lock is taken row by row below the limit, so that no row is locked that is not claimed.
+  -- The rows come one by one up to the limit and are locked as they come, so that no row is locked that
+  -- is not claimed; the lock looks again whether a row is still pending.
   return query execute format(
     $q$
     with picked as materialized (
-      select j.id
-      from (%s) ready
-      join public.job_queue j on j.id = ready.id
-      where j.status = 'pending'
-      order by ready.priority desc, ready.created_at, ready.id
+      select locked.id
+      from (select * from (%s) open order by priority desc, created_at, id offset 0) ready
+      cross join lateral (
+        select j.id from public.job_queue j
+        where j.id = ready.id and j.status = 'pending'
+        for update skip locked
+      ) locked
       limit $1
-      for update of j skip locked
     ), claimed as (
       update public.job_queue j
       set status = 'processing',

@@ -1,0 +1,27 @@
+-- store_process_jobs_secret: keeps the key that scheduled calls carry, where read_process_jobs_secret
+-- looks for it; a second call replaces the first one's. For the owner's functions only.
+create or replace function public.store_process_jobs_secret(p_secret_key text) returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_secret_id uuid;
+begin
+  if to_regclass('vault.decrypted_secrets') is null then
+    insert into public.process_jobs_secret (secret_key) values (p_secret_key)
+    on conflict (only_row) do update set secret_key = excluded.secret_key;
+    return;
+  end if;
+
+  execute $q$select id from vault.decrypted_secrets where name = 'process_jobs_secret_key'$q$ into v_secret_id;
+  if v_secret_id is null then
+    execute 'select vault.create_secret($1, $2, $3)'
+    using p_secret_key, 'process_jobs_secret_key', 'the key with which pg_cron calls process-jobs';
+  else
+    execute 'select vault.update_secret($1, $2)' using v_secret_id, p_secret_key;
+  end if;
+end
+$$;
+
+revoke execute on function public.store_process_jobs_secret(text) from public, anon, authenticated, service_role;

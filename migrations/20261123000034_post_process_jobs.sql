@@ -1,0 +1,32 @@
+-- post_process_jobs: what the cron job process-jobs-worker runs: calls the function when a job is ready
+-- or a lease has expired, and answers pg_net's request id; null: nothing to do, nobody was called.
+--
+-- pg_net sends after commit and drops the connection when p_timeout_milliseconds are over, therefore
+-- `Prefer: respond-async`: the function answers at once and works on. Its answer is not looked at; a
+-- lost call is made up for by the next tick.
+create or replace function public.post_process_jobs(p_function_url text, p_timeout_milliseconds int) returns bigint
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_request_id bigint;
+begin
+  if public.seconds_until_next_job() is distinct from 0 then
+    return null;
+  end if;
+  execute $q$
+    select net.http_post(
+      url := $1,
+      body := '{}'::jsonb,
+      headers := jsonb_build_object(
+        'apikey', $2::text, 'Content-Type', 'application/json', 'Prefer', 'respond-async'),
+      timeout_milliseconds := $3)
+    $q$
+  into v_request_id
+  using p_function_url, public.read_process_jobs_secret(), p_timeout_milliseconds;
+  return v_request_id;
+end
+$$;
+
+revoke execute on function public.post_process_jobs(text, int) from public, anon, authenticated, service_role;
