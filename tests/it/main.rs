@@ -1,0 +1,3 @@
+//! What the worker says and hears, tested natively.
+
+mod inputs;
