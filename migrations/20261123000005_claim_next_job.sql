@@ -33,6 +33,7 @@ as $$
 #variable_conflict use_column
 declare
   v_ready text;
+  v_picked uuid[];
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'p_limit must be between 1 and 1000, not %', p_limit using errcode = '22023';
@@ -85,9 +86,10 @@ begin
 
   -- The rows come one by one up to the limit and are locked as they come, so that no row is locked that
   -- is not claimed; the lock looks again whether a row is still pending.
-  return query execute format(
+  execute format(
     $q$
-    with picked as materialized (
+    select array_agg(picked.id)
+    from (
       select locked.id
       from (select * from (%s) open order by priority desc, created_at, id offset 0) ready
       cross join lateral (
@@ -96,26 +98,29 @@ begin
         for update skip locked
       ) locked
       limit $1
-    ), claimed as (
-      update public.job_queue j
-      set status = 'processing',
-        attempt_number = j.attempt_number + 1,
-        max_attempts = greatest(j.max_attempts, j.attempt_number + 1),
-        lease_token = gen_random_uuid(),
-        lease_expires_at = now() + make_interval(secs => $2),
-        started_at = coalesce(j.started_at, now()),
-        updated_at = now()
-      from picked
-      where j.id = picked.id
-      returning j.*
-    )
-    select c.id, c.job_type, c.payload, c.status, c.priority, c.attempt_number, c.max_attempts,
-      c.checkpoint, c.lease_token, c.lease_expires_at, c.created_at, c.started_at,
-      extract(epoch from now() - c.started_at)::double precision
-    from claimed c
-    order by c.priority desc, c.created_at, c.id
+    ) picked
     $q$, v_ready)
-  using p_limit, p_lease_seconds::double precision;
+  using p_limit
+  into v_picked;
+
+  return query
+  with claimed as (
+    update public.job_queue j
+    set status = 'processing',
+      attempt_number = j.attempt_number + 1,
+      max_attempts = greatest(j.max_attempts, j.attempt_number + 1),
+      lease_token = gen_random_uuid(),
+      lease_expires_at = now() + make_interval(secs => p_lease_seconds),
+      started_at = coalesce(j.started_at, now()),
+      updated_at = now()
+    where j.id = any (v_picked)
+    returning j.*
+  )
+  select c.id, c.job_type, c.payload, c.status, c.priority, c.attempt_number, c.max_attempts,
+    c.checkpoint, c.lease_token, c.lease_expires_at, c.created_at, c.started_at,
+    extract(epoch from now() - c.started_at)::double precision
+  from claimed c
+  order by c.priority desc, c.created_at, c.id;
 end
 $$;
 

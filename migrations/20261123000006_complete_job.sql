@@ -32,7 +32,7 @@ declare
   v_follow_ups jsonb := coalesce(p_follow_ups, '[]');
   v_message text := left(p_error, 2000);
   v_again boolean;
-  v_backoff_seconds double precision := 0;
+  v_backoff_seconds double precision;
 begin
   if p_retry is null or p_retry not in ('backoff', 'never') then
     raise exception 'p_retry must be ''backoff'' or ''never'', not %', coalesce(quote_literal(p_retry), 'null')

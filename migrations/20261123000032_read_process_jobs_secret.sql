@@ -1,7 +1,7 @@
 -- read_process_jobs_secret: the key that scheduled calls carry, from Vault where it exists (under the
 -- name process_jobs_secret_key), else from the table process_jobs_secret; null: none is stored.
 --
--- For the owner's functions only. Vault is asked through execute, because its view need not exist.
+-- For the owner's functions only. Vault is asked through execute, because it need not exist.
 create or replace function public.read_process_jobs_secret() returns text
 language plpgsql
 stable
@@ -9,12 +9,14 @@ security definer
 set search_path = ''
 as $$
 declare
+  v_vault regclass := to_regclass('vault.decrypted_secrets');
   v_secret_key text;
 begin
-  if to_regclass('vault.decrypted_secrets') is null then
+  if v_vault is null then
     select s.secret_key into v_secret_key from public.process_jobs_secret s;
   else
-    execute $q$select decrypted_secret from vault.decrypted_secrets where name = 'process_jobs_secret_key'$q$
+    execute format('select decrypted_secret from %s where name = $1', v_vault)
+    using 'process_jobs_secret_key'
     into v_secret_key;
   end if;
   return v_secret_key;

@@ -6,20 +6,23 @@ security definer
 set search_path = ''
 as $$
 declare
+  v_vault regclass := to_regclass('vault.decrypted_secrets');
   v_secret_id uuid;
 begin
-  if to_regclass('vault.decrypted_secrets') is null then
+  if v_vault is null then
     insert into public.process_jobs_secret (secret_key) values (p_secret_key)
     on conflict (only_row) do update set secret_key = excluded.secret_key;
     return;
   end if;
 
-  execute $q$select id from vault.decrypted_secrets where name = 'process_jobs_secret_key'$q$ into v_secret_id;
+  execute format('select id from %s where name = $1', v_vault)
+  using 'process_jobs_secret_key'
+  into v_secret_id;
   if v_secret_id is null then
-    execute 'select vault.create_secret($1, $2, $3)'
+    execute format('select %s($1, $2, $3)', to_regproc('vault.create_secret'))
     using p_secret_key, 'process_jobs_secret_key', 'the key with which pg_cron calls process-jobs';
   else
-    execute 'select vault.update_secret($1, $2)' using v_secret_id, p_secret_key;
+    execute format('select %s($1, $2)', to_regproc('vault.update_secret')) using v_secret_id, p_secret_key;
   end if;
 end
 $$;

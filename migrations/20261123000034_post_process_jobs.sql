@@ -15,16 +15,13 @@ begin
   if public.seconds_until_next_job() is distinct from 0 then
     return null;
   end if;
-  execute $q$
-    select net.http_post(
-      url := $1,
-      body := '{}'::jsonb,
-      headers := jsonb_build_object(
-        'apikey', $2::text, 'Content-Type', 'application/json', 'Prefer', 'respond-async'),
-      timeout_milliseconds := $3)
-    $q$
-  into v_request_id
-  using p_function_url, public.read_process_jobs_secret(), p_timeout_milliseconds;
+  execute format(
+    'select %s(url := $1, body := $2, headers := $3, timeout_milliseconds := $4)', to_regproc('net.http_post'))
+  using p_function_url, '{}'::jsonb,
+    jsonb_build_object(
+      'apikey', public.read_process_jobs_secret(), 'Content-Type', 'application/json', 'Prefer', 'respond-async'),
+    p_timeout_milliseconds
+  into v_request_id;
   return v_request_id;
 end
 $$;

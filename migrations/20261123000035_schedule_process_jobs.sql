@@ -21,11 +21,12 @@ set search_path = ''
 as $$
 declare
   v_schedule text := btrim(p_schedule);
-  v_seconds int := substring(btrim(p_schedule) from '^(\d{1,4}) seconds?$');
+  v_seconds int := substring(btrim(p_schedule) from '^(\d{1,4}) seconds?$')::int;
   -- '1.4-1', '1.6'
   v_cron_version text := (
     select substring(e.extversion from '^\d+\.\d+') from pg_catalog.pg_extension e where e.extname = 'pg_cron'
   );
+  v_schedule_job regprocedure := to_regprocedure('cron.schedule(text, text, text)');
   v_cron_job_id bigint;
 begin
   if p_function_url is null or p_function_url !~ '^https?://[^\s/]+(/\S*)?$' then
@@ -64,10 +65,10 @@ begin
     raise exception 'no key is stored yet: give p_secret_key, a secret or service-role key' using errcode = '55000';
   end if;
 
-  execute 'select cron.schedule($1, $2, $3)'
-  into v_cron_job_id
+  execute format('select %s($1, $2, $3)', v_schedule_job::regproc)
   using 'process-jobs-worker', v_schedule,
-    format('select public.post_process_jobs(%L, %s)', p_function_url, p_timeout_milliseconds);
+    format('select public.post_process_jobs(%L, %s)', p_function_url, p_timeout_milliseconds)
+  into v_cron_job_id;
   return v_cron_job_id;
 end
 $$;

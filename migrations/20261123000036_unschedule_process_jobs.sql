@@ -7,17 +7,18 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_removed boolean := false;
+  v_cron_jobs regclass := to_regclass('cron.job');
+  v_removed boolean;
 begin
-  if to_regclass('cron.job') is not null then
-    execute $q$
-      select coalesce(bool_or(cron.unschedule(jobid)), false)
-      from cron.job
-      where jobname = 'process-jobs-worker' and username = current_user
-      $q$
-    into v_removed;
+  if v_cron_jobs is null then
+    return false;
   end if;
-  return v_removed;
+  execute format(
+    'select %s(jobid) from %s where jobname = $1 and username = current_user',
+    to_regprocedure('cron.unschedule(bigint)')::regproc, v_cron_jobs)
+  using 'process-jobs-worker'
+  into v_removed;
+  return coalesce(v_removed, false);
 end
 $$;
 
