@@ -1,5 +1,6 @@
 //! The function's settings, read from its environment.
 
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use url::Url;
@@ -62,8 +63,8 @@ impl Config {
 
         let secret_keys = match text("SUPABASE_SECRET_KEYS") {
             None => BTreeMap::new(),
-            Some(value) => serde_json::from_str::<BTreeMap<String, String>>(value)
-                .map_err(|_| "SUPABASE_SECRET_KEYS must be a JSON object of names and keys".to_owned())?,
+            Some(value) => named_keys(value)
+                .ok_or_else(|| "SUPABASE_SECRET_KEYS must be a JSON object of names and keys".to_owned())?,
         };
         let service_role_key = text("SUPABASE_SERVICE_ROLE_KEY").map(str::to_owned);
         let service_key = secret_keys
@@ -111,6 +112,15 @@ impl Config {
         let token = self.replicate_api_token.is_none();
         token.then_some("REPLICATE_API_TOKEN is not set: generate-image jobs cannot run").into_iter().collect()
     }
+}
+
+fn named_keys(text: &str) -> Option<BTreeMap<String, String>> {
+    let keys = serde_json::from_str::<Value>(text).ok()?;
+    let mut named = BTreeMap::new();
+    for (name, key) in keys.as_object()? {
+        named.insert(name.clone(), key.as_str()?.to_owned());
+    }
+    Some(named)
 }
 
 /// A key goes into headers, where a newline would end more than the line.

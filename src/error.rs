@@ -94,14 +94,14 @@ pub fn from_status(service: Service, status: u16, retry_after: Option<&str>, bod
 /// The wait a 429 asks for: the header, else `retry_after` in the body, else "resets in ~30s" in
 /// its text (the three places Replicate has been seen to use), else 10 s.
 fn rate_limit_delay(retry_after: Option<&str>, body: &str) -> Duration {
-    let in_header = retry_after.and_then(|value| value.trim().parse::<f64>().ok());
+    let in_header = retry_after.and_then(number);
     let json = serde_json::from_str::<serde_json::Value>(body).ok();
     let in_body = || json.as_ref().and_then(|json| json.get("retry_after")).and_then(serde_json::Value::as_f64);
     let in_text = || {
         let (_, after) = body.split_once("resets in")?;
         let digits: String =
             after.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
-        digits.parse::<f64>().ok()
+        number(&digits)
     };
     in_header
         .or_else(in_body)
@@ -109,6 +109,11 @@ fn rate_limit_delay(retry_after: Option<&str>, body: &str) -> Duration {
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .unwrap_or(RATE_LIMIT_DEFAULT)
         .clamp(Duration::from_secs(1), RATE_LIMIT_LONGEST)
+}
+
+/// A number in a text. JSON's reader is in the module anyway; the standard library's would add 15 KB.
+pub fn number(text: &str) -> Option<f64> {
+    serde_json::from_str::<serde_json::Value>(text.trim()).ok()?.as_f64()
 }
 
 /// The sentence in a remote error body: its `detail`, `message` or `error`, else the text, cut.

@@ -1,13 +1,13 @@
 //! A job as claimed, and what a run can come to.
 
 use crate::error::JobError;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use crate::fields::Fields;
+use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 
 /// A claimed job: ours until its lease is over.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub id: String,
     pub job_type: String,
@@ -29,27 +29,29 @@ impl Job {
         Duration::try_from_secs_f64(self.age_seconds).unwrap_or_default()
     }
 
-    /// Reads the payload into a handler's type. Fails for good, naming the field.
-    pub fn payload<T: DeserializeOwned>(&self) -> Result<T, JobError> {
-        serde_path_to_error::deserialize(&self.payload)
-            .map_err(|error| JobError::never("invalid_payload", format!("payload: {}", naming_field(error))))
+    /// Reads one row of `claim_next_job`'s answer.
+    pub fn read(row: &Value) -> Result<Job, String> {
+        let fields = Fields::of("claimed job", row)?;
+        let text = |field: &str| fields.required(field, fields.text(field)?).map(str::to_owned);
+        let count = |field: &str| fields.required(field, fields.integer(field, 0..=i64::from(u32::MAX))?);
+        Ok(Job {
+            id: text("id")?,
+            job_type: text("job_type")?,
+            payload: fields.value("payload").cloned().unwrap_or_default(),
+            attempt_number: count("attempt_number")? as u32,
+            max_attempts: count("max_attempts")? as u32,
+            lease_token: text("lease_token")?,
+            checkpoint: fields.value("checkpoint").cloned(),
+            started_at: text("started_at")?,
+            age_seconds: fields.required("age_seconds", fields.number("age_seconds")?)?,
+        })
     }
 
-    /// Reads the checkpoint; none yet is the type's default.
-    pub fn checkpoint<T: DeserializeOwned + Default>(&self) -> Result<T, JobError> {
-        match &self.checkpoint {
-            None | Some(Value::Null) => Ok(T::default()),
-            Some(value) => serde_path_to_error::deserialize(value)
-                .map_err(|error| JobError::never("invalid_checkpoint", format!("checkpoint: {}", naming_field(error)))),
-        }
+    /// Reads the payload. Fails for good, naming the field.
+    pub fn payload<'a, T>(&'a self, read: impl Fn(&Fields<'a>) -> Result<T, String>) -> Result<T, JobError> {
+        let payload = Fields::of("payload", &self.payload).and_then(|fields| read(&fields));
+        payload.map_err(|message| JobError::never("invalid_payload", message))
     }
-}
-
-/// serde's message with the path of the field it is about, where there is one.
-pub fn naming_field(error: serde_path_to_error::Error<serde_json::Error>) -> String {
-    let path = error.path().to_string();
-    let message = crate::error::cut(&error.into_inner().to_string(), 300);
-    if path == "." { message } else { format!("{path}: {message}") }
 }
 
 /// A job to enqueue when the present one completes, in the same transaction.

@@ -14,6 +14,7 @@ pub mod config;
 pub mod ctx;
 pub mod error;
 pub mod event;
+pub mod fields;
 pub mod handlers;
 pub mod image;
 pub mod job;

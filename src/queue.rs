@@ -4,7 +4,6 @@ use crate::ctx::{Body, Ctx, Request};
 use crate::error::{Again, JobError, RunError, detail};
 use crate::job::{Job, Outcome};
 use postgrest::Postgrest;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -39,12 +38,15 @@ impl From<QueueError> for RunError {
 pub async fn claim(ctx: &Ctx, job_types: &[&str], limit: usize) -> Result<Vec<Job>, QueueError> {
     let arguments =
         json!({ "p_job_types": job_types, "p_limit": limit, "p_lease_seconds": LEASE.as_secs() });
-    call(ctx, "claim_next_job", arguments).await
+    let answer = call(ctx, "claim_next_job", arguments).await?;
+    let rows = answer.as_array().ok_or_else(|| unfit("claim_next_job", "no list of jobs"))?;
+    rows.iter().map(Job::read).collect::<Result<_, _>>().map_err(|message| unfit("claim_next_job", &message))
 }
 
 /// Seconds until the next job of these types may be claimed: 0 when one is ready, none when nothing waits.
 pub async fn seconds_until_next(ctx: &Ctx, job_types: &[&str]) -> Result<Option<f64>, QueueError> {
-    call(ctx, "seconds_until_next_job", json!({ "p_job_types": job_types })).await
+    let answer = call(ctx, "seconds_until_next_job", json!({ "p_job_types": job_types })).await?;
+    Ok(answer.as_f64())
 }
 
 /// Records an outcome. False: the job is not ours any more, or already final, and nothing changed.
@@ -70,19 +72,20 @@ pub async fn settle(ctx: &Ctx, job: &Job, outcome: &Outcome) -> Result<bool, Que
         arguments.insert("p_job_id".to_owned(), json!(job.id));
         arguments.insert("p_lease_token".to_owned(), json!(job.lease_token));
     }
-    call(ctx, function, arguments).await
+    recorded(function, call(ctx, function, arguments).await?)
 }
 
 /// Extends the lease to 60 s from now. False: it is lost.
 pub async fn heartbeat(ctx: &Ctx, job: &Job) -> Result<bool, QueueError> {
     let arguments =
         json!({ "p_job_id": job.id, "p_lease_token": job.lease_token, "p_lease_seconds": LEASE.as_secs() });
-    call(ctx, "heartbeat_job", arguments).await
+    recorded("heartbeat_job", call(ctx, "heartbeat_job", arguments).await?)
 }
 
 /// Enqueues a job; the arguments are those of `enqueue_job`, checked there. Returns its id.
 pub async fn enqueue(ctx: &Ctx, arguments: Value) -> Result<String, QueueError> {
-    call(ctx, "enqueue_job", arguments).await
+    let answer = call(ctx, "enqueue_job", arguments).await?;
+    answer.as_str().map(str::to_owned).ok_or_else(|| unfit("enqueue_job", "no id"))
 }
 
 /// Depth, age and pauses, as `queue_stats` gives them.
@@ -92,7 +95,7 @@ pub async fn stats(ctx: &Ctx) -> Result<Value, QueueError> {
 
 /// postgrest renders the request; the one network port sends it, with a time-out, which
 /// postgrest's own `execute` does not have on wasm.
-async fn call<T: DeserializeOwned>(ctx: &Ctx, function: &str, arguments: Value) -> Result<T, QueueError> {
+async fn call(ctx: &Ctx, function: &str, arguments: Value) -> Result<Value, QueueError> {
     let failed = |status: Option<u16>, message: String| QueueError { message: format!("{function}: {message}"), status };
     let key = &ctx.config.service_key;
     let rendered = Postgrest::new(format!("{}/rest/v1", ctx.config.supabase_url))
@@ -122,6 +125,13 @@ async fn call<T: DeserializeOwned>(ctx: &Ctx, function: &str, arguments: Value) 
     if !(200..300).contains(&status) {
         return Err(failed(Some(status), format!("database answered {status}: {}", detail(&text))));
     }
-    serde_json::from_str(&text)
-        .map_err(|error| failed(None, format!("database gave an answer that does not fit: {error}")))
+    serde_json::from_str(&text).map_err(|_| unfit(function, "no JSON"))
+}
+
+fn recorded(function: &str, answer: Value) -> Result<bool, QueueError> {
+    answer.as_bool().ok_or_else(|| unfit(function, "neither true nor false"))
+}
+
+fn unfit(function: &str, found: &str) -> QueueError {
+    QueueError { message: format!("{function}: database gave an answer that does not fit: {found}"), status: None }
 }

@@ -3,12 +3,12 @@
 use crate::config::Config;
 use crate::ctx::Ctx;
 use crate::error::RunError;
+use crate::fields::Fields;
 use crate::handlers;
-use crate::job::naming_field;
 use crate::queue;
 use crate::worker::{self, Summary};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// A request, its body already read (up to one byte more than [`BODY_MAX_BYTES`]).
@@ -25,7 +25,7 @@ pub struct Request {
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Answer {
     pub status: u16,
-    pub headers: BTreeMap<&'static str, String>,
+    pub headers: Vec<(&'static str, String)>,
     pub body: String,
     /// A drain is to go on in the background, after the answer.
     pub drain: bool,
@@ -35,7 +35,7 @@ pub const BODY_MAX_BYTES: usize = 1024 * 1024;
 
 impl Answer {
     fn json(status: u16, body: &Value) -> Answer {
-        let headers = BTreeMap::from([
+        let headers = Vec::from([
             ("access-control-allow-origin", "*".to_owned()),
             ("content-type", "application/json".to_owned()),
         ]);
@@ -94,7 +94,7 @@ pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
         (method, _, Credential::Good) => {
             let message = format!("{} is not allowed here, only {allow}", crate::error::cut(method, 20));
             let mut answer = Answer::error(405, &message);
-            answer.headers.insert("allow", allow.to_owned());
+            answer.headers.push(("allow", allow.to_owned()));
             answer
         }
     }
@@ -110,16 +110,6 @@ async fn run(ctx: &Ctx, request: &Request) -> Answer {
 }
 
 async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct NewJob {
-        job_type: String,
-        payload: Value,
-        priority: Option<i32>,
-        max_attempts: Option<i32>,
-        scheduled_at: Option<String>,
-        unique_key: Option<String>,
-    }
     if request.body.len() > BODY_MAX_BYTES {
         return Answer::error(413, &format!("the body is larger than {BODY_MAX_BYTES} bytes"));
     }
@@ -128,26 +118,38 @@ async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
         let found = crate::error::cut(content_type, 100);
         return Answer::error(415, &format!("content-type must be application/json, found {found:?}"));
     }
-    let mut deserializer = serde_json::Deserializer::from_str(&request.body);
-    let job: NewJob = match serde_path_to_error::deserialize(&mut deserializer) {
-        Ok(job) => job,
-        Err(error) => return Answer::error(400, &format!("body: {}", naming_field(error))),
+    let body = serde_json::from_str(&request.body).map_err(|error| format!("body is not JSON: {error}"));
+    let arguments = match body.and_then(|body| enqueue_arguments(&body)) {
+        Ok(arguments) => arguments,
+        Err(message) => return Answer::error(400, &message),
     };
-    let mut arguments = json!({ "p_job_type": job.job_type, "p_payload": job.payload });
-    let optional = [
-        ("p_priority", job.priority.map(Value::from)),
-        ("p_max_attempts", job.max_attempts.map(Value::from)),
-        ("p_scheduled_at", job.scheduled_at.map(Value::from)),
-        ("p_unique_key", job.unique_key.map(Value::from)),
-    ];
-    if let Some(arguments) = arguments.as_object_mut() {
-        arguments.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    }
     match queue::enqueue(ctx, arguments).await {
         Ok(id) => Answer::json(201, &json!({ "id": id })).and_drain(),
         Err(error) if error.is_refusal() => Answer::error(400, &error.message),
         Err(error) => Answer::error(500, &error.message),
     }
+}
+
+/// The arguments of `enqueue_job`, whose defaults stand for what is absent.
+fn enqueue_arguments(body: &Value) -> Result<Value, String> {
+    let fields = Fields::of("body", body)?;
+    fields.only(&["job_type", "payload", "priority", "max_attempts", "scheduled_at", "unique_key"])?;
+    let count = |field: &str| fields.integer(field, i64::from(i32::MIN)..=i64::from(i32::MAX));
+    let job_type = fields.required("job_type", fields.text("job_type")?)?;
+    let payload = fields.required("payload", fields.value("payload"))?;
+    let arguments = [
+        ("p_job_type", Some(Value::from(job_type))),
+        ("p_payload", Some(payload.clone())),
+        ("p_priority", count("priority")?.map(Value::from)),
+        ("p_max_attempts", count("max_attempts")?.map(Value::from)),
+        ("p_scheduled_at", fields.text("scheduled_at")?.map(Value::from)),
+        ("p_unique_key", fields.text("unique_key")?.map(Value::from)),
+    ];
+    let mut object = Map::new();
+    for (name, value) in arguments {
+        value.and_then(|value| object.insert(name.to_owned(), value));
+    }
+    Ok(Value::Object(object))
 }
 
 async fn health(ctx: &Ctx) -> Answer {
@@ -158,7 +160,7 @@ async fn health(ctx: &Ctx) -> Answer {
 }
 
 fn preflight(allow: &str) -> Answer {
-    let headers = BTreeMap::from([
+    let headers = Vec::from([
         ("access-control-allow-origin", "*".to_owned()),
         ("access-control-allow-methods", allow.to_owned()),
         (

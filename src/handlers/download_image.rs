@@ -3,18 +3,16 @@
 //! The image row and the generation's status are written with the job's completion, from the
 //! result given here.
 
-use super::check_id;
+use super::id;
 use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response};
 use crate::error::{JobError, Service, from_status};
 use crate::image;
 use crate::job::{Job, Outcome};
 use crate::storage;
-use serde::Deserialize;
 use serde_json::json;
 use std::time::Duration;
 use url::Url;
 
-#[derive(Deserialize)]
 struct Payload {
     generation_id: String,
     user_id: String,
@@ -27,9 +25,13 @@ const REDIRECTS_MOST: usize = 3;
 const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
 
 pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
-    let payload: Payload = job.payload()?;
-    check_id("generation_id", &payload.generation_id)?;
-    check_id("user_id", &payload.user_id)?;
+    let payload = job.payload(|fields| {
+        Ok(Payload {
+            generation_id: id(fields, "generation_id")?,
+            user_id: id(fields, "user_id")?,
+            output_url: fields.required("output_url", fields.text("output_url")?)?.to_owned(),
+        })
+    })?;
 
     let response = open(ctx, &payload.output_url).await?;
     let announced = response.header("content-length").and_then(|length| length.parse::<u64>().ok());

@@ -1,52 +1,80 @@
 //! `generate-image`: asks Replicate for a picture, parks while it is made, then hands over to
 //! `download-image`.
 
-use super::check_id;
+use super::id;
 use crate::ctx::Ctx;
 use crate::error::JobError;
+use crate::fields::Fields;
 use crate::job::{FollowUp, Job, Outcome};
 use crate::replicate::input::{self, ImageRequest, ModelInput};
 use crate::replicate::{self, Prediction, Status};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
-#[derive(Deserialize)]
 struct Payload {
     generation_id: String,
     user_id: String,
-    prompt: String,
-    negative_prompt: Option<String>,
-    model_id: String,
-    model_version: Option<String>,
-    width: Option<u32>,
-    height: Option<u32>,
-    num_inference_steps: Option<u32>,
-    guidance_scale: Option<f64>,
-    seed: Option<i64>,
-    source_image_url: Option<String>,
-    strength: Option<f64>,
+    image: ImageRequest,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+impl Payload {
+    fn read(fields: &Fields<'_>) -> Result<Payload, String> {
+        let text = |field: &str| Ok::<_, String>(fields.text(field)?.map(str::to_owned));
+        let count = |field: &str, default: u32| {
+            Ok::<_, String>(fields.integer(field, 0..=i64::from(u32::MAX))?.map_or(default, |number| number as u32))
+        };
+        Ok(Payload {
+            generation_id: id(fields, "generation_id")?,
+            user_id: id(fields, "user_id")?,
+            image: ImageRequest {
+                prompt: fields.required("prompt", text("prompt")?)?,
+                negative_prompt: text("negative_prompt")?,
+                model_id: fields.required("model_id", text("model_id")?)?,
+                model_version: text("model_version")?,
+                width: count("width", 1024)?,
+                height: count("height", 1024)?,
+                num_inference_steps: count("num_inference_steps", 30)?,
+                guidance_scale: fields.number("guidance_scale")?.unwrap_or(7.5),
+                seed: fields.integer("seed", i64::MIN..=i64::MAX)?,
+                source_image_url: text("source_image_url")?,
+                strength: fields.number("strength")?,
+            },
+        })
+    }
+}
+
+/// What is known of the prediction between runs.
+#[derive(Default)]
 struct Checkpoint {
     prediction_id: Option<String>,
     /// The attempt that created it; a later attempt does not resume one that failed.
-    #[serde(default)]
     attempt_number: u32,
+}
+
+impl Checkpoint {
+    /// Reads what an earlier run left; nothing that can be read is nothing.
+    fn read(job: &Job) -> Checkpoint {
+        let field = |name: &str| job.checkpoint.as_ref().and_then(|checkpoint| checkpoint.get(name));
+        Checkpoint {
+            prediction_id: field("prediction_id").and_then(Value::as_str).map(str::to_owned),
+            attempt_number: field("attempt_number").and_then(Value::as_u64).unwrap_or(0) as u32,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({ "prediction_id": self.prediction_id, "attempt_number": self.attempt_number })
+    }
 }
 
 /// The longest wait between two looks at a prediction.
 const POLL_INTERVAL_LONGEST: Duration = Duration::from_secs(15);
 
 pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
-    let payload: Payload = job.payload()?;
-    check_id("generation_id", &payload.generation_id)?;
-    check_id("user_id", &payload.user_id)?;
-    let model = input::build(&image_request(&payload), seed_of(&job.id))
+    let payload = job.payload(Payload::read)?;
+    let model = input::build(&payload.image, seed_of(&job.id))
         .map_err(|message| JobError::never("invalid_payload", format!("payload: {message}")))?;
 
-    let mut checkpoint: Checkpoint = job.checkpoint()?;
+    let mut checkpoint = Checkpoint::read(job);
     let prediction = match &checkpoint.prediction_id {
         Some(prediction_id) => {
             let prediction = replicate::get(ctx, prediction_id).await?;
@@ -66,14 +94,14 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     };
     checkpoint.prediction_id = Some(prediction.id.clone());
 
-    if is_running(prediction.status) && job.age() >= ctx.config.job_timeout {
+    if prediction.status.is_running() && job.age() >= ctx.config.job_timeout {
         // Replicate ends it by itself at the same time; this only saves what is left.
         let _ = replicate::cancel(ctx, &prediction.id).await;
         let seconds = ctx.config.job_timeout.as_secs();
         let message = format!("prediction {} was not done within JOB_TIMEOUT_MS ({seconds} s)", prediction.id);
         return Err(JobError::never("timed_out", message));
     }
-    decide(&payload, &model, &prediction, poll_delay(ctx, job), json!(checkpoint))
+    decide(&payload, &model, &prediction, poll_delay(ctx, job), checkpoint.to_json())
 }
 
 /// Turns what Replicate said into the outcome.
@@ -82,7 +110,7 @@ fn decide(
     model: &ModelInput,
     prediction: &Prediction,
     poll_delay: Duration,
-    checkpoint: serde_json::Value,
+    checkpoint: Value,
 ) -> Result<Outcome, JobError> {
     let id = &prediction.id;
     match prediction.status {
@@ -104,13 +132,13 @@ fn decide(
                     "model": model.version,
                     "input": model.input,
                     "adjustments": model.adjustments,
-                    "predict_seconds": prediction.predict_seconds(),
+                    "predict_seconds": prediction.predict_seconds,
                 }),
                 follow_ups: vec![download(payload, output_url)],
             })
         }
         Status::Failed => {
-            let error = prediction.error_message();
+            let error = prediction.error.as_deref().unwrap_or("no reason given");
             let message = format!("prediction {id} failed: {}", crate::error::cut(error, 500));
             if is_infrastructure(error) {
                 Err(JobError::backoff("prediction_interrupted", message))
@@ -135,17 +163,10 @@ fn download(payload: &Payload, output_url: String) -> FollowUp {
             "generation_id": payload.generation_id,
             "user_id": payload.user_id,
             "output_url": output_url,
-            "prompt": payload.prompt,
-            "negative_prompt": payload.negative_prompt,
-            "model_id": payload.model_id,
+            "prompt": payload.image.prompt,
+            "negative_prompt": payload.image.negative_prompt,
+            "model_id": payload.image.model_id,
         }),
-    }
-}
-
-fn is_running(status: Status) -> bool {
-    match status {
-        Status::Starting | Status::Processing | Status::Unknown => true,
-        Status::Succeeded | Status::Failed | Status::Canceled | Status::Aborted => false,
     }
 }
 
@@ -167,20 +188,4 @@ fn is_infrastructure(error: &str) -> bool {
 /// fingerprint in Replicate's list. FNV-1a over the job's random id.
 fn seed_of(job_id: &str) -> u32 {
     job_id.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
-
-fn image_request(payload: &Payload) -> ImageRequest {
-    ImageRequest {
-        prompt: payload.prompt.clone(),
-        negative_prompt: payload.negative_prompt.clone(),
-        model_id: payload.model_id.clone(),
-        model_version: payload.model_version.clone(),
-        width: payload.width.unwrap_or(1024),
-        height: payload.height.unwrap_or(1024),
-        num_inference_steps: payload.num_inference_steps.unwrap_or(30),
-        guidance_scale: payload.guidance_scale.unwrap_or(7.5),
-        seed: payload.seed,
-        source_image_url: payload.source_image_url.clone(),
-        strength: payload.strength,
-    }
 }

@@ -6,6 +6,7 @@ mod generate_image;
 
 use crate::ctx::Ctx;
 use crate::error::JobError;
+use crate::fields::Fields;
 use crate::job::{Job, Outcome};
 use futures_util::future::LocalBoxFuture;
 
@@ -22,12 +23,12 @@ pub const ALL: &[Handler] = &[
 ];
 
 /// An id that becomes part of a storage path.
-fn check_id(field: &str, value: &str) -> Result<(), JobError> {
+fn id(fields: &Fields<'_>, field: &str) -> Result<String, String> {
+    let value = fields.required(field, fields.text(field)?)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if (1..=128).contains(&value.len()) && value.bytes().all(allowed) {
-        return Ok(());
+        return Ok(value.to_owned());
     }
     let shown = crate::error::cut(value, 40);
-    let message = format!("payload: {field} must be 1 to 128 letters, digits, '_' and '-', found {shown:?}");
-    Err(JobError::never("invalid_payload", message))
+    Err(format!("payload: {field} must be 1 to 128 letters, digits, '_' and '-', found {shown:?}"))
 }

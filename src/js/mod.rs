@@ -28,7 +28,7 @@ export interface FunctionRequest {
 /** The answer; with `drain`, call `drain` after it and keep the isolate alive until that is done. */
 export interface FunctionAnswer {
   status: number;
-  headers: Record<string, string>;
+  headers: [string, string][];
   body: string;
   drain: boolean;
 }

@@ -12,9 +12,7 @@ pub use prediction::{Prediction, Status};
 use crate::ctx::{Body, Ctx, Request};
 use crate::error::{Again, JobError, Service, from_status};
 use input::ModelInput;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const API_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,53 +30,52 @@ pub async fn create(ctx: &Ctx, model: &ModelInput, cancel_after: Duration) -> Re
     let cancel_after = ("cancel-after".to_owned(), format!("{}s", cancel_after.as_secs().max(5)));
     match send(ctx, "POST", url, vec![cancel_after], Body::Text(body)).await {
         Err(JobError { message, again: Again::Backoff, .. }) => Err(JobError::backoff("create_unknown", message)),
-        answer => answer,
+        answer => read(&answer?),
     }
 }
 
 pub async fn get(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobError> {
     let url = format!("{}/predictions/{prediction_id}", ctx.config.replicate_api_url);
-    send(ctx, "GET", url, Vec::new(), Body::Empty).await
+    read(&send(ctx, "GET", url, Vec::new(), Body::Empty).await?)
 }
 
 /// Asks for the prediction's end, which comes some seconds later.
 pub async fn cancel(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobError> {
     let url = format!("{}/predictions/{prediction_id}/cancel", ctx.config.replicate_api_url);
-    send(ctx, "POST", url, Vec::new(), Body::Empty).await
+    read(&send(ctx, "POST", url, Vec::new(), Body::Empty).await?)
 }
 
 /// The newest prediction made since `created_after` (RFC 3339) of this model with this very input
 /// that has not come to a bad end: the create whose answer was lost, if it was made.
 pub async fn find(ctx: &Ctx, model: &ModelInput, created_after: &str) -> Result<Option<Prediction>, JobError> {
-    #[derive(Deserialize)]
-    struct Page {
-        results: Vec<Prediction>,
-        next: Option<String>,
-    }
     let api = &ctx.config.replicate_api_url;
     let created_after = created_after.replace('+', "%2B");
     let mut url = format!("{api}/predictions?created_after={created_after}");
     for _ in 0..LIST_PAGES_MOST {
-        let page: Page = send(ctx, "GET", url, Vec::new(), Body::Empty).await?;
-        if let Some(found) = page.results.into_iter().find(|prediction| prediction.is_of(model)) {
-            return Ok(Some(found));
+        let page = send(ctx, "GET", url, Vec::new(), Body::Empty).await?;
+        let results = page.get("results").and_then(Value::as_array).ok_or_else(|| unfit("no results"))?;
+        for result in results {
+            let prediction = read(result)?;
+            if prediction.is_of(model) {
+                return Ok(Some(prediction));
+            }
         }
-        match page.next {
+        match page.get("next").and_then(Value::as_str) {
             // The token goes nowhere but to the API.
-            Some(next) if next.starts_with(api.as_str()) => url = next,
+            Some(next) if next.starts_with(api.as_str()) => url = next.to_owned(),
             _ => return Ok(None),
         }
     }
     Ok(None)
 }
 
-async fn send<T: DeserializeOwned>(
+async fn send(
     ctx: &Ctx,
     method: &'static str,
     url: String,
     mut headers: Vec<(String, String)>,
     body: Body,
-) -> Result<T, JobError> {
+) -> Result<Value, JobError> {
     let Some(token) = &ctx.config.replicate_api_token else {
         let message = "REPLICATE_API_TOKEN is not set".to_owned();
         return Err(JobError { kind: "unauthorized", message, again: Again::WhenResumed });
@@ -94,7 +91,13 @@ async fn send<T: DeserializeOwned>(
     if !(200..300).contains(&status) {
         return Err(from_status(Service::Replicate, status, retry_after.as_deref(), &text));
     }
-    serde_json::from_str(&text).map_err(|error| {
-        JobError::backoff("unavailable", format!("replicate gave an answer that does not fit: {error}"))
-    })
+    serde_json::from_str(&text).map_err(|_| unfit("no JSON"))
+}
+
+fn read(prediction: &Value) -> Result<Prediction, JobError> {
+    Prediction::read(prediction).map_err(|message| unfit(&message))
+}
+
+fn unfit(found: &str) -> JobError {
+    JobError::backoff("unavailable", format!("replicate gave an answer that does not fit: {found}"))
 }

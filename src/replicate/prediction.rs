@@ -1,34 +1,28 @@
 //! A prediction as Replicate tells it.
 
 use super::input::ModelInput;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use crate::fields::Fields;
+use serde_json::Value;
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
     pub id: String,
     pub status: Status,
-    #[serde(default)]
+    /// `owner/name`, or empty where Replicate does not say.
     pub model: String,
-    #[serde(default)]
-    pub version: Value,
-    #[serde(default)]
+    /// 64 hex digits, or "hidden" for official models.
+    pub version: String,
     pub input: Value,
-    #[serde(default)]
     pub output: Value,
     /// Input, output and logs are removed an hour after the end.
-    #[serde(default)]
     pub data_removed: bool,
-    #[serde(default)]
-    pub error: Value,
-    #[serde(default)]
-    pub logs: Option<String>,
-    #[serde(default)]
-    pub metrics: Option<Map<String, Value>>,
+    pub error: Option<String>,
+    pub logs: String,
+    /// Of the model's own time, as billed.
+    pub predict_seconds: Option<f64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     Starting,
     Processing,
@@ -38,11 +32,53 @@ pub enum Status {
     /// The deadline passed before it started; free of charge.
     Aborted,
     /// A status this program does not know yet; it is waited out.
-    #[serde(other)]
     Unknown,
 }
 
+impl Status {
+    fn read(text: &str) -> Status {
+        match text {
+            "starting" => Status::Starting,
+            "processing" => Status::Processing,
+            "succeeded" => Status::Succeeded,
+            "failed" => Status::Failed,
+            "canceled" => Status::Canceled,
+            "aborted" => Status::Aborted,
+            _ => Status::Unknown,
+        }
+    }
+
+    /// Whether it may still come to an output.
+    pub fn is_running(self) -> bool {
+        match self {
+            Status::Starting | Status::Processing | Status::Unknown => true,
+            Status::Succeeded | Status::Failed | Status::Canceled | Status::Aborted => false,
+        }
+    }
+}
+
 impl Prediction {
+    /// Reads a prediction object; all but `id` and `status` may be missing.
+    pub fn read(value: &Value) -> Result<Prediction, String> {
+        let fields = Fields::of("prediction", value)?;
+        let id = fields.required("id", fields.text("id")?)?;
+        let status = fields.required("status", fields.text("status")?)?;
+        let text = |field: &str| fields.value(field).and_then(Value::as_str).map(str::to_owned);
+        let json = |field: &str| fields.value(field).cloned().unwrap_or_default();
+        Ok(Prediction {
+            id: id.to_owned(),
+            status: Status::read(status),
+            model: text("model").unwrap_or_default(),
+            version: text("version").unwrap_or_default(),
+            input: json("input"),
+            output: json("output"),
+            data_removed: json("data_removed") == true,
+            error: text("error"),
+            logs: text("logs").unwrap_or_default(),
+            predict_seconds: json("metrics").get("predict_time").and_then(Value::as_f64),
+        })
+    }
+
     /// The outputs' URLs, in order. Models give a string, a list, or objects with a `url`; a `data:`
     /// URI is a URL too.
     pub fn output_urls(&self) -> Vec<String> {
@@ -55,31 +91,19 @@ impl Prediction {
         }
     }
 
-    pub fn error_message(&self) -> &str {
-        self.error.as_str().unwrap_or("no reason given")
-    }
-
     /// The last percentage of a progress bar in the logs; bars are redrawn with `\r` as well as `\n`.
     pub fn progress(&self) -> Option<u8> {
-        self.logs.as_deref()?.rsplit(['\n', '\r']).find_map(|line| {
+        self.logs.rsplit(['\n', '\r']).find_map(|line| {
             let (percent, bar) = line.split_once('%')?;
             bar.trim_start().starts_with('|').then_some(())?;
             percent.trim().parse::<u8>().ok().filter(|percent| *percent <= 100)
         })
     }
 
-    /// Seconds of the model's own time, as billed.
-    pub fn predict_seconds(&self) -> Option<f64> {
-        self.metrics.as_ref()?.get("predict_time")?.as_f64()
-    }
-
     /// Whether this is a create of `model` that may still give, or gave, its picture. Replicate
     /// echoes the input, perhaps with defaults added; official models hide their version.
     pub(super) fn is_of(&self, model: &ModelInput) -> bool {
-        let alive = match self.status {
-            Status::Starting | Status::Processing | Status::Succeeded | Status::Unknown => true,
-            Status::Failed | Status::Canceled | Status::Aborted => false,
-        };
+        let alive = self.status.is_running() || self.status == Status::Succeeded;
         let (name, hash) = match model.version.split_once(':') {
             Some((name, hash)) => (name, hash),
             None if model.version.contains('/') => (model.version.as_str(), ""),
@@ -98,7 +122,7 @@ mod tests {
     fn prediction(fields: Value) -> Prediction {
         let mut value = json!({ "id": "p1", "status": "starting" });
         value.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        serde_json::from_value(value).unwrap()
+        Prediction::read(&value).unwrap()
     }
 
     #[test]

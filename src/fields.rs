@@ -1,0 +1,94 @@
+//! Reads outside JSON field by field, so that what does not fit is one sentence that names the field.
+//!
+//! serde's derived readers cannot name it without `serde_path_to_error`, and a second copy of every
+//! reader costs more wasm than this.
+
+use crate::error::cut;
+use serde_json::{Map, Value};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+/// A JSON object under a name for messages. A field that is null counts as absent.
+pub struct Fields<'a> {
+    name: &'static str,
+    map: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    pub fn of(name: &'static str, value: &'a Value) -> Result<Fields<'a>, String> {
+        let map = value.as_object().ok_or_else(|| format!("{name} must be an object, found {}", shown(value)))?;
+        Ok(Fields { name, map })
+    }
+
+    pub fn value(&self, field: &str) -> Option<&'a Value> {
+        self.map.get(field).filter(|value| !value.is_null())
+    }
+
+    pub fn text(&self, field: &str) -> Result<Option<&'a str>, String> {
+        self.read(field, "a string", Value::as_str)
+    }
+
+    pub fn number(&self, field: &str) -> Result<Option<f64>, String> {
+        self.read(field, "a number", Value::as_f64)
+    }
+
+    /// A whole number; `1024.0` is one too.
+    pub fn integer(&self, field: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, String> {
+        let whole = |value: &Value| {
+            let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9.0e15);
+            value.as_i64().or(number.map(|number| number as i64)).filter(|number| range.contains(number))
+        };
+        self.read(field, format_args!("a whole number from {} to {}", range.start(), range.end()), whole)
+    }
+
+    /// The value that must be there.
+    pub fn required<T>(&self, field: &str, value: Option<T>) -> Result<T, String> {
+        value.ok_or_else(|| format!("{}: {field} is missing", self.name))
+    }
+
+    /// Refuses fields that nobody would read.
+    pub fn only(&self, known: &[&str]) -> Result<(), String> {
+        match self.map.keys().find(|field| !known.contains(&field.as_str())) {
+            None => Ok(()),
+            Some(field) => Err(format!("{}: {} is not a field, known are {}", self.name, cut(field, 100), known.join(", "))),
+        }
+    }
+
+    fn read<T>(&self, field: &str, wanted: impl Display, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, String> {
+        let Some(value) = self.value(field) else { return Ok(None) };
+        let refused = || format!("{}: {field} must be {wanted}, found {}", self.name, shown(value));
+        read(value).ok_or_else(refused).map(Some)
+    }
+}
+
+fn shown(value: &Value) -> String {
+    cut(&value.to_string(), 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let value = json!({ "width": 1024.0, "height": "tall", "steps": 1.5, "seed": null, "prompt": ["a"], "big": 1e300 });
+        let fields = Fields::of("payload", &value).unwrap();
+        assert_eq!(fields.integer("width", 0..=2000), Ok(Some(1024)));
+        assert_eq!(fields.integer("seed", 0..=9), Ok(None));
+        assert_eq!(fields.number("big"), Ok(Some(1e300)));
+        let refusals = [
+            (fields.integer("height", 0..=9).unwrap_err(), r#"payload: height must be a whole number from 0 to 9, found "tall""#),
+            (fields.integer("steps", 0..=9).unwrap_err(), "payload: steps must be a whole number from 0 to 9, found 1.5"),
+            (fields.integer("big", 0..=9).unwrap_err(), "payload: big must be a whole number from 0 to 9, found 1e+300"),
+            (fields.number("height").unwrap_err(), r#"payload: height must be a number, found "tall""#),
+            (fields.text("prompt").unwrap_err(), r#"payload: prompt must be a string, found ["a"]"#),
+            (fields.required::<()>("user_id", None).unwrap_err(), "payload: user_id is missing"),
+            (fields.only(&["width"]).unwrap_err(), "payload: big is not a field, known are width"),
+            (Fields::of("body", &json!([1])).err().unwrap(), "body must be an object, found [1]"),
+        ];
+        for (found, expected) in refusals {
+            assert_eq!(found, expected);
+        }
+    }
+}
