@@ -1,0 +1,33 @@
+begin;
+select plan(8);
+insert into job_types (job_type) values ('work'), ('play');
+insert into job_queue (job_type, payload, priority, created_at, scheduled_at) values
+  ('work', '"3: old"', 0, now() - interval '2 hours', now()),
+  ('play', '"4: young"', 0, now() - interval '1 hour', now()),
+  ('work', '"2: second of the high"', 9, now() - interval '1 minute', now()),
+  ('play', '"1: first of the high"', 9, now() - interval '2 minutes', now()),
+  ('work', '"not due"', 99, now() - interval '1 day', now() + interval '1 second'),
+  ('none', '"unknown type"', 99, now() - interval '1 day', now());
+
+select results_eq(
+  $$select payload #>> '{}' from claim_next_job()$$, $$values ('1: first of the high')$$,
+  'without arguments: one job, the oldest of the highest priority');
+select results_eq(
+  $$select payload #>> '{}' from claim_next_job(p_limit => 10)$$,
+  $$values ('2: second of the high'), ('3: old'), ('4: young')$$,
+  'a batch comes in order across types, without what is not due and what no type has a row for');
+select is_empty('select * from claim_next_job(p_limit => 10)', 'an empty queue answers no row');
+
+update job_queue set status = 'pending' where status = 'processing';
+select results_eq(
+  $$select payload #>> '{}' from claim_next_job(array['play', 'none'], 10)$$,
+  $$values ('1: first of the high'), ('4: young')$$,
+  'only the types asked for');
+
+select throws_ok('select claim_next_job(p_limit => 0)', '22023', 'p_limit must be between 1 and 1000, not 0');
+select throws_ok('select claim_next_job(p_limit => 1001)', '22023', 'p_limit must be between 1 and 1000, not 1001');
+select throws_ok('select claim_next_job(p_lease_seconds => 0)', '22023', 'p_lease_seconds must be between 1 and 86400, not 0');
+select throws_ok('select claim_next_job(p_lease_seconds => null)', '22023', 'p_lease_seconds must be between 1 and 86400, not <NULL>');
+
+select * from finish();
+rollback;

@@ -1,0 +1,37 @@
+-- With 100,000 held jobs at the head, 50,000 not yet due after them and 100,000 ready ones last, a claim
+-- of ten touches rows by the hundred, not by the hundred thousand. Counted by the server, not timed.
+begin;
+select plan(6);
+insert into job_types (job_type) values ('work'), ('held'), ('other');
+insert into job_queue (job_type, priority, scheduled_at)
+select 'held', 10, now() from generate_series(1, 100000)
+union all select 'work', 5, now() + interval '1 hour' from generate_series(1, 50000)
+union all select 'work', 0, now() from generate_series(1, 100000)
+union all select 'other', 0, now() from generate_series(1, 1000);
+update job_types set held_until = now() + interval '1 hour' where job_type = 'held';
+
+create function pg_temp.rows_read(p_query text) returns bigint language plpgsql as $$
+declare
+  v_before bigint;
+  v_after bigint;
+begin
+  select seq_tup_read + idx_tup_fetch into v_before from pg_stat_xact_user_tables where relid = 'public.job_queue'::regclass;
+  execute p_query;
+  select seq_tup_read + idx_tup_fetch into v_after from pg_stat_xact_user_tables where relid = 'public.job_queue'::regclass;
+  return v_after - v_before;
+end
+$$;
+
+-- An index-only scan on pages that are not all visible counts a fetch an entry, but only for entries
+-- that fit the index condition: what is not due is skipped inside the index.
+select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 300::bigint, 'before analyze, a claim of ten reads few rows');
+select cmp_ok(pg_temp.rows_read('select seconds_until_next_job()'), '<', 20::bigint, 'and seconds_until_next_job too');
+analyze job_queue;
+select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 300::bigint, 'after analyze, a claim of ten reads few rows');
+select cmp_ok(pg_temp.rows_read('select seconds_until_next_job()'), '<', 20::bigint, 'and seconds_until_next_job too');
+update job_types set held_until = null;
+select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 300::bigint, 'with every type open too');
+select is((select count(*) from job_queue where status = 'processing'), 30::bigint, 'each claim got its ten');
+
+select * from finish();
+rollback;

@@ -1,0 +1,10 @@
+begin;
+select plan(6);
+select throws_ok($$select complete_job('00000000-0000-0000-0000-000000000000', p_retry => 'later')$$, '22023', 'p_retry must be ''backoff'' or ''never'', not ''later''');
+select throws_ok($$select complete_job('00000000-0000-0000-0000-000000000000', p_retry => null)$$, '22023', 'p_retry must be ''backoff'' or ''never'', not null');
+select throws_ok($$select complete_job('00000000-0000-0000-0000-000000000000', p_error => '')$$, '22023', 'p_error must not be empty');
+select throws_ok($$select complete_job('00000000-0000-0000-0000-000000000000', '{}', 'x')$$, '22023', 'p_error goes with neither p_result nor p_follow_ups');
+select throws_ok($$select complete_job('00000000-0000-0000-0000-000000000000', p_error => 'x', p_follow_ups => '[{}]')$$, '22023', 'p_error goes with neither p_result nor p_follow_ups');
+select throws_ok($$select complete_job('00000000-0000-0000-0000-000000000000', p_follow_ups => '{}')$$, '22023', 'p_follow_ups must be a json array, not object');
+select * from finish();
+rollback;

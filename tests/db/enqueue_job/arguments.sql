@@ -1,0 +1,28 @@
+begin;
+select plan(12);
+insert into job_types (job_type) values ('work');
+
+select enqueue_job('work', '{"a": 1}') as id \gset
+select results_eq(
+  $$select job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, unique_key, errors from job_queue$$,
+  $$values ('work', '{"a": 1}'::jsonb, 'pending', 0, 0, 3, now(), null::text, '[]'::jsonb)$$,
+  'two arguments are enough');
+select is((select id from job_queue), :'id'::uuid, 'the job''s id is answered');
+select enqueue_job('work', '{}', -5, 7, now() + interval '1 hour', 'k') as id \gset
+select results_eq(
+  format('select priority, max_attempts, scheduled_at, unique_key from job_queue where id = %L', :'id'),
+  $$values (-5, 7, now() + interval '1 hour', 'k')$$,
+  'every argument is kept');
+select lives_ok($$select enqueue_job('work', '{}', null, null, null, null)$$, 'nulls mean the defaults');
+
+select throws_ok($$select enqueue_job('wrok', '{}')$$, '22023', 'unknown job type "wrok": job_types has no row for it');
+select throws_ok($$select enqueue_job(null, '{}')$$, '22023');
+select throws_ok($$select enqueue_job('work', '[]')$$, '22023', 'p_payload must be a json object, not array');
+select throws_ok($$select enqueue_job('work', null)$$, '22023', 'p_payload must be a json object, not null');
+select throws_ok($$select enqueue_job('work', '{}', p_max_attempts => 0)$$, '22023', 'p_max_attempts must be between 1 and 100, not 0');
+select throws_ok($$select enqueue_job('work', '{}', p_max_attempts => 101)$$, '22023', 'p_max_attempts must be between 1 and 100, not 101');
+select throws_ok($$select enqueue_job('work', '{}', p_unique_key => '')$$, '22023', 'p_unique_key must have between 1 and 200 characters, not 0');
+select throws_ok($$select enqueue_job('work', '{}', p_unique_key => repeat('k', 201))$$, '22023', 'p_unique_key must have between 1 and 200 characters, not 201');
+
+select * from finish();
+rollback;
