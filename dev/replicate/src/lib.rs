@@ -1,1 +1,57 @@
-//! A stand-in for Replicate.
+//! A stand-in for Replicate's HTTP API that runs inside the caller's process.
+//!
+//! It answers as Replicate does: the envelope and input checks with their error bodies, the
+//! life cycle of a prediction, list, cancel, deadlines, rate limits, and output files that are
+//! real pictures of the format and size the model promises, served from a port of their own.
+//! What it knows of the models is `models.json`; a size that no source states is computed from
+//! the aspect ratio. It sends no webhooks and never expires data.
+//!
+//! # Scripted predictions
+//!
+//! Words in square brackets in the prompt decide how a prediction ends; several may be combined.
+//!
+//! | marker | what follows |
+//! |---|---|
+//! | `[fail:E005]`, `[fail:nsfw]` | failed: flagged as sensitive (E005) |
+//! | `[fail:safety]` | failed: the model's own "NSFW content detected" |
+//! | `[fail:PA]` | failed: prediction interrupted (code: PA) |
+//! | `[fail:E9828]`, `[fail:E8765]` | failed: an error of Replicate's director |
+//! | `[fail:E1000]`, `[fail:E1001]` | failed: unknown error, out of memory |
+//! | `[fail:any words]` | failed with these words |
+//! | `[fail-once:…]` | the first prediction with this model and input fails so, later ones succeed |
+//! | `[hang]` | stays `processing` until it is cancelled or its deadline passes |
+//! | `[empty]` | succeeded, output `[]` |
+//! | `[gone]` | succeeded, but input, output and logs are already removed |
+//! | `[output:array]`, `[output:string]` | the output in this shape, whatever the schema says |
+//! | `[output:object]` | the output as `{"url": …}` |
+//! | `[output:data]` | the output as a `data:` URI |
+//! | `[not-an-image]` | the file is an HTML page, served as `text/html` |
+//! | `[huge:50MB]` | the file is a PNG header and that many bytes (B, kB, MB, MiB) |
+//! | `[no-length]` | the file is sent without Content-Length |
+//! | `[slow-body]` | the file comes in pieces, 100 ms apart (a picture in 20, a huge one in 64 KiB each) |
+//! | `[file:404]` | the file is answered with this status, always |
+//! | `[file:500-once]` | the file is answered with this status once |
+//!
+//! What goes wrong in the transport is set from outside: [`Server::fail_next`], [`Server::set_mode`].
+
+mod answer;
+mod api;
+mod catalogue;
+mod clock;
+mod create;
+mod fault;
+mod files;
+mod gate;
+mod picture;
+mod prediction;
+mod rate;
+mod schema;
+mod script;
+mod server;
+mod state;
+
+pub use fault::{Endpoint, Fault, Mode};
+pub use gate::Request;
+pub use prediction::{Prediction, Status};
+pub use rate::Rate;
+pub use server::{Options, Server};
