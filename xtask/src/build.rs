@@ -14,13 +14,8 @@ use crate::command::{self, root};
 use crate::toolchain::{self, Toolchain};
 
 /// What a build writes, beside its record.
-pub const FILES: [&str; 5] = [
-    "process_jobs.js",
-    "process_jobs.d.ts",
-    "process_jobs_bg.js",
-    "process_jobs_bg.wasm",
-    "process_jobs_bg.wasm.d.ts",
-];
+pub const FILES: [&str; 5] =
+    ["process_jobs.js", "process_jobs.d.ts", "process_jobs_bg.js", "process_jobs_bg.wasm", "process_jobs_bg.wasm.d.ts"];
 pub const RECORD: &str = "build.json";
 
 /// `pkg/build.json`: what the files beside it were built from. All hashes are SHA-256 in hex.
@@ -82,7 +77,7 @@ pub fn build(toolchain: &Toolchain, dir: &Path) -> Result<()> {
     let record = Record {
         toolchain: toolchain.version()?.lines().map(str::to_owned).collect(),
         dependencies: dependencies()?,
-        sources: hashes(sources(&module)?.iter().map(String::as_str))?,
+        sources: hashes(sources(&module)?.into_iter())?,
         files,
     };
     fs::write(dir.join(RECORD), serde_json::to_string_pretty(&record)? + "\n")?;
@@ -92,9 +87,12 @@ pub fn build(toolchain: &Toolchain, dir: &Path) -> Result<()> {
 /// Compiles the module and answers where it is.
 fn compile(toolchain: &Toolchain) -> Result<PathBuf> {
     // As a cdylib alone: with the rlib beside it every dependency would be compiled to machine code too.
-    let messages = command::output(
-        toolchain.cargo("rustc")?.args(["--crate-type", "cdylib", "--message-format", "json-render-diagnostics"]),
-    )?;
+    let messages = command::output(toolchain.cargo("rustc")?.args([
+        "--crate-type",
+        "cdylib",
+        "--message-format",
+        "json-render-diagnostics",
+    ]))?;
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
@@ -105,7 +103,7 @@ fn compile(toolchain: &Toolchain) -> Result<PathBuf> {
 }
 
 /// The files of the checkout that went into the module, as paths from the root: what the compiler says it read
-/// (this finds `include_str!` too), and the manifest, which holds the profile.
+/// (this finds `include_str!` and the build script too), and the manifest, which holds the profile.
 fn sources(module: &Path) -> Result<Vec<String>> {
     let list = module.with_extension("d");
     let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
@@ -113,18 +111,22 @@ fn sources(module: &Path) -> Result<Vec<String>> {
     let mut sources = vec!["Cargo.toml".to_owned()];
     for path in paths.trim().replace("\\ ", "\0").split_whitespace() {
         let path = PathBuf::from(path.replace('\0', " "));
+        if module.parent().is_some_and(|target| path.starts_with(target)) {
+            continue; // made by the build script from files that are listed themselves
+        }
         let path = path.strip_prefix(root()).with_context(|| format!("{} is outside the checkout", path.display()))?;
         sources.push(path.to_str().context("a source's path is not UTF-8")?.to_owned());
     }
     Ok(sources)
 }
 
-/// The hash of each file, by its path from the root.
-pub fn hashes<'a>(paths: impl Iterator<Item = &'a str>) -> Result<BTreeMap<String, String>> {
+/// The hash of each file, by its path from the root. A file that is gone has the hash "missing".
+pub fn hashes(paths: impl Iterator<Item = String>) -> Result<BTreeMap<String, String>> {
     paths
-        .map(|path| {
-            let bytes = fs::read(root().join(path)).with_context(|| format!("cannot read {path}"))?;
-            Ok((path.to_owned(), sha256(&bytes)))
+        .map(|path| match fs::read(root().join(&path)) {
+            Ok(bytes) => Ok((path, sha256(&bytes))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((path, "missing".to_owned())),
+            Err(error) => Err(error).with_context(|| format!("cannot read {path}")),
         })
         .collect()
 }

@@ -1,7 +1,11 @@
 //! Every chore of the repository: `cargo xtask help`.
 
 mod build;
+mod check;
 mod command;
+mod lint;
+mod node;
+mod test;
 mod toolchain;
 
 use clap::Parser;
@@ -11,10 +15,25 @@ use clap::Parser;
 enum Chore {
     /// Build pkg/: the worker as wasm, with its JavaScript glue
     Build,
+    /// Check that pkg/ is what the sources say
+    Check,
+    /// Check the format and lint of every language here
+    Lint,
+    /// Run the tests, all or one ring
+    Test { ring: Option<test::Ring> },
+    /// Everything that CI checks: lint, check, test
+    Ci,
 }
 
 fn main() -> anyhow::Result<()> {
     match Chore::parse() {
         Chore::Build => build::run(),
+        Chore::Check => check::run(),
+        Chore::Lint => lint::lint(),
+        Chore::Test { ring } => test::test(ring),
+        Chore::Ci => {
+            let chores = [lint::lint(), check::run(), test::test(None)];
+            chores.into_iter().collect()
+        }
     }
 }

@@ -1,0 +1,41 @@
+//! `cargo xtask lint`: format and lint of every language here, warnings as errors.
+
+use anyhow::{Result, bail};
+
+use crate::command::{command, run};
+use crate::{node, toolchain};
+
+/// TypeScript of ours; pkg/ is generated.
+const TYPESCRIPT: [&str; 3] = ["supabase/functions", "tests/wasm", "dev/stack/js"];
+
+type Step = (&'static str, fn() -> Result<()>);
+
+const STEPS: [Step; 7] = [
+    ("rustfmt", || run(command("cargo").args(["fmt", "--all", "--check"]))),
+    ("clippy", || {
+        run(command("cargo")
+            .args(["clippy", "--workspace", "--all-targets", "--locked", "--quiet"])
+            .args(["--", "--deny", "warnings"]))
+    }),
+    ("clippy for wasm32", || run(toolchain::find()?.cargo("clippy")?.args(["--quiet", "--", "--deny", "warnings"]))),
+    ("deno fmt", || run(node::deno("deno")?.args(["fmt", "--check"]).args(TYPESCRIPT))),
+    ("deno lint", || run(node::deno("deno")?.arg("lint").args(TYPESCRIPT))),
+    ("deno check", || run(node::deno("deno")?.arg("check").args(TYPESCRIPT))),
+    ("squawk", || run(node::program("squawk")?.arg("migrations/*.sql"))),
+];
+
+/// Runs every step, so that one run shows all there is to mend.
+pub fn lint() -> Result<()> {
+    let mut failed = Vec::new();
+    for (name, step) in STEPS {
+        println!("lint: {name}");
+        if let Err(error) = step() {
+            eprintln!("{name}: {error:#}");
+            failed.push(name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("lint failed: {}", failed.join(", "));
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask test`: the rings of tests, from the worker alone to what is shipped.
+
+mod report;
+mod rings;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use report::Report;
+
+/// From the inside out.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub enum Ring {
+    /// The worker against scripted conversations
+    Unit,
+    /// The SQL: pgTAP, and sessions in parallel
+    Db,
+    /// The built wasm in both Denos
+    Wasm,
+    /// Everything together, killed and dropped at every step
+    E2e,
+    /// What the CLI pushes and uploads, served alone
+    Ship,
+}
+
+/// Runs one ring, or all in order; a failed ring does not stop the next. Prints a table and the line
+/// `N passed, N failed`. Under `CI=true` a skipped test is a failure.
+pub fn test(ring: Option<Ring>) -> Result<()> {
+    let rings = match ring {
+        Some(ring) => vec![ring],
+        None => Ring::value_variants().to_vec(),
+    };
+    let mut reports = Vec::new();
+    for ring in rings {
+        let started = Instant::now();
+        let mut report = Report::new(ring);
+        println!("\n── {} ──", report.ring);
+        if let Err(error) = rings::run(ring, &mut report) {
+            report.fail(&format!("{error:#}"));
+        }
+        report.seconds = started.elapsed().as_secs_f64();
+        reports.push(report);
+    }
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    print!("\n{}", report::table(&reports));
+    let passed: usize = reports.iter().map(|it| it.passed).sum();
+    let skipped: usize = if ci { reports.iter().map(|it| it.skipped.len()).sum() } else { 0 };
+    let failed: usize = reports.iter().map(|it| it.failed).sum::<usize>() + skipped;
+    println!("{passed} passed, {failed} failed");
+    if failed > 0 {
+        bail!("the tests failed");
+    }
+    Ok(())
+}
