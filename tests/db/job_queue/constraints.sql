@@ -1,0 +1,12 @@
+begin;
+select plan(8);
+select throws_like($$insert into job_queue (job_type, status) values ('x', 'done')$$, '%job_queue_status_is_known%', 'a status is one of five');
+select throws_like($$insert into job_queue (job_type, status) values ('x', 'processing')$$, '%job_queue_processing_has_lease%', 'processing has a lease');
+select throws_like($$insert into job_queue (job_type, progress) values ('x', 101)$$, '%job_queue_progress_is_percent%', 'progress is a percentage');
+select throws_like($$insert into job_queue (job_type, attempt_number, max_attempts) values ('x', 4, 3)$$, '%job_queue_attempts_within_max%', 'attempts stay within their bound');
+select throws_like($$insert into job_queue (job_type, max_attempts) values ('x', 0)$$, '%job_queue_attempts_within_max%', 'and there is one at least');
+select throws_like($$insert into job_queue (job_type, errors) values ('x', '{}')$$, '%job_queue_errors_is_array%', 'errors is a list');
+select throws_like($$insert into job_queue (job_type, unique_key) values ('x', '')$$, '%job_queue_unique_key_length%', 'a unique key is not empty');
+select throws_like($$insert into job_queue (job_type, unique_key) values ('x', 'k'), ('x', 'k')$$, '%job_queue_unique_unfinished%', 'and unique among the unfinished of its type');
+select * from finish();
+rollback;

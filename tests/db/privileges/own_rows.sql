@@ -1,0 +1,39 @@
+-- With the schemas auth and storage of a Supabase project, as far as the migrations look at them.
+begin;
+select plan(8);
+set local client_min_messages = error;
+create schema auth;
+create function auth.uid() returns uuid language sql stable as $$ select nullif(current_setting('request.jwt.claims', true)::jsonb ->> 'sub', '')::uuid $$;
+grant usage on schema auth to anon, authenticated;
+create schema storage;
+create table storage.buckets (id text primary key, name text not null, public boolean);
+\ir ../../../migrations/20261123000021_image_generations.sql
+\ir ../../../migrations/20261123000022_images.sql
+\ir ../../../migrations/20261123000026_generated_images_bucket.sql
+\ir ../../../migrations/20261123000026_generated_images_bucket.sql
+select results_eq('select id, public from storage.buckets', $$values ('generated-images', true)$$, 'the public bucket is made once');
+
+insert into image_generations (id, user_id) values
+  ('mine', '11111111-1111-1111-1111-111111111111'), ('theirs', '22222222-2222-2222-2222-222222222222');
+insert into images (generation_id, user_id, filename, storage_path)
+select id, user_id, id || '.png', user_id || '/' || id || '.png' from image_generations;
+
+-- pgTAP's own state belongs to the superuser: what a user sees is kept and looked at afterwards.
+set local request.jwt.claims = '{"role": "authenticated", "sub": "11111111-1111-1111-1111-111111111111"}';
+set local role authenticated;
+select string_agg(id, ',') as generations_seen from image_generations \gset
+select string_agg(generation_id, ',') as images_seen from images \gset
+set local request.jwt.claims = '{"role": "authenticated"}';
+select count(*) as seen_without_sub from image_generations \gset
+reset role;
+select is(:'generations_seen'::text, 'mine', 'a user sees their own generations only');
+select is(:'images_seen'::text, 'mine', 'and their own images only');
+select is(:seen_without_sub, 0, 'a token without a user sees none');
+select throws_ok('set local role anon; select * from image_generations', '42501', null, 'anon may not read generations');
+reset role;
+select throws_ok($$set local role authenticated; insert into images (generation_id, user_id, filename, storage_path) values ('mine', '11111111-1111-1111-1111-111111111111', 'x', 'y')$$, '42501', null, 'a user writes no images');
+select throws_ok('set local role authenticated; select * from job_queue', '42501', null, 'a user reads no jobs');
+select throws_ok('set local role authenticated; select claim_next_job()', '42501', null, 'a user claims no jobs');
+
+select * from finish();
+rollback;

@@ -1,0 +1,16 @@
+begin;
+select plan(9);
+select is_empty(
+  $$select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'
+    and relname in ('job_queue', 'job_types', 'image_generations', 'images', 'process_jobs_secret') and not relrowsecurity$$,
+  'row level security is on everywhere');
+select table_privs_are('public', 'job_queue', 'anon', '{}', 'anon has no privilege on job_queue');
+select table_privs_are('public', 'job_queue', 'authenticated', '{}', 'nor has authenticated');
+select table_privs_are('public', 'job_types', 'authenticated', '{}', 'nor on job_types');
+select table_privs_are('public', 'process_jobs_secret', 'service_role', '{}', 'the stored key is not even service_role''s');
+select table_privs_are('public', 'image_generations', 'anon', '{}', 'anon has no privilege on image_generations');
+select table_privs_are('public', 'images', 'anon', '{}', 'nor on images');
+select table_privs_are('public', 'image_generations', 'authenticated', '{SELECT}', 'authenticated reads image_generations');
+select table_privs_are('public', 'images', 'authenticated', '{SELECT}', 'and images');
+select * from finish();
+rollback;

@@ -1,0 +1,40 @@
+-- With the real pg_cron, in the one database of the cluster that has it.
+begin;
+select count(*) = 1 as has_pg_cron from pg_extension where extname = 'pg_cron' \gset
+\if :has_pg_cron
+select plan(9);
+\set url 'https://project.example/functions/v1/process-jobs'
+
+select throws_ok(
+  $$select schedule_process_jobs('https://project.example/functions/v1/process-jobs')$$,
+  '55000', 'no key is stored yet: give p_secret_key, a secret or service-role key');
+select schedule_process_jobs(:'url', 'the secret key') as cron_job_id \gset
+select results_eq(
+  $$select schedule, command, active from cron.job where jobname = 'process-jobs-worker'$$,
+  $$values ('* * * * *', 'select public.post_process_jobs(''https://project.example/functions/v1/process-jobs'', 5000)', true)$$,
+  'one cron job calls every minute, and its text has no key');
+select is((select secret_key from process_jobs_secret), 'the secret key', 'without Vault the key is in a table of its own');
+select is(schedule_process_jobs(:'url', null, ' */5 * * * * ', 2000), :cron_job_id::bigint, 'a second call replaces the first');
+select results_eq(
+  $$select schedule, command from cron.job where jobname = 'process-jobs-worker'$$,
+  $$values ('*/5 * * * *', 'select public.post_process_jobs(''https://project.example/functions/v1/process-jobs'', 2000)')$$,
+  'with its schedule and time-out, and the key stored before');
+select schedule_process_jobs(:'url', 'a newer key');
+select is((select secret_key from process_jobs_secret), 'a newer key', 'a newer key replaces the older');
+
+-- Debian's pg_cron is 1.4; seconds came with 1.5.
+select extversion >= '1.5' as takes_seconds from pg_extension where extname = 'pg_cron' \gset
+\if :takes_seconds
+select lives_ok($$select schedule_process_jobs('https://project.example/f', null, '30 seconds')$$, 'pg_cron from 1.5 on takes seconds');
+\else
+select throws_like($$select schedule_process_jobs('https://project.example/f', null, '30 seconds')$$, 'pg_cron 1.% takes no seconds, 1.5 and later do: %', 'pg_cron before 1.5 takes no seconds');
+\endif
+
+select is(unschedule_process_jobs(), true, 'unschedule_process_jobs removes it');
+select is(unschedule_process_jobs(), false, 'once');
+select * from finish();
+\else
+select plan(1);
+select skip('pg_cron is not in this database', 1);
+\endif
+rollback;
