@@ -53,13 +53,13 @@ pub struct ModelInput {
 /// source picture for a model that takes none.
 pub fn build(request: &ImageRequest, default_seed: u32) -> Result<ModelInput, String> {
     check(request)?;
-    let reference = reference(&request.model_id, request.model_version.as_deref())?;
-    let model = reference.name.or(reference.version).and_then(catalogue::find);
-    let version = reference.version.or(model.and_then(|model| model.version));
-    let version = match (reference.name, version) {
-        (Some(name), Some(version)) => format!("{name}:{version}"),
-        (Some(text), None) | (None, Some(text)) => text.to_owned(),
-        (None, None) => return Err("model_id is empty".to_owned()),
+    let (model, version) = match reference(&request.model_id, request.model_version.as_deref())? {
+        Reference::Name { name, version } => {
+            let model = catalogue::find(name);
+            let version = version.or(model.and_then(|model| model.version));
+            (model, version.map_or(name.to_owned(), |version| format!("{name}:{version}")))
+        }
+        Reference::Version(version) => (catalogue::find(version), version.to_owned()),
     };
     let mut built = ModelInput { version, input: Map::new(), adjustments: Vec::new() };
     match model {
@@ -246,32 +246,43 @@ fn fit(width: u32, height: u32, min: u32, max: u32, step: u32) -> (u32, u32) {
     (side(width), side(height))
 }
 
-/// What a job calls its model by. At least one of the two is there.
-struct Reference<'a> {
-    name: Option<&'a str>,
-    version: Option<&'a str>,
+/// What a job calls its model by.
+enum Reference<'a> {
+    Name { name: &'a str, version: Option<&'a str> },
+    Version(&'a str),
 }
 
 fn reference<'a>(model_id: &'a str, model_version: Option<&'a str>) -> Result<Reference<'a>, String> {
-    let (name, version) = match model_id.split_once(':') {
-        Some((name, version)) => (Some(name), Some(version)),
-        None if is_version(model_id) => (None, Some(model_id)),
-        None => (Some(model_id), None),
+    let reference = match model_id.split_once(':') {
+        Some((name, version)) if is_name(name) && is_version(version) => {
+            Reference::Name { name, version: Some(version) }
+        }
+        None if is_name(model_id) => Reference::Name { name: model_id, version: model_version },
+        None if is_version(model_id) => Reference::Version(model_id),
+        Some(_) | None => {
+            return Err(format!(
+                "model_id {} is neither owner/name nor owner/name:version nor a version of 64 lowercase hex digits",
+                quoted(model_id)
+            ));
+        }
     };
-    if !name.is_none_or(is_name) || !version.is_none_or(is_version) {
-        return Err(format!(
-            "model_id {} is neither owner/name nor owner/name:version nor a version of 64 lowercase hex digits",
-            quoted(model_id)
-        ));
+    if let Some(wanted) = model_version {
+        if !is_version(wanted) {
+            return Err(format!("model_version {} is not of 64 lowercase hex digits", quoted(wanted)));
+        }
+        if reference.version() != Some(wanted) {
+            return Err(format!("model_version {wanted} is not the version in model_id"));
+        }
     }
-    match (version, model_version) {
-        (_, Some(wanted)) if !is_version(wanted) => {
-            Err(format!("model_version {} is not of 64 lowercase hex digits", quoted(wanted)))
+    Ok(reference)
+}
+
+impl Reference<'_> {
+    fn version(&self) -> Option<&str> {
+        match self {
+            Reference::Name { version, .. } => *version,
+            Reference::Version(version) => Some(version),
         }
-        (Some(version), Some(wanted)) if version != wanted => {
-            Err(format!("model_version {wanted} is not the version in model_id"))
-        }
-        (version, wanted) => Ok(Reference { name, version: version.or(wanted) }),
     }
 }
 
