@@ -51,7 +51,10 @@ pub enum Body {
     Empty,
     Text(String),
     /// The rest of an answer, sent on without being held; `meter` counts it and stops it at its limit.
-    Stream { content: Box<dyn Incoming>, meter: Meter },
+    Stream {
+        content: Box<dyn Incoming>,
+        meter: Meter,
+    },
 }
 
 pub struct Response {

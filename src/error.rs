@@ -119,11 +119,8 @@ pub fn number(text: &str) -> Option<f64> {
 /// The sentence in a remote error body: its `detail`, `message` or `error`, else the text, cut.
 pub fn detail(body: &str) -> String {
     let json = serde_json::from_str::<serde_json::Value>(body).ok();
-    let sentence = ["detail", "message", "error"]
-        .iter()
-        .find_map(|key| json.as_ref()?.get(key)?.as_str())
-        .unwrap_or(body)
-        .trim();
+    let sentence =
+        ["detail", "message", "error"].iter().find_map(|key| json.as_ref()?.get(key)?.as_str()).unwrap_or(body).trim();
     if sentence.is_empty() { "no body".to_owned() } else { cut(sentence, DETAIL_CHARACTERS) }
 }
 

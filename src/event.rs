@@ -19,17 +19,41 @@ pub enum Level {
 
 pub enum Event<'a> {
     /// The job has failed or will be retried, as the queue decides.
-    JobError { job: &'a Job, kind: &'a str, message: &'a str, retried: bool },
+    JobError {
+        job: &'a Job,
+        kind: &'a str,
+        message: &'a str,
+        retried: bool,
+    },
     /// All jobs of the type wait for a time.
-    JobTypeHeld { job: &'a Job, delay: Duration, message: &'a str },
+    JobTypeHeld {
+        job: &'a Job,
+        delay: Duration,
+        message: &'a str,
+    },
     /// All jobs of the type wait for a person.
-    JobTypePaused { job: &'a Job, message: &'a str },
+    JobTypePaused {
+        job: &'a Job,
+        message: &'a str,
+    },
     /// The lease was lost: somebody else has the job, or it is final. The outcome was not recorded.
-    Stale { job: &'a Job },
+    Stale {
+        job: &'a Job,
+    },
     /// The outcome could not be recorded; the job runs again when its lease is over.
-    NotSettled { job: &'a Job, message: &'a str },
-    DrainFinished { completed: u32, errors: u32, snoozed: u32, milliseconds: u64 },
-    RunFailed { message: &'a str },
+    NotSettled {
+        job: &'a Job,
+        message: &'a str,
+    },
+    DrainFinished {
+        completed: u32,
+        errors: u32,
+        snoozed: u32,
+        milliseconds: u64,
+    },
+    RunFailed {
+        message: &'a str,
+    },
 }
 
 impl Event<'_> {

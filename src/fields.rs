@@ -50,11 +50,18 @@ impl<'a> Fields<'a> {
     pub fn only(&self, known: &[&str]) -> Result<(), String> {
         match self.map.keys().find(|field| !known.contains(&field.as_str())) {
             None => Ok(()),
-            Some(field) => Err(format!("{}: {} is not a field, known are {}", self.name, cut(field, 100), known.join(", "))),
+            Some(field) => {
+                Err(format!("{}: {} is not a field, known are {}", self.name, cut(field, 100), known.join(", ")))
+            }
         }
     }
 
-    fn read<T>(&self, field: &str, wanted: impl Display, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, String> {
+    fn read<T>(
+        &self,
+        field: &str,
+        wanted: impl Display,
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, String> {
         let Some(value) = self.value(field) else { return Ok(None) };
         let refused = || format!("{}: {field} must be {wanted}, found {}", self.name, shown(value));
         read(value).ok_or_else(refused).map(Some)
@@ -72,15 +79,25 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let value = json!({ "width": 1024.0, "height": "tall", "steps": 1.5, "seed": null, "prompt": ["a"], "big": 1e300 });
+        let value =
+            json!({ "width": 1024.0, "height": "tall", "steps": 1.5, "seed": null, "prompt": ["a"], "big": 1e300 });
         let fields = Fields::of("payload", &value).unwrap();
         assert_eq!(fields.integer("width", 0..=2000), Ok(Some(1024)));
         assert_eq!(fields.integer("seed", 0..=9), Ok(None));
         assert_eq!(fields.number("big"), Ok(Some(1e300)));
         let refusals = [
-            (fields.integer("height", 0..=9).unwrap_err(), r#"payload: height must be a whole number from 0 to 9, found "tall""#),
-            (fields.integer("steps", 0..=9).unwrap_err(), "payload: steps must be a whole number from 0 to 9, found 1.5"),
-            (fields.integer("big", 0..=9).unwrap_err(), "payload: big must be a whole number from 0 to 9, found 1e+300"),
+            (
+                fields.integer("height", 0..=9).unwrap_err(),
+                r#"payload: height must be a whole number from 0 to 9, found "tall""#,
+            ),
+            (
+                fields.integer("steps", 0..=9).unwrap_err(),
+                "payload: steps must be a whole number from 0 to 9, found 1.5",
+            ),
+            (
+                fields.integer("big", 0..=9).unwrap_err(),
+                "payload: big must be a whole number from 0 to 9, found 1e+300",
+            ),
             (fields.number("height").unwrap_err(), r#"payload: height must be a number, found "tall""#),
             (fields.text("prompt").unwrap_err(), r#"payload: prompt must be a string, found ["a"]"#),
             (fields.required::<()>("user_id", None).unwrap_err(), "payload: user_id is missing"),

@@ -134,7 +134,9 @@ mod tests {
 
     #[test]
     fn what_is_no_picture_has_no_format() {
-        for head in [&b""[..], b"<", b"<html><svg width='1'></html>", b"{\"detail\":\"no\"}", b"%PDF-1.7", b"<svgx>", b"\x89PN"] {
+        for head in
+            [&b""[..], b"<", b"<html><svg width='1'></html>", b"{\"detail\":\"no\"}", b"%PDF-1.7", b"<svgx>", b"\x89PN"]
+        {
             assert_eq!(format(head), None, "{head:?}");
         }
     }

@@ -67,9 +67,16 @@ pub struct FollowUp {
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    Completed { result: Value, follow_ups: Vec<FollowUp> },
+    Completed {
+        result: Value,
+        follow_ups: Vec<FollowUp>,
+    },
     /// Back to the queue until `delay` is over; costs no attempt.
-    Snoozed { delay: Duration, checkpoint: Value, progress: Option<u8> },
+    Snoozed {
+        delay: Duration,
+        checkpoint: Value,
+        progress: Option<u8>,
+    },
     Failed(JobError),
 }
 

@@ -5,10 +5,7 @@
 //! here knows JavaScript: the network, the clock and the log are the three traits of [`ctx`], and
 //! `js` (built for wasm32 only) puts the platform behind them.
 
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod config;
 pub mod ctx;

@@ -36,8 +36,7 @@ impl From<QueueError> for RunError {
 
 /// Claims up to `limit` ready jobs of the given types, in the order in which they should run.
 pub async fn claim(ctx: &Ctx, job_types: &[&str], limit: usize) -> Result<Vec<Job>, QueueError> {
-    let arguments =
-        json!({ "p_job_types": job_types, "p_limit": limit, "p_lease_seconds": LEASE.as_secs() });
+    let arguments = json!({ "p_job_types": job_types, "p_limit": limit, "p_lease_seconds": LEASE.as_secs() });
     let answer = call(ctx, "claim_next_job", arguments).await?;
     let rows = answer.as_array().ok_or_else(|| unfit("claim_next_job", "no list of jobs"))?;
     rows.iter().map(Job::read).collect::<Result<_, _>>().map_err(|message| unfit("claim_next_job", &message))
@@ -77,8 +76,7 @@ pub async fn settle(ctx: &Ctx, job: &Job, outcome: &Outcome) -> Result<bool, Que
 
 /// Extends the lease to 60 s from now. False: it is lost.
 pub async fn heartbeat(ctx: &Ctx, job: &Job) -> Result<bool, QueueError> {
-    let arguments =
-        json!({ "p_job_id": job.id, "p_lease_token": job.lease_token, "p_lease_seconds": LEASE.as_secs() });
+    let arguments = json!({ "p_job_id": job.id, "p_lease_token": job.lease_token, "p_lease_seconds": LEASE.as_secs() });
     recorded("heartbeat_job", call(ctx, "heartbeat_job", arguments).await?)
 }
 
@@ -96,7 +94,8 @@ pub async fn stats(ctx: &Ctx) -> Result<Value, QueueError> {
 /// postgrest renders the request; the one network port sends it, with a time-out, which
 /// postgrest's own `execute` does not have on wasm.
 async fn call(ctx: &Ctx, function: &str, arguments: Value) -> Result<Value, QueueError> {
-    let failed = |status: Option<u16>, message: String| QueueError { message: format!("{function}: {message}"), status };
+    let failed =
+        |status: Option<u16>, message: String| QueueError { message: format!("{function}: {message}"), status };
     let key = &ctx.config.service_key;
     let rendered = Postgrest::new(format!("{}/rest/v1", ctx.config.supabase_url))
         .insert_header("apikey", key)

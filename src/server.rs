@@ -84,7 +84,9 @@ pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
     let credential = credential(&ctx.config, request);
     match (request.method.as_str(), route.trim_end_matches('/'), credential) {
         ("GET", "/health", Credential::Good) => health(ctx).await,
-        ("GET", "/health", Credential::None | Credential::Insufficient) => Answer::json(200, &json!({ "status": "ok" })),
+        ("GET", "/health", Credential::None | Credential::Insufficient) => {
+            Answer::json(200, &json!({ "status": "ok" }))
+        }
         (_, _, Credential::None) => Answer::error(401, "credentials are missing: send the secret key in apikey"),
         (_, _, Credential::Insufficient) => {
             Answer::error(403, "these credentials do not suffice: the secret key or PROCESS_JOBS_SECRET is needed")

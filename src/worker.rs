@@ -246,9 +246,7 @@ fn report(ctx: &Ctx, job: &Job, outcome: &Outcome) {
     let Outcome::Failed(JobError { kind, message, again }) = outcome else { return };
     let event = match again {
         Again::Never => Event::JobError { job, kind, message, retried: false },
-        Again::Backoff => {
-            Event::JobError { job, kind, message, retried: job.attempt_number < job.max_attempts }
-        }
+        Again::Backoff => Event::JobError { job, kind, message, retried: job.attempt_number < job.max_attempts },
         Again::After(delay) => Event::JobTypeHeld { job, delay: *delay, message },
         Again::WhenResumed => Event::JobTypePaused { job, message },
     };

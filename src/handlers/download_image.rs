@@ -97,7 +97,8 @@ async fn identify(content: &mut dyn Incoming) -> Result<(image::Format, Option<(
     let head = content.peek(image::HEAD_BYTES).await.map_err(broke_off)?;
     let Some(format) = image::format(&head) else {
         let start = String::from_utf8_lossy(head.get(..16).unwrap_or(&head)).into_owned();
-        let message = format!("output_url is not a png, jpeg, webp, gif, avif or svg picture: it begins with {start:?}");
+        let message =
+            format!("output_url is not a png, jpeg, webp, gif, avif or svg picture: it begins with {start:?}");
         return Err(JobError::never("not_an_image", message));
     };
     let mut dimensions = image::dimensions(format, &head);

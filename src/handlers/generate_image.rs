@@ -185,7 +185,7 @@ fn is_infrastructure(error: &str) -> bool {
 }
 
 /// A seed for a request without one, the same at every attempt, so that a job's input is its
-/// fingerprint in Replicate's list. FNV-1a over the job's random id.
+/// fingerprint in Replicate's list. FNV-1a over the job's random id, in the 31 bits all models take.
 fn seed_of(job_id: &str) -> u32 {
-    job_id.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    job_id.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) >> 1
 }

@@ -1,3 +1,17 @@
-//! What the worker says and hears, tested natively.
+//! What the worker says and hears, tested natively: no network, no sleeping, no chance.
 
 mod inputs;
+mod script;
+
+use std::path::Path;
+
+/// Runs every script in `tests/conversations` and tells of all that fail.
+#[test]
+fn conversations_go_as_written() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conversations");
+    let mut paths: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let failed: Vec<_> = paths.iter().filter(|path| std::panic::catch_unwind(|| script::run(path)).is_err()).collect();
+    assert!(paths.len() > 40, "only {} conversations were found", paths.len());
+    assert!(failed.is_empty(), "of {} conversations these failed (see above): {failed:#?}", paths.len());
+}

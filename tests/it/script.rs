@@ -1,0 +1,306 @@
+//! Conversations: what the worker says and what it hears, line by line, with time moved by hand.
+//!
+//! A script in `tests/conversations/*.txt` reads like this:
+//!
+//! ```text
+//! # a comment
+//! env POLL_INTERVAL_MS=1000            a setting, over those of `environment`
+//! drain                                what is done: a drain, or `request METHOD PATH [header=value …] [body]`
+//! > POST /rest/v1/rpc/claim_next_job {…}   a request that must come next; its JSON body must be equal
+//! >> cancel-after: 600s                    a header it must carry
+//! < 200 [{…}]                          the answer; rows of a claim are filled up from `claimed`
+//! < 200 content-length=5 image/png picture.png    an answer with headers whose body is a file of tests/fixtures
+//! < lost                               no answer: the connection broke
+//! < after 70s 200 true                 the answer, so much later
+//! * drain finished: …                  an event that must come next
+//! = {"processed":1,"errors":0,"snoozed":0}   what the drain or the request came to
+//! ```
+//!
+//! Paths without a host are those of the Supabase project; `replicate:/…` stands for its API.
+
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use process_jobs::config::Config;
+use process_jobs::ctx::*;
+use process_jobs::event::Event;
+use process_jobs::{handlers, server, worker};
+use serde_json::{Value, json};
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::path::Path;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+const SUPABASE: &str = "https://ref.supabase.co";
+const REPLICATE: &str = "https://api.replicate.com/v1";
+
+fn environment() -> BTreeMap<String, String> {
+    let pairs = [
+        ("SUPABASE_URL", SUPABASE),
+        ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_1"}"#),
+        ("SUPABASE_SERVICE_ROLE_KEY", "eyJ.service.role"),
+        ("PROCESS_JOBS_SECRET", "open-sesame"),
+        ("REPLICATE_API_TOKEN", "r8_token"),
+    ];
+    pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+/// A row as `claim_next_job` gives it; scripts name only what matters.
+fn claimed(row: &Value) -> Value {
+    let mut full = json!({
+        "id": "11111111-1111-4111-8111-111111111111", "payload": {}, "status": "processing", "priority": 0,
+        "attempt_number": 1, "max_attempts": 3, "checkpoint": null,
+        "lease_token": "22222222-2222-4222-8222-222222222222", "lease_expires_at": "2026-11-23T10:01:00+00:00",
+        "created_at": "2026-11-23T10:00:00+00:00", "started_at": "2026-11-23T10:00:00+00:00", "age_seconds": 0.0,
+    });
+    full.as_object_mut().unwrap().extend(row.as_object().expect("a claimed row is an object").clone());
+    full
+}
+
+/// Runs one script; panics with the line that was not met.
+pub fn run(path: &Path) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut env = environment();
+    let mut action = None;
+    let mut lines = VecDeque::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        let line_number = number + 1;
+        if line.is_empty() || line.starts_with('#') {
+        } else if let Some(setting) = line.strip_prefix("env ") {
+            let (name, value) = setting.split_once('=').expect("env NAME=value");
+            env.insert(name.to_owned(), value.to_owned());
+        } else if line == "drain" || line.starts_with("request ") {
+            assert!(action.replace(line.to_owned()).is_none(), "line {line_number}: one action a script");
+        } else {
+            lines.push_back((line_number, line.to_owned()));
+        }
+    }
+    let time = Rc::new(Time::default());
+    let script = Rc::new(Script { lines: RefCell::new(lines), time: time.clone() });
+    let ctx = Ctx {
+        http: Box::new(Network(script.clone())),
+        clock: Box::new(MovedClock(time.clone())),
+        observer: Box::new(Log(script.clone())),
+        config: Config::from_env(&env).unwrap(),
+    };
+    let action = action.expect("a script says drain or request");
+    let result = time.run(async {
+        match action.strip_prefix("request ") {
+            None => match worker::drain(&ctx, handlers::ALL).await {
+                Ok(summary) => serde_json::to_value(summary).unwrap(),
+                Err(error) => json!({ "error": error.to_string() }),
+            },
+            Some(request) => {
+                let answer = server::handle(&ctx, &parse_request(request)).await;
+                let body = serde_json::from_str(&answer.body).unwrap_or(Value::Null);
+                json!({ "status": answer.status, "body": body, "drain": answer.drain })
+            }
+        }
+    });
+    let expected = script.expect("=", &format!("the result {result}"));
+    assert_eq!(result, json_of(&expected), "the result");
+    assert_eq!(script.lines.borrow().front(), None, "the script goes on");
+}
+
+fn parse_request(text: &str) -> server::Request {
+    let mut words = text.splitn(3, ' ');
+    let (method, path) = (words.next().unwrap().to_owned(), words.next().expect("a path").to_owned());
+    let mut rest = words.next().unwrap_or_default();
+    let mut headers = BTreeMap::new();
+    while let Some((header, value)) = rest.split_once(' ').unwrap_or((rest, "")).0.split_once('=') {
+        if header.starts_with(['{', '[', '"']) {
+            break;
+        }
+        headers.insert(header.to_owned(), value.replace('_', " ").replace("~", "_"));
+        rest = rest.split_once(' ').map_or("", |(_, rest)| rest);
+    }
+    server::Request { method, path, headers, body: rest.to_owned() }
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+struct Script {
+    lines: RefCell<VecDeque<(usize, String)>>,
+    time: Rc<Time>,
+}
+
+impl Script {
+    /// Takes the next line, which must begin with `mark`, and gives what follows it.
+    fn expect(&self, mark: &str, happened: &str) -> String {
+        let (number, line) = self.lines.borrow_mut().pop_front().unwrap_or_else(|| panic!("past the end: {happened}"));
+        match line.strip_prefix(mark).and_then(|rest| rest.strip_prefix(' ')) {
+            Some(rest) => rest.trim().to_owned(),
+            None => panic!("line {number}: expected\n  {line}\nbut what came was\n  {mark} {happened}"),
+        }
+    }
+
+    fn next_is(&self, mark: &str) -> bool {
+        self.lines.borrow().front().is_some_and(|(_, line)| line.starts_with(mark))
+    }
+
+    async fn answer(&self, request: Request) -> Result<Response, TransportError> {
+        let url = request.url.replace(SUPABASE, "").replace(REPLICATE, "replicate:");
+        let body = match request.body {
+            Body::Empty => String::new(),
+            Body::Text(text) => text,
+            Body::Stream { content, meter } => {
+                let bytes = content.into_any().downcast::<Bytes>().unwrap().0;
+                // In chunks, as a body comes, so that the meter can stop it on the way.
+                if bytes.chunks(1024).all(|chunk| meter.add(chunk.len() as u64)) {
+                    format!("a stream of {} bytes", bytes.len())
+                } else {
+                    "a stream that was stopped".to_owned()
+                }
+            }
+        };
+        let happened = format!("{} {url} {body}", request.method);
+        let expected = self.expect(">", &happened);
+        let (head, expected_body) = split_request(&expected);
+        assert_eq!(head, format!("{} {url}", request.method), "in: {happened}");
+        match serde_json::from_str::<Value>(&body) {
+            Ok(json) => assert_eq!(json, json_of(expected_body), "body of {head}"),
+            Err(_) => assert_eq!(body, expected_body, "body of {head}"),
+        }
+        while self.next_is(">>") {
+            let expected = self.expect(">>", "");
+            let (name, value) = expected.split_once(": ").expect("name: value");
+            let found: Vec<&str> =
+                request.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect();
+            assert_eq!(found, [value], "header {name} of {head}");
+        }
+        let answer = self.expect("<", "an answer");
+        let answer = match answer.strip_prefix("after ") {
+            None => answer,
+            Some(rest) => {
+                let (seconds, rest) = rest.split_once("s ").expect("after <seconds>s");
+                self.time.sleep(Duration::from_secs(seconds.parse().unwrap())).await;
+                rest.to_owned()
+            }
+        };
+        if answer == "lost" || body.ends_with("stopped") {
+            return Err(TransportError("TypeError: connection lost".to_owned()));
+        }
+        Ok(response(&answer, head.ends_with("/claim_next_job")))
+    }
+}
+
+/// `METHOD URL` and the body.
+fn split_request(line: &str) -> (&str, &str) {
+    let url_at = line.find(' ').expect("METHOD URL") + 1;
+    match line[url_at..].find(' ') {
+        Some(end) => (&line[..url_at + end], line[url_at + end + 1..].trim()),
+        None => (line, ""),
+    }
+}
+
+fn response(answer: &str, is_claim: bool) -> Response {
+    let (status, mut rest) = answer.split_once(' ').unwrap_or((answer, ""));
+    let mut headers = Vec::new();
+    while let Some((header, after)) = rest.split_once(' ').filter(|(word, _)| word.contains('=') && !word.contains('"'))
+    {
+        let (name, value) = header.split_once('=').unwrap();
+        headers.push((name.to_owned(), value.to_owned()));
+        rest = after;
+    }
+    let body = if let Some(file) = rest.strip_prefix("file ") {
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file)).unwrap()
+    } else if is_claim && status == "200" {
+        let rows: Vec<Value> = json_of(rest).as_array().unwrap().iter().map(claimed).collect();
+        Value::from(rows).to_string().into_bytes()
+    } else {
+        rest.as_bytes().to_vec()
+    };
+    Response { status: status.parse().unwrap(), headers, body: Box::new(Bytes(body)) }
+}
+
+struct Network(Rc<Script>);
+
+impl Http for Network {
+    fn send(&self, request: Request) -> LocalBoxFuture<'_, Result<Response, TransportError>> {
+        self.0.answer(request).boxed_local()
+    }
+}
+
+struct Bytes(Vec<u8>);
+
+impl Incoming for Bytes {
+    fn text(self: Box<Self>, _max_bytes: usize) -> LocalBoxFuture<'static, Result<String, TransportError>> {
+        async move { Ok(String::from_utf8_lossy(&self.0).into_owned()) }.boxed_local()
+    }
+
+    fn peek(&mut self, min_bytes: usize) -> LocalBoxFuture<'_, Result<Vec<u8>, TransportError>> {
+        async move { Ok(self.0[..self.0.len().min(min_bytes)].to_vec()) }.boxed_local()
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+struct Log(Rc<Script>);
+
+impl Observer for Log {
+    fn observe(&self, event: &Event<'_>) {
+        let line = event.to_string();
+        assert_eq!(self.0.expect("*", &line), line);
+    }
+}
+
+/// A clock that stands until everything waits, and then jumps to the next thing due.
+#[derive(Default)]
+struct Time {
+    now: Cell<Duration>,
+    waiting: RefCell<Vec<(Duration, Waker)>>,
+}
+
+struct MovedClock(Rc<Time>);
+
+impl Clock for MovedClock {
+    fn now_milliseconds(&self) -> u64 {
+        self.0.now.get().as_millis() as u64
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
+        self.0.clone().sleep(duration)
+    }
+}
+
+impl Time {
+    fn sleep(self: &Rc<Self>, duration: Duration) -> LocalBoxFuture<'static, ()> {
+        let (time, due) = (self.clone(), self.now.get() + duration);
+        std::future::poll_fn(move |context| {
+            if time.now.get() >= due {
+                return Poll::Ready(());
+            }
+            time.waiting.borrow_mut().push((due, context.waker().clone()));
+            Poll::Pending
+        })
+        .boxed_local()
+    }
+
+    fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        struct Ignore;
+        impl Wake for Ignore {
+            fn wake(self: std::sync::Arc<Self>) {}
+        }
+        let waker = Waker::from(std::sync::Arc::new(Ignore));
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return result;
+            }
+            let waiting = self.waiting.take();
+            let next = waiting.iter().map(|(due, _)| *due).filter(|due| *due > self.now.get()).min();
+            self.now.set(next.expect("the worker waits for nothing"));
+            let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(due, _)| *due <= self.now.get());
+            self.waiting.borrow_mut().extend(later);
+            due.into_iter().for_each(|(_, waker)| waker.wake());
+        }
+    }
+}
