@@ -109,7 +109,8 @@ impl Prediction {
             None if model.version.contains('/') => (model.version.as_str(), ""),
             None => ("", model.version.as_str()),
         };
-        let same_model = if hash.is_empty() { self.model == name } else { self.version == hash };
+        let hidden = hash.is_empty() || self.version == "hidden";
+        let same_model = if hidden { self.model == name } else { self.version == hash };
         alive && same_model && model.input.iter().all(|(field, value)| self.input.get(field) == Some(value))
     }
 }
@@ -154,6 +155,33 @@ mod tests {
         ];
         for (logs, progress) in table {
             assert_eq!(prediction(json!({ "logs": logs })).progress(), progress, "{logs:?}");
+        }
+    }
+
+    #[test]
+    fn a_prediction_is_known_again_by_model_and_input() {
+        let input = |prompt: &str, more: Value| {
+            let mut input = json!({ "prompt": prompt, "seed": 7 });
+            input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            input
+        };
+        let table = [
+            ("o/n", json!({ "model": "o/n", "version": "hidden", "input": input("a", json!({})) }), true),
+            ("o/n", json!({ "model": "o/n", "input": input("a", json!({ "default": 1 })) }), true),
+            ("o/n:h1", json!({ "model": "o/n", "version": "h1", "input": input("a", json!({})) }), true),
+            ("o/n:h1", json!({ "model": "o/n", "version": "hidden", "input": input("a", json!({})) }), true),
+            ("h1", json!({ "model": "o/n", "version": "h1", "input": input("a", json!({})) }), true),
+            ("o/n", json!({ "model": "o/m", "version": "hidden", "input": input("a", json!({})) }), false),
+            ("o/n:h1", json!({ "model": "o/n", "version": "h2", "input": input("a", json!({})) }), false),
+            ("o/n", json!({ "model": "o/n", "input": input("b", json!({})) }), false),
+            ("o/n", json!({ "model": "o/n", "input": input("a", json!({ "seed": 8 })) }), false),
+            ("o/n", json!({ "model": "o/n", "input": null }), false),
+            ("o/n", json!({ "model": "o/n", "input": input("a", json!({})), "status": "failed" }), false),
+        ];
+        for (version, fields, same) in table {
+            let input = input("a", json!({})).as_object().unwrap().clone();
+            let model = ModelInput { version: version.to_owned(), input, adjustments: Vec::new() };
+            assert_eq!(prediction(fields.clone()).is_of(&model), same, "{version} {fields}");
         }
     }
 

@@ -1,0 +1,26 @@
+/* tslint:disable */
+/* eslint-disable */
+
+/** A request as the function sees it; header names in lower case. */
+export interface FunctionRequest {
+    method: string;
+    path: string;
+    headers: Record<string, string>;
+    body: string;
+}
+/** The answer; with `drain`, call `drain` after it and keep the isolate alive until that is done. */
+export interface FunctionAnswer {
+    status: number;
+    headers: [string, string][];
+    body: string;
+    drain: boolean;
+}
+export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer>;
+export function drain(env: Record<string, string>): Promise<void>;
+
+
+
+/**
+ * Writes a panic's message to the log before the trap ends everything.
+ */
+export function start(): void;

@@ -1,0 +1,11 @@
+//! The whole of it: real Postgres, REST and Storage, the function in Deno, the stand-in of Replicate.
+//!
+//! `E2E_POSTGRES` says which Postgres: `embedded` (the default) or `system`. Each test has a stack of
+//! its own, so that one may kill what another one uses.
+
+mod errors;
+mod kills;
+mod outcomes;
+mod queue;
+mod routes;
+mod support;
