@@ -13,8 +13,9 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::answer::{self, Refusal};
 use crate::state::Shared;
-use crate::{answer, create, gate};
+use crate::{create, gate};
 
 /// How many predictions a page of the list has.
 const PAGE: usize = 100;
@@ -41,7 +42,7 @@ async fn account() -> Response {
 }
 
 async fn create_by_version(Handle(shared): App, headers: HeaderMap, body: Bytes) -> Response {
-    create::create(&shared, None, &headers, &body).await.unwrap_or_else(|refusal| refusal)
+    create::create(&shared, None, &headers, &body).await.unwrap_or_else(Response::from)
 }
 
 async fn create_by_model(
@@ -51,7 +52,7 @@ async fn create_by_model(
     body: Bytes,
 ) -> Response {
     let id = format!("{owner}/{name}");
-    create::create(&shared, Some(&id), &headers, &body).await.unwrap_or_else(|refusal| refusal)
+    create::create(&shared, Some(&id), &headers, &body).await.unwrap_or_else(Response::from)
 }
 
 async fn show(Handle(shared): App, Path(id): Path<String>) -> Response {
@@ -85,11 +86,11 @@ async fn list(Handle(shared): App, Query(query): Query<HashMap<String, String>>)
     let bound = |name: &str| match query.get(name).map(|text| text.parse::<Timestamp>()) {
         None => Ok(None),
         Some(Ok(time)) => Ok(Some(time)),
-        Some(Err(_)) => Err(answer::bad_request(&format!("{name} must be an ISO 8601 date-time"))),
+        Some(Err(_)) => Err(Refusal::from(answer::bad_request(&format!("{name} must be an ISO 8601 date-time")))),
     };
     let (after, before) = match (bound("created_after"), bound("created_before")) {
         (Ok(after), Ok(before)) => (after, before),
-        (Err(refusal), _) | (_, Err(refusal)) => return refusal,
+        (Err(refusal), _) | (_, Err(refusal)) => return refusal.into(),
     };
     let cursor = query.get("cursor").and_then(|cursor| cursor.parse::<usize>().ok());
 

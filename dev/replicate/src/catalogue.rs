@@ -1,6 +1,7 @@
 //! The models and what they take and give: `models.json`.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -31,6 +32,8 @@ pub struct Model {
     /// the first rule that gives a size wins; 1024x1024 where none does
     size: Vec<SizeRule>,
     inputs: Map<String, Value>,
+    #[serde(skip)]
+    input_schema: OnceLock<Value>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -98,8 +101,10 @@ impl Catalogue {
 
 impl Model {
     /// The JSON schema of the input. It lets unknown inputs pass: they are dropped, not refused.
-    pub fn input_schema(&self) -> Value {
-        json!({"type": "object", "title": "Input", "required": self.required, "properties": self.inputs})
+    pub fn input_schema(&self) -> &Value {
+        self.input_schema.get_or_init(
+            || json!({"type": "object", "title": "Input", "required": self.required, "properties": self.inputs}),
+        )
     }
 
     /// The input without what the model does not know.

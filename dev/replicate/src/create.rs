@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
-use crate::answer;
+use crate::answer::{self, Refusal};
 use crate::catalogue::{Model, Shape};
 use crate::gate::text;
 use crate::picture::{self, Picture};
@@ -24,20 +24,20 @@ pub async fn create(
     named: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let body: Value =
         serde_json::from_slice(body).map_err(|error| answer::bad_request(&format!("the body is not JSON: {error}")))?;
     if let Some(id) = named
         && !shared.catalogue.by_name(id).is_some_and(|model| model.official)
     {
-        return Err(answer::not_found());
+        return Err(answer::not_found().into());
     }
     refuse_unless(&envelope(named.is_none()), &body, "", "")?;
     let (model, version) = match named {
         Some(id) => (shared.catalogue.by_name(id).ok_or_else(answer::not_found)?, "hidden"),
         None => find(shared, body["version"].as_str().unwrap_or_default())?,
     };
-    refuse_unless(&model.input_schema(), &body["input"], "input", "")?;
+    refuse_unless(model.input_schema(), &body["input"], "input", "")?;
     let lifetime = match text(headers, HeaderName::from_static("cancel-after")) {
         Some(value) => Some(parse_lifetime(&value).ok_or_else(|| {
             answer::problem(
@@ -88,14 +88,14 @@ fn envelope(with_version: bool) -> Value {
     schema
 }
 
-fn refuse_unless(schema: &Value, value: &Value, path: &str, name: &str) -> Result<(), Response> {
+fn refuse_unless(schema: &Value, value: &Value, path: &str, name: &str) -> Result<(), Refusal> {
     let mut found = Vec::new();
     schema::check(schema, value, path, name, &mut found);
-    if found.is_empty() { Ok(()) } else { Err(answer::invalid(&found)) }
+    if found.is_empty() { Ok(()) } else { Err(answer::invalid(&found).into()) }
 }
 
 /// `owner/name` of an official model, `owner/name:64hex`, or `64hex`; with the version to show.
-fn find<'a>(shared: &'a Shared, version: &str) -> Result<(&'a Model, &'a str), Response> {
+fn find<'a>(shared: &'a Shared, version: &str) -> Result<(&'a Model, &'a str), Refusal> {
     let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let model = if is_hash(version) {
         shared.catalogue.by_version(version)

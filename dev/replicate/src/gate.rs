@@ -1,9 +1,10 @@
 //! What every request passes first: the record of it, faults, the token, the rate limits.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State as Handle;
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::Next;
@@ -134,7 +135,9 @@ fn broken_off(response: Response) -> Response {
     let (parts, body) = response.into_parts();
     let half = body.into_data_stream().take(1).map(|piece| piece.map(|bytes| bytes.slice(..bytes.len() / 2)));
     let broken = stream::once(async {
-        Err::<Bytes, _>(axum::Error::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)))
+        // Otherwise hyper meets the error before it has sent even the headers.
+        tokio::task::yield_now().await;
+        Err(axum::Error::new(io::Error::from(io::ErrorKind::ConnectionReset)))
     });
     Response::from_parts(parts, Body::from_stream(half.chain(broken)))
 }

@@ -1,0 +1,28 @@
+//! Replicate's own JavaScript client takes the stand-in for Replicate.
+
+use std::path::Path;
+use std::time::Duration;
+
+use replicate_stand_in::{Options, Server, Status};
+
+#[tokio::test]
+async fn the_official_client_creates_waits_lists_cancels_and_runs() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let client = here.join("../../node_modules/replicate/package.json");
+    assert!(client.exists(), "the official client is missing: run `npm ci` in the root of the repository");
+    let options =
+        Options { starting: Duration::from_millis(100), processing: Duration::from_millis(400), ..Options::default() };
+    let server = Server::start(options).await.expect("server");
+    let output = tokio::process::Command::new("node")
+        .arg(here.join("tests/official_client.mjs"))
+        .env("REPLICATE_API_URL", server.api_url())
+        .env("REPLICATE_API_TOKEN", "r8_stand_in")
+        .env("FILES_URL", server.files_url())
+        .output()
+        .await
+        .expect("node runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let ended: Vec<Status> = server.predictions().iter().map(|prediction| prediction.status).collect();
+    assert_eq!(ended, [Status::Succeeded, Status::Canceled, Status::Succeeded, Status::Succeeded, Status::Failed]);
+}
