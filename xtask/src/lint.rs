@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: format and lint of every language here, warnings as errors.
 
 use anyhow::{Result, bail};
+use local_stack::Deno;
 
 use crate::command::{command, run};
 use crate::{node, toolchain};
@@ -18,9 +19,9 @@ const STEPS: [Step; 7] = [
             .args(["--", "--deny", "warnings"]))
     }),
     ("clippy for wasm32", || run(toolchain::find()?.cargo("clippy")?.args(["--quiet", "--", "--deny", "warnings"]))),
-    ("deno fmt", || run(node::deno("deno")?.args(["fmt", "--check"]).args(TYPESCRIPT))),
-    ("deno lint", || run(node::deno("deno")?.arg("lint").args(TYPESCRIPT))),
-    ("deno check", || run(node::deno("deno")?.arg("check").args(TYPESCRIPT))),
+    ("deno fmt", || run(node::deno(Deno::Latest)?.args(["fmt", "--check"]).args(TYPESCRIPT))),
+    ("deno lint", || run(node::deno(Deno::Latest)?.arg("lint").args(TYPESCRIPT))),
+    ("deno check", || run(node::deno(Deno::Latest)?.arg("check").args(TYPESCRIPT))),
     ("squawk", || run(node::program("squawk")?.arg("migrations/*.sql"))),
 ];
 

@@ -1,5 +1,6 @@
 //! Every chore of the repository: `cargo xtask help`.
 
+mod bench;
 mod build;
 mod check;
 mod command;
@@ -21,6 +22,8 @@ enum Chore {
     Lint,
     /// Run the tests, all or one ring
     Test { ring: Option<test::Ring> },
+    /// Measure, and hold to the bounds
+    Bench { bench: bench::Bench },
     /// Everything that CI checks: lint, check, test
     Ci,
 }
@@ -31,6 +34,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Check => check::run(),
         Chore::Lint => lint::lint(),
         Chore::Test { ring } => test::test(ring),
+        Chore::Bench { bench } => bench::bench(bench),
         Chore::Ci => {
             let chores = [lint::lint(), check::run(), test::test(None)];
             chores.into_iter().collect()
