@@ -1,13 +1,24 @@
 //! The local stack: what a Supabase project runs, without Docker.
 
+mod deno;
+mod function;
+mod gateway;
+mod keys;
 mod migrations;
 pub mod node;
+mod pg_net;
 mod postgres;
 mod process;
+mod rest_and_storage;
 mod scratch;
+mod stack;
 
+pub use deno::Deno;
+pub use function::Function;
 pub use migrations::{Migration, migrate};
+pub use pg_net::PgNet;
 pub use postgres::{Cluster, PostgresKind};
+pub use stack::{Options, Stack};
 
 use std::path::Path;
 

@@ -24,13 +24,8 @@ impl Migration {
         paths
             .into_iter()
             .map(|path| {
-                let name = path
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                let sql = fs::read_to_string(&path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
+                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let sql = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
                 Ok(Migration { name, sql })
             })
             .collect()
@@ -41,10 +36,7 @@ impl Migration {
 pub async fn migrate(client: &mut Client) -> Result<()> {
     for migration in Migration::all()? {
         let transaction = client.transaction().await?;
-        transaction
-            .batch_execute(&migration.sql)
-            .await
-            .map_err(|error| describe(&migration, &error))?;
+        transaction.batch_execute(&migration.sql).await.map_err(|error| describe(&migration, &error))?;
         transaction.commit().await?;
     }
     Ok(())

@@ -19,9 +19,6 @@ pub fn platform() -> String {
 /// The directory of an installed npm package.
 pub fn package(name: &str) -> Result<PathBuf> {
     let path = crate::repository().join("node_modules").join(name);
-    ensure!(
-        path.exists(),
-        "the npm package {name} is not installed: run cargo xtask install"
-    );
+    ensure!(path.exists(), "the npm package {name} is not installed: run cargo xtask install");
     Ok(path)
 }

@@ -38,7 +38,8 @@ pub struct Cluster {
 
 impl Cluster {
     /// Initialises and starts a cluster with further `postgresql.conf` settings, such as
-    /// `[("shared_preload_libraries", "pg_cron"), ("cron.database_name", "app"), ("cron.use_background_workers", "on")]`.
+    /// `[("shared_preload_libraries", "pg_cron"), ("cron.database_name", "app"), ("cron.use_background_workers", "on")]`;
+    /// later ones win.
     /// Fails with the server's last lines when it does not come up within 60 s.
     pub async fn start(kind: PostgresKind, settings: &[(&str, &str)]) -> Result<Cluster> {
         let scratch = Scratch::new()?;
@@ -71,13 +72,7 @@ impl Cluster {
         own(&password_file)?;
 
         let initdb = program("initdb")
-            .args([
-                "--username=postgres",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-                "--no-instructions",
-            ])
+            .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"])
             .args(["--auth-local=trust", "--auth-host=password"])
             .arg("--pgdata")
             .arg(&data)
@@ -85,32 +80,20 @@ impl Cluster {
             .arg(&password_file)
             .output()
             .with_context(|| format!("cannot run {}", binaries.join("initdb").display()))?;
-        ensure!(
-            initdb.status.success(),
-            "initdb failed: {}",
-            String::from_utf8_lossy(&initdb.stderr).trim()
-        );
+        ensure!(initdb.status.success(), "initdb failed: {}", String::from_utf8_lossy(&initdb.stderr).trim());
 
         // Nobody can reserve a port for another process, so another one may take it before Postgres does.
         for _ in 0..5 {
             let port = free_port()?;
             let mut command = program("postgres");
             command.arg("-D").arg(&data).args(["-p", &port.to_string()]);
-            command.args([
-                "-c",
-                &format!("unix_socket_directories={}", sockets.display()),
-            ]);
+            command.args(["-c", &format!("unix_socket_directories={}", sockets.display())]);
             for (name, value) in SETTINGS.iter().chain(settings) {
                 command.args(["-c", &format!("{name}={value}")]);
             }
             let mut server = Process::start(&scratch, "postgres", command)?;
             if wait_until_ready(&mut server, &url(port, &password, "postgres")).await? {
-                return Ok(Cluster {
-                    _server: server,
-                    port,
-                    password,
-                    scratch,
-                });
+                return Ok(Cluster { _server: server, port, password, scratch });
             }
         }
         bail!("five ports in a row were taken by others before postgres could listen on them")
@@ -130,6 +113,11 @@ impl Cluster {
         self.scratch.path().join("socket")
     }
 
+    /// What the server has printed.
+    pub fn logs(&self) -> Result<String> {
+        self.scratch.logs()
+    }
+
     /// A superuser's session. It ends when the client is dropped.
     pub async fn connect(&self, database: &str) -> Result<Client> {
         connect(&self.url(database)).await
@@ -140,9 +128,7 @@ impl Cluster {
         let template = template.unwrap_or("template1");
         self.connect("postgres")
             .await?
-            .batch_execute(&format!(
-                r#"create database "{name}" template "{template}""#
-            ))
+            .batch_execute(&format!(r#"create database "{name}" template "{template}""#))
             .await?;
         Ok(())
     }
@@ -175,11 +161,7 @@ async fn wait_until_ready(server: &mut Process, url: &str) -> Result<bool> {
     loop {
         if let Some(status) = server.ended()? {
             let failure = server.failure(&format!("ended with {status}"));
-            return if failure.to_string().contains("Address already in use") {
-                Ok(false)
-            } else {
-                Err(failure)
-            };
+            return if failure.to_string().contains("Address already in use") { Ok(false) } else { Err(failure) };
         }
         match connect(url).await {
             Ok(_) => return Ok(true),
@@ -192,9 +174,7 @@ async fn wait_until_ready(server: &mut Process, url: &str) -> Result<bool> {
 }
 
 pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// Whom Postgres runs as: it refuses root. `None` when we are not root.
@@ -224,34 +204,19 @@ fn binaries(kind: PostgresKind, user: Option<&User>, scratch: &Scratch) -> Resul
         }
         PostgresKind::Embedded => {
             let package =
-                crate::node::package(&format!("@embedded-postgres/{}", crate::node::platform()))?
-                    .join("native");
+                crate::node::package(&format!("@embedded-postgres/{}", crate::node::platform()))?.join("native");
             let Some(user) = user else {
                 return Ok(package.join("bin"));
             };
             // A checkout below /root cannot be read by the user Postgres runs as.
             let mut probe = Command::new(package.join("bin/postgres"));
-            probe
-                .arg("--version")
-                .uid(user.uid.as_raw())
-                .gid(user.gid.as_raw())
-                .current_dir("/")
-                .stdout(Stdio::null());
+            probe.arg("--version").uid(user.uid.as_raw()).gid(user.gid.as_raw()).current_dir("/").stdout(Stdio::null());
             if probe.status().is_ok_and(|status| status.success()) {
                 return Ok(package.join("bin"));
             }
             let copy = scratch.path().join("native");
-            let status = Command::new("cp")
-                .arg("-a")
-                .arg(&package)
-                .arg(&copy)
-                .status()?;
-            ensure!(
-                status.success(),
-                "cannot copy {} to {}",
-                package.display(),
-                copy.display()
-            );
+            let status = Command::new("cp").arg("-a").arg(&package).arg(&copy).status()?;
+            ensure!(status.success(), "cannot copy {} to {}", package.display(), copy.display());
             Ok(copy.join("bin"))
         }
     }

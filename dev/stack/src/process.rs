@@ -19,6 +19,8 @@ pub struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
+    /// Where in the log this process begins: one of the same name may have written to it before.
+    log_start: usize,
     pid_file: PathBuf,
 }
 
@@ -27,6 +29,7 @@ impl Process {
     pub fn start(scratch: &Scratch, name: &'static str, mut command: Command) -> Result<Process> {
         let log = scratch.path().join(format!("{name}.log"));
         let out = File::options().create(true).append(true).open(&log)?;
+        let log_start = out.metadata()?.len() as usize;
         let child = command
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
@@ -35,12 +38,7 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {name}: {command:?}"))?;
         let pid_file = scratch.pid_file(child.id());
-        let process = Process {
-            name,
-            child,
-            log,
-            pid_file,
-        };
+        let process = Process { name, child, log, log_start, pid_file };
         fs::write(&process.pid_file, "")?;
         Ok(process)
     }
@@ -61,9 +59,37 @@ impl Process {
         Ok(())
     }
 
+    /// The port on which a Deno process listens, which it chose itself and prints. Fails when the process ends
+    /// or 60 s pass before that.
+    pub async fn port(&mut self) -> Result<u16> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let ended = self.ended()?;
+            let log = self.log();
+            let port = log.lines().find_map(|line| line.strip_prefix("Listening on http://127.0.0.1:"));
+            if let Some(port) = port.and_then(|rest| rest.trim_end_matches('/').split([' ', '/']).next()?.parse().ok())
+            {
+                return Ok(port);
+            }
+            if let Some(status) = ended {
+                return Err(self.failure(&format!("ended with {status}")));
+            }
+            if Instant::now() > deadline {
+                return Err(self.failure("does not listen after 60 s"));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What it has printed so far.
+    pub fn log(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(log.get(self.log_start..).unwrap_or_default()).into_owned()
+    }
+
     /// An error that says why the process is of no use, with the last lines it printed.
     pub fn failure(&self, what: &str) -> anyhow::Error {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(20)..].join("\n");
         anyhow::anyhow!("{} {what}; the last it printed:\n{tail}", self.name)

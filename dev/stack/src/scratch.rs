@@ -36,11 +36,7 @@ rm -rf "$1"
 
 impl Scratch {
     pub fn new() -> Result<Scratch> {
-        let path = tempfile::Builder::new()
-            .prefix("process-jobs-")
-            .tempdir()
-            .context("no temporary directory")?
-            .keep();
+        let path = tempfile::Builder::new().prefix("process-jobs-").tempdir().context("no temporary directory")?.keep();
         // Postgres runs as another user when we are root and must be able to pass through.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o711))?;
         fs::create_dir(path.join("pids"))?;
@@ -59,6 +55,20 @@ impl Scratch {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the processes have printed so far, each under its name.
+    pub fn logs(&self) -> Result<String> {
+        let mut logs = String::new();
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                let log = fs::read(&path).unwrap_or_default();
+                logs.push_str(&format!("--- {name}\n{}\n", String::from_utf8_lossy(&log).trim_end()));
+            }
+        }
+        Ok(logs)
     }
 
     /// Where the watchdog looks for the process with this id.

@@ -3,16 +3,10 @@
 use local_stack::{Cluster, PostgresKind};
 
 async fn starts_and_leaves_nothing(kind: PostgresKind) {
-    let cluster = Cluster::start(kind, &[("max_connections", "20")])
-        .await
-        .unwrap();
+    let cluster = Cluster::start(kind, &[("max_connections", "20")]).await.unwrap();
     cluster.create_database("app", None).await.unwrap();
     let client = cluster.connect("app").await.unwrap();
-    let connections: String = client
-        .query_one("show max_connections", &[])
-        .await
-        .unwrap()
-        .get(0);
+    let connections: String = client.query_one("show max_connections", &[]).await.unwrap().get(0);
     assert_eq!(connections, "20");
 
     let directory = cluster.socket_directory().parent().unwrap().to_owned();
@@ -20,11 +14,7 @@ async fn starts_and_leaves_nothing(kind: PostgresKind) {
     let url = cluster.url("app");
     drop(cluster);
     assert!(!directory.exists());
-    assert!(
-        tokio_postgres::connect(&url, tokio_postgres::NoTls)
-            .await
-            .is_err()
-    );
+    assert!(tokio_postgres::connect(&url, tokio_postgres::NoTls).await.is_err());
 }
 
 #[tokio::test]
@@ -34,15 +24,8 @@ async fn the_embedded_postgres_starts_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_setting_postgres_refuses_is_reported_with_its_words() {
-    let error = Cluster::start(PostgresKind::Embedded, &[("no_such_setting", "1")])
-        .await
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        error.contains(r#"unrecognized configuration parameter "no_such_setting""#),
-        "{error}"
-    );
+    let error = Cluster::start(PostgresKind::Embedded, &[("no_such_setting", "1")]).await.err().unwrap().to_string();
+    assert!(error.contains(r#"unrecognized configuration parameter "no_such_setting""#), "{error}");
 }
 
 #[tokio::test]

@@ -1,0 +1,57 @@
+//! The API keys of a project.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use uuid::Uuid;
+
+/// Keys made for one stack, in both of their forms.
+pub(crate) struct Keys {
+    /// `sb_secret_…`
+    pub secret: String,
+    /// `sb_publishable_…`
+    pub publishable: String,
+    /// The older forms: signed tokens that name a role.
+    pub service_role: String,
+    pub anon: String,
+    pub jwt_secret: String,
+}
+
+impl Keys {
+    pub fn new() -> Keys {
+        let random = || Uuid::new_v4().simple().to_string();
+        let jwt_secret = random();
+        Keys {
+            secret: format!("sb_secret_{}", random()),
+            publishable: format!("sb_publishable_{}", random()),
+            service_role: token("service_role", &jwt_secret),
+            anon: token("anon", &jwt_secret),
+            jwt_secret,
+        }
+    }
+
+    /// Key to role.
+    pub fn roles(&self) -> Value {
+        json!({
+            &self.secret: "service_role",
+            &self.service_role: "service_role",
+            &self.publishable: "anon",
+            &self.anon: "anon",
+        })
+    }
+}
+
+/// A JSON Web Token (HS256) valid until 2100.
+fn token(role: &str, secret: &str) -> String {
+    let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!(
+        "{}.{}",
+        part(json!({"alg": "HS256", "typ": "JWT"})),
+        part(json!({"iss": "supabase", "role": role, "iat": 1_700_000_000, "exp": 4_102_444_800_u64}))
+    );
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("hmac takes keys of any length");
+    mac.update(signed.as_bytes());
+    format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}

@@ -1,0 +1,37 @@
+//! REST and Storage, served by @supabase/lite under the latest Deno.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::deno::Deno;
+use crate::keys::Keys;
+use crate::process::Process;
+use crate::scratch::Scratch;
+
+/// Starts the server and returns it with its port. It makes the schemas `auth` and `storage`, which the
+/// migrations expect, and serves what they add once they `notify pgrst`.
+///
+/// It must not outlive a request made before the migrations, nor grant privileges again after them:
+/// it does so once, at the first request, for the schemas that have row level security by then.
+pub(crate) async fn start(scratch: &Scratch, database_url: &str, keys: &Keys) -> Result<(Process, u16)> {
+    let objects = scratch.path().join("objects");
+    fs::create_dir(&objects)?;
+    let mut command = Command::new(Deno::Latest.binary()?);
+    command
+        .args(["run", "--allow-all", "--no-lock", "--node-modules-dir=manual"])
+        .arg(crate::repository().join("dev/stack/js/rest_and_storage.mjs"))
+        .env("DENO_DIR", scratch.path().join("deno"))
+        .env("NO_COLOR", "1")
+        .env("EXPERIMENTAL_STORAGE", "1")
+        .env("LITE_TELEMETRY", "0")
+        .env("DO_NOT_TRACK", "1")
+        .env("DATABASE_URL", database_url)
+        .env("STORAGE_DIRECTORY", objects)
+        .env("JWT_SECRET", &keys.jwt_secret)
+        .env("API_KEYS", keys.roles().to_string());
+    let mut process = Process::start(scratch, "rest-and-storage", command)?;
+    let port = process.port().await?;
+    Ok((process, port))
+}

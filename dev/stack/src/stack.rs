@@ -1,0 +1,207 @@
+//! Everything together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+
+use crate::deno::Deno;
+use crate::function::Function;
+use crate::keys::Keys;
+use crate::pg_net::PgNet;
+use crate::postgres::{Cluster, PostgresKind, connect};
+use crate::process::Process;
+use crate::scratch::Scratch;
+use crate::{gateway, migrations, rest_and_storage};
+
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub postgres: PostgresKind,
+    pub deno: Deno,
+    pub replicate: replicate_stand_in::Options,
+    /// Environment of the function, over what the stack sets; an empty value takes a variable away.
+    pub function_env: BTreeMap<String, String>,
+    /// A directory with another index.ts than supabase/functions/process-jobs.
+    pub function_directory: Option<PathBuf>,
+    /// pg_cron, and the stand-in of pg_net with its sender. Needs [`PostgresKind::System`].
+    pub scheduling: bool,
+}
+
+/// A running project. Dropping it, or the end of this process, stops everything it started and deletes what it
+/// wrote.
+pub struct Stack {
+    // In the order of stopping.
+    gateway: JoinHandle<()>,
+    function: Arc<Function>,
+    _pg_net: Option<PgNet>,
+    rest_and_storage: Process,
+    replicate: replicate_stand_in::Server,
+    cluster: Cluster,
+    keys: Keys,
+    api_url: String,
+    database_url: String,
+    scratch: Arc<Scratch>,
+}
+
+/// As in a hosted project.
+const DATABASE: &str = "postgres";
+
+const SCHEDULING: &[(&str, &str)] =
+    &[("shared_preload_libraries", "pg_cron"), ("cron.database_name", DATABASE), ("cron.use_background_workers", "on")];
+
+impl Stack {
+    /// Starts everything but the function, which boots at its first request, and applies the migrations. Fails
+    /// with the last lines of the part that does not come up.
+    pub async fn start(options: Options) -> Result<Stack> {
+        ensure!(
+            !options.scheduling || options.postgres == PostgresKind::System,
+            "scheduling needs Debian's Postgres: the embedded one has no pg_cron"
+        );
+        let scratch = Arc::new(Scratch::new()?);
+        let keys = Keys::new();
+        let replicate = replicate_stand_in::Server::start(options.replicate.clone()).await?;
+        let cluster = Cluster::start(options.postgres, if options.scheduling { SCHEDULING } else { &[] }).await?;
+        let database_url = cluster.url(DATABASE);
+        let mut database = cluster.connect(DATABASE).await?;
+        database.batch_execute(include_str!("../sql/platform.sql")).await.context("platform.sql")?;
+        let (rest_and_storage, rest_port) = rest_and_storage::start(&scratch, &database_url, &keys).await?;
+        let pg_net = match options.scheduling {
+            true => {
+                database.batch_execute(&PgNet::stand_in_sql()?).await.context("the stand-in of pg_net")?;
+                Some(PgNet::start(cluster.connect(DATABASE).await?))
+            }
+            false => None,
+        };
+        migrations::migrate(&mut database).await?;
+
+        let listening = gateway::listen().await?;
+        let api_url = listening.url.clone();
+        let directory =
+            options.function_directory.unwrap_or_else(|| crate::repository().join("supabase/functions/process-jobs"));
+        let mut env = function_env(&api_url, &keys, &replicate, &options.replicate.token);
+        env.extend(options.function_env);
+        env.retain(|_, value| !value.is_empty());
+        let function = Arc::new(Function::new(options.deno, directory, env, scratch.clone()));
+        let gateway = gateway::serve(listening, rest_port, &function);
+        let stack = Stack {
+            gateway,
+            function,
+            _pg_net: pg_net,
+            rest_and_storage,
+            replicate,
+            cluster,
+            keys,
+            api_url,
+            database_url,
+            scratch,
+        };
+        stack.wait_for_rest().await?;
+        Ok(stack)
+    }
+
+    /// The stand-in of Replicate, in this process.
+    pub fn replicate(&self) -> &replicate_stand_in::Server {
+        &self.replicate
+    }
+
+    pub fn function(&self) -> &Function {
+        &self.function
+    }
+
+    /// A superuser's session.
+    pub async fn sql(&self) -> Result<Client> {
+        connect(&self.database_url).await
+    }
+
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// The project's address, the one below which `/rest/v1`, `/storage/v1` and `/functions/v1` lie.
+    pub fn api_url(&self) -> &str {
+        &self.api_url
+    }
+
+    pub fn secret_key(&self) -> &str {
+        &self.keys.secret
+    }
+
+    pub fn publishable_key(&self) -> &str {
+        &self.keys.publishable
+    }
+
+    /// The key of the older form, a signed token.
+    pub fn service_role_key(&self) -> &str {
+        &self.keys.service_role
+    }
+
+    /// Has the function drain the queue, and returns its answer. Fails when it does not answer 200.
+    pub async fn post_drain(&self) -> Result<Value> {
+        let url = format!("{}/functions/v1/process-jobs", self.api_url);
+        let answer = reqwest::Client::new().post(&url).header("apikey", self.secret_key()).send().await?;
+        let status = answer.status();
+        let body = answer.text().await?;
+        ensure!(status.as_u16() == 200, "POST {url} answered {status}: {body}");
+        serde_json::from_str(&body).with_context(|| format!("POST {url} answered {body}"))
+    }
+
+    /// What every part has printed so far.
+    pub fn logs(&self) -> Result<String> {
+        Ok(self.cluster.logs()? + &self.scratch.logs()?)
+    }
+
+    /// Stops everything and deletes what it wrote; dropping the stack does the same, without telling errors.
+    pub async fn stop(self) -> Result<()> {
+        drop(self);
+        Ok(())
+    }
+
+    /// REST learns of the migrations by a notification, a moment after they have committed.
+    async fn wait_for_rest(&self) -> Result<()> {
+        let url = format!("{}/rest/v1/job_queue?limit=0", self.api_url);
+        let client = reqwest::Client::new();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let answer = client.get(&url).header("apikey", self.secret_key()).send().await?;
+            if answer.status().is_success() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let problem = format!("answers {} for a table of the migrations", answer.status());
+                return Err(self.rest_and_storage.failure(&problem));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.gateway.abort();
+    }
+}
+
+/// What the platform gives every function, and the settings of ours.
+fn function_env(
+    api_url: &str,
+    keys: &Keys,
+    replicate: &replicate_stand_in::Server,
+    replicate_token: &str,
+) -> BTreeMap<String, String> {
+    let env = [
+        ("SUPABASE_URL", api_url.to_owned()),
+        ("SUPABASE_ANON_KEY", keys.anon.clone()),
+        ("SUPABASE_SERVICE_ROLE_KEY", keys.service_role.clone()),
+        ("SUPABASE_PUBLISHABLE_KEYS", serde_json::json!({ "default": keys.publishable }).to_string()),
+        ("SUPABASE_SECRET_KEYS", serde_json::json!({ "default": keys.secret }).to_string()),
+        ("REPLICATE_API_TOKEN", replicate_token.to_owned()),
+        ("REPLICATE_API_URL", replicate.api_url().to_string()),
+        ("ALLOWED_OUTPUT_HOSTS", replicate.files_host().to_string()),
+    ];
+    env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
