@@ -19,7 +19,11 @@ addEventListener("error", (event) => {
   if (inFlight.size === 0) return;
   event.preventDefault();
   for (const answer of inFlight) {
-    answer(Response.json({ success: false, error: "the worker crashed; its jobs run again when their lease is over" }, { status: 500 }));
+    answer(
+      Response.json({ success: false, error: "the worker crashed; its jobs run again when their lease is over" }, {
+        status: 500,
+      }),
+    );
   }
   inFlight.clear();
   setTimeout(() => {
@@ -27,10 +31,12 @@ addEventListener("error", (event) => {
   }, LAST_WORDS_MILLISECONDS);
 });
 
-Deno.serve((request) => new Promise<Response>((resolve, reject) => {
-  inFlight.add(resolve);
-  respond(request).then(resolve, reject).finally(() => inFlight.delete(resolve));
-}));
+Deno.serve((request) =>
+  new Promise<Response>((resolve, reject) => {
+    inFlight.add(resolve);
+    respond(request).then(resolve, reject).finally(() => inFlight.delete(resolve));
+  })
+);
 
 async function respond(request: Request): Promise<Response> {
   const env = Deno.env.toObject();

@@ -1,0 +1,153 @@
+// The conversations of tests/conversations, held with the built wasm: its `fetch` is scripted here.
+//
+// Those in which time passes are left to the native tests, which move it by hand. How a script
+// reads is told in tests/it/script.rs.
+
+import { deepStrictEqual as assertEquals, match as assertMatch } from "node:assert/strict";
+import type {} from "../../pkg/process_jobs.d.ts";
+import { handle } from "../../pkg/process_jobs.js";
+
+const SUPABASE = "https://ref.supabase.co";
+const REPLICATE = "https://api.replicate.com/v1";
+const ENVIRONMENT = {
+  SUPABASE_URL: SUPABASE,
+  SUPABASE_SECRET_KEYS: '{"default":"sb_secret_1"}',
+  SUPABASE_SERVICE_ROLE_KEY: "eyJ.service.role",
+  PROCESS_JOBS_SECRET: "open-sesame",
+  REPLICATE_API_TOKEN: "r8_token",
+};
+const CLAIMED = {
+  id: "11111111-1111-4111-8111-111111111111",
+  payload: {},
+  attempt_number: 1,
+  max_attempts: 3,
+  checkpoint: null,
+  lease_token: "22222222-2222-4222-8222-222222222222",
+  started_at: "2026-11-23T10:00:00+00:00",
+  age_seconds: 0,
+};
+
+const directory = new URL("../conversations/", import.meta.url);
+let held = 0;
+for (const { name } of [...Deno.readDirSync(directory)].sort((a, b) => a.name < b.name ? -1 : 1)) {
+  const text = Deno.readTextFileSync(new URL(name, directory));
+  const takesTime = /^< after |^\* drain finished: .* in [1-9]\d* ms$/m.test(text);
+  if (takesTime) continue;
+  held += 1;
+  Deno.test(name.replace(".txt", ""), () => hold(text));
+}
+
+Deno.test("enough conversations are without waiting", () => {
+  if (held < 50) throw new Error(`only ${held} conversations were held`);
+});
+
+async function hold(text: string): Promise<void> {
+  const env: Record<string, string> = { ...ENVIRONMENT };
+  const script: string[] = [];
+  let action = "";
+  for (const line of text.split("\n").map((line) => line.trim())) {
+    if (line === "" || line.startsWith("#")) continue;
+    if (line.startsWith("env ")) {
+      const [name, ...value] = line.slice(4).split("=");
+      env[name] = value.join("=");
+    } else if (line === "drain" || line.startsWith("request ")) action = line;
+    else script.push(line);
+  }
+  const restore = listen(script);
+  try {
+    const request = action === "drain" ? "POST /process-jobs apikey=sb~secret~1" : action.slice("request ".length);
+    const answer = await handle(parseRequest(request), env);
+    const expected = JSON.parse(next(script, "= "));
+    const body = answer.body === "" ? null : JSON.parse(answer.body);
+    if (action !== "drain") {
+      assertEquals({ status: answer.status, body, drain: answer.drain }, expected);
+    } else if ("error" in expected) {
+      assertEquals({ status: answer.status, error: body.error }, { status: 500, error: expected.error });
+    } else {
+      const { processed, errors, snoozed } = body;
+      assertEquals({ processed, errors, snoozed }, expected);
+    }
+    assertEquals(script, []);
+  } finally {
+    restore();
+  }
+}
+
+/** Puts the script behind `fetch` and the console; returns what undoes it. */
+function listen(script: string[]): () => void {
+  const { fetch, console } = globalThis;
+  globalThis.fetch = (url, init) => converse(script, String(url), init ?? {});
+  const heard = (line: string) => {
+    const { message } = JSON.parse(line);
+    const pattern = next(script, "* ").replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/in \d+ ms$/, "in \\d+ ms");
+    assertMatch(message, new RegExp(`^${pattern}$`));
+  };
+  globalThis.console = { ...console, log: heard, warn: heard, error: heard };
+  return () => Object.assign(globalThis, { fetch, console });
+}
+
+async function converse(script: string[], url: string, init: RequestInit): Promise<Response> {
+  let body: string;
+  try {
+    body = await said(init);
+  } catch {
+    body = "a stream that was stopped";
+  }
+  const asked = `${init.method} ${url.replace(SUPABASE, "").replace(REPLICATE, "replicate:")}`;
+  const expected = next(script, "> ");
+  const [head, expectedBody] = expected.match(/^(\S+ \S+) ?(.*)$/)!.slice(1);
+  assertEquals(asked, head);
+  if (body.startsWith("{")) assertEquals(JSON.parse(body), JSON.parse(expectedBody));
+  else assertEquals(body, expectedBody);
+  while (script[0]?.startsWith(">> ")) {
+    const [, name, value] = next(script, ">> ").match(/^(\S+): (.*)$/)!;
+    assertEquals(new Headers(init.headers).get(name), value);
+  }
+  const answer = next(script, "< ");
+  if (answer === "lost" || body.endsWith("stopped")) throw new TypeError("connection lost");
+  return answered(answer, head.endsWith("/claim_next_job"));
+}
+
+/** What a request says: its text, or how long its stream is. */
+async function said({ body }: RequestInit): Promise<string> {
+  if (!(body instanceof ReadableStream)) return body as string ?? "";
+  let bytes = 0;
+  for await (const chunk of body as ReadableStream<Uint8Array>) bytes += chunk.length;
+  return `a stream of ${bytes} bytes`;
+}
+
+function answered(answer: string, isClaim: boolean): Response {
+  const [, status, rest] = answer.match(/^(\d+) ?(.*)$/)!;
+  const headers = new Headers();
+  let body = rest;
+  for (let pair; (pair = body.match(/^([a-z-]+)=(\S+) (.*)$/));) {
+    headers.set(pair[1], pair[2]);
+    body = pair[3];
+  }
+  const init = { status: Number(status), headers };
+  if (body.startsWith("file ")) {
+    return new Response(Deno.readFileSync(new URL(`../fixtures/${body.slice(5)}`, import.meta.url)), init);
+  }
+  if (isClaim && status === "200") {
+    const rows: object[] = JSON.parse(body);
+    return Response.json(rows.map((row) => ({ ...CLAIMED, ...row })), init);
+  }
+  return new Response(body, init);
+}
+
+function parseRequest(text: string) {
+  const [method, path, ...words] = text.split(" ");
+  const headers: Record<string, string> = {};
+  while (words.length > 0 && /^[a-z-]+=/.test(words[0])) {
+    const [name, ...value] = words.shift()!.split("=");
+    headers[name] = value.join("=").replaceAll("_", " ").replaceAll("~", "_");
+  }
+  return { method, path, headers, body: words.join(" ") };
+}
+
+/** Takes the next line, which must begin with the mark, and gives the rest. */
+function next(script: string[], mark: string): string {
+  const line = script.shift() ?? "the end of the script";
+  if (!line.startsWith(mark)) throw new Error(`expected ${line}, but what came was ${mark}`);
+  return line.slice(mark.length).trim();
+}
