@@ -32,6 +32,8 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
+  v_lease_expired constant text := 'lease expired on attempt %s of %s: the worker was killed or lost';
+  v_expired uuid[];
   v_ready text;
   v_picked uuid[];
 begin
@@ -42,24 +44,26 @@ begin
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
   end if;
 
-  with expired as materialized (
-    select j.id,
-      format('lease expired on attempt %s of %s: the worker was killed or lost', j.attempt_number, j.max_attempts) as message
+  -- Found first and updated by their ids, like the ready ones below: a join would leave the planner, with
+  -- statistics of when the queue was empty, the choice to read it all.
+  select array_agg(expired.id) into v_expired
+  from (
+    select j.id
     from public.job_queue j
     where j.status = 'processing' and j.lease_expires_at <= now()
     order by j.lease_expires_at
     limit 100
     for update skip locked
-  )
+  ) expired;
   update public.job_queue j
   set status = case when j.attempt_number < j.max_attempts then 'pending' else 'failed' end,
     errors = j.errors || jsonb_build_object(
-      'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired', 'message', e.message),
-    error_message = e.message,
+      'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired',
+      'message', format(v_lease_expired, j.attempt_number, j.max_attempts)),
+    error_message = format(v_lease_expired, j.attempt_number, j.max_attempts),
     completed_at = case when j.attempt_number < j.max_attempts then null else now() end,
     lease_token = null, lease_expires_at = null, updated_at = now()
-  from expired e
-  where j.id = e.id;
+  where j.id = any (v_expired);
 
   -- One branch a type, each read in the order of job_queue_claim_order and merged: what waits in a paused
   -- or held type is never looked at. The text is made anew because the number of open types is not fixed.
@@ -76,16 +80,20 @@ begin
   where (p_job_types is null or t.job_type = any (p_job_types))
     and t.paused_at is null
     and (t.held_until is null or t.held_until <= now())
-    and exists (
-      select from public.job_queue j
-      where j.job_type = t.job_type and j.status = 'pending' and j.scheduled_at <= now()
+    and now() >= (
+      select j.scheduled_at
+      from public.job_queue j
+      where j.job_type = t.job_type and j.status = 'pending'
+      order by j.scheduled_at
+      limit 1
     );
   if v_ready is null then
     return;
   end if;
 
   -- The rows come one by one up to the limit and are locked as they come, so that no row is locked that
-  -- is not claimed; the lock looks again whether a row is still pending.
+  -- is not claimed; the lock looks again whether a row is still ready. (Not with =, which would let a
+  -- planner without statistics look a row up in a partial index, from its one end to the other.)
   execute format(
     $q$
     select array_agg(picked.id)
@@ -94,7 +102,7 @@ begin
       from (select * from (%s) open order by priority desc, created_at, id offset 0) ready
       cross join lateral (
         select j.id from public.job_queue j
-        where j.id = ready.id and j.status = 'pending'
+        where j.id = ready.id and j.status is not distinct from 'pending' and j.scheduled_at <= now()
         for update skip locked
       ) locked
       limit $1

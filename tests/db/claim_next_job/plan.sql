@@ -1,7 +1,7 @@
 -- With 100,000 held jobs at the head, 50,000 not yet due after them and 100,000 ready ones last, a claim
 -- of ten touches rows by the hundred, not by the hundred thousand. Counted by the server, not timed.
 begin;
-select plan(6);
+select plan(8);
 insert into job_types (job_type) values ('work'), ('held'), ('other');
 insert into job_queue (job_type, priority, scheduled_at)
 select 'held', 10, now() from generate_series(1, 100000)
@@ -26,12 +26,16 @@ $$;
 -- that fit the index condition: what is not due is skipped inside the index.
 select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 300::bigint, 'before analyze, a claim of ten reads few rows');
 select cmp_ok(pg_temp.rows_read('select seconds_until_next_job()'), '<', 20::bigint, 'and seconds_until_next_job too');
+update pg_class set reltuples = 0, relpages = pg_relation_size(oid) / 8192
+where oid = 'job_queue'::regclass or oid in (select indexrelid from pg_index where indrelid = 'job_queue'::regclass);
+select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 300::bigint, 'with statistics of when the queue was empty, a claim of ten reads few rows');
+select cmp_ok(pg_temp.rows_read('select seconds_until_next_job()'), '<', 20::bigint, 'and seconds_until_next_job too');
 analyze job_queue;
 select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 300::bigint, 'after analyze, a claim of ten reads few rows');
 select cmp_ok(pg_temp.rows_read('select seconds_until_next_job()'), '<', 20::bigint, 'and seconds_until_next_job too');
 update job_types set held_until = null;
 select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 300::bigint, 'with every type open too');
-select is((select count(*) from job_queue where status = 'processing'), 30::bigint, 'each claim got its ten');
+select is((select count(*) from job_queue where status = 'processing'), 40::bigint, 'each claim got its ten');
 
 select * from finish();
 rollback;

@@ -1,0 +1,286 @@
+//! What takes several database sessions at once: claims, takeovers, unique keys, a second migration.
+//!
+//! `DATABASE_URL` names a superuser's database on a server. Each test makes a database of its own there,
+//! with all migrations applied, and drops it at the end; where a test fails, its database stays.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_postgres::{Client, Config, NoTls};
+use uuid::Uuid;
+
+const SESSIONS: usize = 10;
+
+/// A database of a test's own.
+struct Database {
+    name: String,
+}
+
+impl Database {
+    async fn create(name: &str) -> Self {
+        let admin = connect().await;
+        admin
+            .batch_execute(&format!("drop database if exists {name} with (force)"))
+            .await
+            .expect("drop an old database");
+        admin.batch_execute(&format!("create database {name}")).await.expect("create the test's database");
+        let database = Self { name: name.to_owned() };
+        migrate(&database.session().await).await;
+        database
+    }
+
+    async fn session(&self) -> Client {
+        let mut config = config();
+        config.dbname(&self.name);
+        open(&config).await
+    }
+
+    async fn drop(self) {
+        let admin = connect().await;
+        admin
+            .batch_execute(&format!("drop database {} with (force)", self.name))
+            .await
+            .expect("drop the test's database");
+    }
+}
+
+fn config() -> Config {
+    std::env::var("DATABASE_URL").expect("DATABASE_URL is set").parse().expect("DATABASE_URL is a postgres url")
+}
+
+async fn connect() -> Client {
+    open(&config()).await
+}
+
+async fn open(config: &Config) -> Client {
+    let (client, connection) = config.connect(NoTls).await.expect("connect to the test server");
+    tokio::spawn(connection);
+    client
+}
+
+/// Applies every migration in the order of its name, each in a transaction, as `supabase db push` does.
+async fn migrate(client: &Client) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .map(|ancestor| ancestor.join("migrations"))
+        .find(|folder| folder.is_dir())
+        .expect("a folder migrations above this crate");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("read migrations")
+        .map(|entry| entry.expect("read migrations").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        .collect();
+    files.sort();
+    for file in files {
+        let sql = std::fs::read_to_string(&file).expect("read a migration");
+        let applied = client.batch_execute(&format!("begin;\n{sql}\ncommit;")).await;
+        applied.unwrap_or_else(|error| panic!("{}: {error:?}", file.display()));
+    }
+}
+
+/// Enqueues one job of a type that no trigger looks at.
+async fn enqueue(client: &Client, max_attempts: i32) -> Uuid {
+    client
+        .batch_execute("insert into job_types (job_type) values ('work') on conflict do nothing")
+        .await
+        .expect("a type");
+    let row = client.query_one("select enqueue_job('work', '{}', p_max_attempts => $1)", &[&max_attempts]).await;
+    row.expect("enqueue a job").get(0)
+}
+
+/// Claims one job: its id and lease token.
+async fn claim(client: &Client) -> Option<(Uuid, Uuid)> {
+    let row = client.query_opt("select id, lease_token from claim_next_job()", &[]).await.expect("claim a job");
+    row.map(|row| (row.get(0), row.get(1)))
+}
+
+async fn complete(client: &Client, (id, lease_token): (Uuid, Uuid), result: Value) -> bool {
+    let row = client.query_one("select complete_job($1, $2, p_lease_token => $3)", &[&id, &result, &lease_token]).await;
+    row.expect("settle a job").get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_sessions_drain_a_thousand_jobs_each_exactly_once() {
+    let database = Database::create("sessions_drain").await;
+    let admin = database.session().await;
+    let insert = "insert into job_types (job_type) values ('work'), ('play');
+        insert into job_queue (job_type, priority)
+        select case when n % 3 = 0 then 'play' else 'work' end, n % 5 from generate_series(1, 1000) n";
+    admin.batch_execute(insert).await.expect("enqueue a thousand jobs");
+
+    let mut workers = JoinSet::new();
+    for worker in 0..SESSIONS {
+        let client = database.session().await;
+        // Batches of 1 to 5, so that sessions meet at every offset.
+        let limit = (worker % 5 + 1) as i32;
+        workers.spawn(async move {
+            let mut ran = Vec::new();
+            loop {
+                let claimed =
+                    client.query("select id, lease_token from claim_next_job(p_limit => $1)", &[&limit]).await;
+                let claimed = claimed.expect("claim a batch");
+                if claimed.is_empty() {
+                    return ran;
+                }
+                for row in claimed {
+                    let claim: (Uuid, Uuid) = (row.get(0), row.get(1));
+                    assert!(complete(&client, claim, json!({ "worker": worker })).await, "a settle of our own claim");
+                    ran.push(claim.0);
+                }
+            }
+        });
+    }
+    let runs: Vec<Uuid> = workers.join_all().await.into_iter().flatten().collect();
+
+    assert_eq!(runs.len(), 1000, "as many runs as jobs");
+    assert_eq!(runs.iter().collect::<HashSet<_>>().len(), 1000, "no job ran twice");
+    let left = "select count(*) from job_queue where status <> 'completed' or attempt_number <> 1";
+    assert_eq!(
+        admin.query_one(left, &[]).await.expect("count").get::<_, i64>(0),
+        0,
+        "each completed on its first attempt"
+    );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_passes_over_what_an_open_transaction_has_claimed_and_nothing_else() {
+    let database = Database::create("sessions_skip_locked").await;
+    let (mut first, second) = (database.session().await, database.session().await);
+    // The heads of two types: a claim of one must leave the other's head to the next session.
+    let insert = "insert into job_types (job_type) values ('work'), ('play');
+        insert into job_queue (job_type, priority) values ('work', 1), ('play', 0)";
+    first.batch_execute(insert).await.expect("enqueue two jobs");
+
+    let transaction = first.transaction().await.expect("begin");
+    let claimed = transaction.query_one("select job_type from claim_next_job()", &[]).await.expect("the first claim");
+    assert_eq!(claimed.get::<_, &str>(0), "work");
+    let claimed = second.query_one("select job_type from claim_next_job()", &[]).await.expect("the second claim");
+    assert_eq!(claimed.get::<_, &str>(0), "play");
+    transaction.rollback().await.expect("roll back");
+
+    let claimed = second.query_one("select job_type from claim_next_job()", &[]).await.expect("the third claim");
+    assert_eq!(claimed.get::<_, &str>(0), "work", "a rolled back claim leaves its job");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_workers_settle_after_a_takeover_changes_nothing() {
+    let database = Database::create("sessions_takeover").await;
+    let (stale, fresh) = (database.session().await, database.session().await);
+    enqueue(&stale, 3).await;
+
+    let stale_claim = claim(&stale).await.expect("the stale worker's claim");
+    stale.execute("update job_queue set lease_expires_at = now()", &[]).await.expect("let the lease expire");
+    let fresh_claim = claim(&fresh).await.expect("the takeover");
+    assert_eq!(stale_claim.0, fresh_claim.0, "the same job");
+
+    assert!(!complete(&stale, stale_claim, json!("stale")).await, "the stale settle is refused");
+    let heartbeat = stale.query_one("select heartbeat_job($1, $2)", &[&stale_claim.0, &stale_claim.1]).await;
+    assert!(!heartbeat.expect("heartbeat").get::<_, bool>(0), "so is its heartbeat");
+    let snooze = stale.query_one("select snooze_job($1, $2, 0)", &[&stale_claim.0, &stale_claim.1]).await;
+    assert!(!snooze.expect("snooze").get::<_, bool>(0), "so is its snooze");
+    assert!(complete(&fresh, fresh_claim, json!("fresh")).await, "the fresh settle is recorded");
+    assert!(!complete(&stale, stale_claim, json!("stale")).await, "and final");
+
+    let row = fresh.query_one("select status, result, attempt_number from job_queue", &[]).await.expect("the job");
+    assert_eq!((row.get(0), row.get(1), row.get(2)), ("completed", json!("fresh"), 2));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_enqueues_of_one_unique_key_at_once_make_one_job() {
+    let database = Database::create("sessions_unique_key").await;
+    let admin = database.session().await;
+    admin.batch_execute("insert into job_types (job_type) values ('work')").await.expect("a type");
+
+    for round in 0..20 {
+        let mut sessions = JoinSet::new();
+        for _ in 0..SESSIONS {
+            let client = database.session().await;
+            let key = format!("key-{round}");
+            sessions.spawn(async move {
+                let row = client.query_one("select enqueue_job('work', '{}', p_unique_key => $1)", &[&key]).await;
+                row.expect("enqueue").get::<_, Uuid>(0)
+            });
+        }
+        let ids: HashSet<Uuid> = sessions.join_all().await.into_iter().collect();
+        assert_eq!(ids.len(), 1, "every session got the same id");
+    }
+    let jobs: i64 = admin.query_one("select count(*) from job_queue", &[]).await.expect("count").get(0);
+    assert_eq!(jobs, 20, "one job a key");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_reset_does_no_harm() {
+    let database = Database::create("sessions_reset").await;
+    let (operator, first, second) = (database.session().await, database.session().await, database.session().await);
+    let reset = "update job_queue set status='pending' where status='processing'";
+
+    // Nobody takes the job over: the live worker's settle counts.
+    enqueue(&operator, 3).await;
+    let claimed = claim(&first).await.expect("a claim");
+    operator.execute(reset, &[]).await.expect("reset");
+    assert!(complete(&first, claimed, json!("live")).await, "the live worker's settle is taken");
+    assert_eq!(claim(&second).await, None, "and the job does not run again");
+
+    // Somebody takes it over, on its last attempt: the later claim counts.
+    enqueue(&operator, 1).await;
+    let claimed = claim(&first).await.expect("a claim");
+    operator.execute(reset, &[]).await.expect("reset");
+    let taken_over = claim(&second).await.expect("a takeover");
+    assert!(!complete(&first, claimed, json!("live")).await, "the first worker's settle is refused");
+    assert!(complete(&second, taken_over, json!("taken over")).await, "the second one's is recorded");
+
+    let results =
+        operator.query("select result from job_queue where status = 'completed' order by created_at", &[]).await;
+    let results: Vec<Value> = results.expect("the jobs").iter().map(|row| row.get(0)).collect();
+    assert_eq!(results, [json!("live"), json!("taken over")]);
+    database.drop().await;
+}
+
+/// Everything the migrations make, as text: tables, columns, constraints, indexes, policies, triggers,
+/// functions, privileges.
+async fn schema(client: &Client) -> Vec<String> {
+    let query = "
+        select format('column %s.%s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+            pg_get_expr(d.adbin, d.adrelid))
+        from pg_class c join pg_attribute a on a.attrelid = c.oid left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+        where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+        union all select format('table %s %s %s', relname, relrowsecurity, relacl) from pg_class
+            where relnamespace = 'public'::regnamespace and relkind = 'r'
+        union all select format('constraint %s %s', conname, pg_get_constraintdef(oid)) from pg_constraint
+            where connamespace = 'public'::regnamespace
+        union all select indexdef from pg_indexes where schemaname = 'public'
+        union all select format('policy %s', p) from pg_policies p where schemaname = 'public'
+        union all select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
+        union all select format('%s %s', pg_get_functiondef(oid), proacl) from pg_proc
+            where pronamespace = 'public'::regnamespace and prokind = 'f'
+        union all select format('job type %s', t) from job_types t
+        union all select format('job %s', j) from job_queue j
+        union all select format('role %s', rolname) from pg_roles
+        order by 1";
+    client.query(query, &[]).await.expect("read the schema").iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_of_every_migration_changes_nothing() {
+    let database = Database::create("sessions_second_run").await;
+    let client = database.session().await;
+    enqueue(&client, 3).await;
+    enqueue(&client, 3).await;
+    claim(&client).await.expect("one job at work");
+    client
+        .batch_execute("update job_types set backoff_base_seconds = 7, paused_at = now(), paused_reason = 'kept'")
+        .await
+        .expect("settings");
+
+    let before = schema(&client).await;
+    migrate(&client).await;
+    assert_eq!(before, schema(&client).await);
+    assert!(before.len() > 100, "the schema was read: {} lines", before.len());
+    database.drop().await;
+}
