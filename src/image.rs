@@ -92,7 +92,7 @@ fn svg_root(head: &[u8]) -> Option<&str> {
 fn svg_dimensions(root: &str) -> Option<(u32, u32)> {
     let pixels = |value: &str| {
         let number = crate::error::number(value.trim().trim_end_matches("px"))?;
-        (number >= 0.5 && number < 1e6).then_some(number.round() as u32)
+        (0.5..1e6).contains(&number).then_some(number.round() as u32)
     };
     let written = || Some((pixels(attribute(root, "width")?)?, pixels(attribute(root, "height")?)?));
     let view_box = || {

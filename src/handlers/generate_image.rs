@@ -85,19 +85,24 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
         None if job.attempt_number > 1 => replicate::find(ctx, &model, &job.started_at).await?,
         None => None,
     };
+    let timeout = ctx.config.job_timeout;
+    let seconds = timeout.as_secs();
     let prediction = match prediction {
         Some(prediction) => prediction,
+        None if job.age() >= timeout => {
+            let message = format!("no prediction could be made within JOB_TIMEOUT_MS ({seconds} s)");
+            return Err(JobError::never("timed_out", message));
+        }
         None => {
             checkpoint.attempt_number = job.attempt_number;
-            replicate::create(ctx, &model, ctx.config.job_timeout.saturating_sub(job.age())).await?
+            replicate::create(ctx, &model, timeout.saturating_sub(job.age())).await?
         }
     };
     checkpoint.prediction_id = Some(prediction.id.clone());
 
-    if prediction.status.is_running() && job.age() >= ctx.config.job_timeout {
+    if prediction.status.is_running() && job.age() >= timeout {
         // Replicate ends it by itself at the same time; this only saves what is left.
         let _ = replicate::cancel(ctx, &prediction.id).await;
-        let seconds = ctx.config.job_timeout.as_secs();
         let message = format!("prediction {} was not done within JOB_TIMEOUT_MS ({seconds} s)", prediction.id);
         return Err(JobError::never("timed_out", message));
     }
