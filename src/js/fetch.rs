@@ -59,10 +59,7 @@ async fn send(request: Request) -> Result<Response, TransportError> {
         let entry: js_sys::Array = entry.map_err(error)?.unchecked_into();
         headers.push((entry.get(0).as_string().unwrap_or_default(), entry.get(1).as_string().unwrap_or_default()));
     }
-    let reader = match answer.body() {
-        Some(body) => Some(body.get_reader().unchecked_into()),
-        None => None,
-    };
+    let reader = answer.body().map(|body| body.get_reader().unchecked_into());
     let content = Content { reader, head: Vec::new(), ended: false, abort };
     Ok(Response { status: answer.status(), headers, body: Box::new(content) })
 }
