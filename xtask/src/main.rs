@@ -4,6 +4,9 @@ mod bench;
 mod build;
 mod check;
 mod command;
+mod demo;
+mod dev;
+mod install;
 mod lint;
 mod node;
 mod test;
@@ -14,6 +17,16 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about)]
 enum Chore {
+    /// From nothing to pictures: install, start a local project, run four jobs, show what became of them
+    Demo {
+        /// Leave the project running, and say how to use it
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Run a local project until Ctrl-C
+    Dev,
+    /// Install what the other chores need
+    Install,
     /// Build pkg/: the worker as wasm, with its JavaScript glue
     Build,
     /// Check that pkg/ is what the sources say
@@ -30,6 +43,9 @@ enum Chore {
 
 fn main() -> anyhow::Result<()> {
     match Chore::parse() {
+        Chore::Demo { keep } => demo::run(keep),
+        Chore::Dev => dev::run(),
+        Chore::Install => install::install(),
         Chore::Build => build::run(),
         Chore::Check => check::run(),
         Chore::Lint => lint::lint(),

@@ -1,7 +1,7 @@
 //! Everything together.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -153,6 +153,11 @@ impl Stack {
     /// What every part has printed so far.
     pub fn logs(&self) -> Result<String> {
         Ok(self.cluster.logs()? + &self.scratch.logs()?)
+    }
+
+    /// Where REST, Storage and the function write their logs.
+    pub fn log_directory(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// Stops everything and deletes what it wrote; dropping the stack does the same, without telling errors.

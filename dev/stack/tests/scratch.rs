@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use local_stack::{Cluster, PostgresKind};
 
-/// What the test below kills.
-#[tokio::test]
-#[ignore = "waits to be killed"]
-async fn a_process_with_a_cluster() {
-    let cluster = Cluster::start(PostgresKind::Embedded, &[]).await.unwrap();
-    println!("\n{}", cluster.socket_directory().display());
-    std::future::pending::<()>().await;
-}
+/// Set in the process that the test starts of itself, and kills.
+const VICTIM: &str = "WAIT_TO_BE_KILLED";
 
-#[test]
-fn a_killed_process_leaves_no_server_and_no_directory() {
+#[tokio::test]
+async fn a_killed_process_leaves_no_server_and_no_directory() {
+    if std::env::var_os(VICTIM).is_some() {
+        let cluster = Cluster::start(PostgresKind::Embedded, &[]).await.unwrap();
+        println!("\n{}", cluster.socket_directory().display());
+        std::future::pending::<()>().await;
+    }
     let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_process_with_a_cluster", "--ignored", "--nocapture"])
+        .args(["--exact", "a_killed_process_leaves_no_server_and_no_directory", "--nocapture"])
+        .env(VICTIM, "1")
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
