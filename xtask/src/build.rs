@@ -25,6 +25,8 @@ pub struct Record {
     pub toolchain: Vec<String>,
     /// Of the resolved dependencies with their features, one a line.
     pub dependencies: String,
+    /// Of what Cargo.toml says about the worker itself: its package, library and profile.
+    pub manifest: String,
     /// Of each file of the checkout that the compiler read, by its path.
     pub sources: BTreeMap<String, String>,
     /// Of each file in `pkg/`.
@@ -77,6 +79,7 @@ pub fn build(toolchain: &Toolchain, dir: &Path) -> Result<()> {
     let record = Record {
         toolchain: toolchain.version()?.lines().map(str::to_owned).collect(),
         dependencies: dependencies()?,
+        manifest: manifest()?,
         sources: hashes(sources(&module)?.into_iter())?,
         files,
     };
@@ -103,12 +106,12 @@ fn compile(toolchain: &Toolchain) -> Result<PathBuf> {
 }
 
 /// The files of the checkout that went into the module, as paths from the root: what the compiler says it read
-/// (this finds `include_str!` and the build script too), and the manifest, which holds the profile.
+/// (this finds `include_str!` and the build script too).
 fn sources(module: &Path) -> Result<Vec<String>> {
     let list = module.with_extension("d");
     let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let (_, paths) = text.split_once(": ").with_context(|| format!("{} lists no files", list.display()))?;
-    let mut sources = vec!["Cargo.toml".to_owned()];
+    let mut sources = Vec::new();
     for path in paths.trim().replace("\\ ", "\0").split_whitespace() {
         let path = PathBuf::from(path.replace('\0', " "));
         if module.parent().is_some_and(|target| path.starts_with(target)) {
@@ -145,6 +148,18 @@ pub fn dependencies() -> Result<String> {
     lines.dedup();
     ensure!(!lines.is_empty(), "cargo tree names no dependencies");
     Ok(sha256(lines.join("\n").as_bytes()))
+}
+
+/// The hash of those parts of Cargo.toml that the module is made by. The others are about development tools, or are
+/// seen by [`dependencies`].
+pub fn manifest() -> Result<String> {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml"))?.parse()?;
+    let mut parts = String::new();
+    for path in [&["package"][..], &["lib"], &["workspace", "package"], &["profile", "release"], &["profile", "wasm"]] {
+        let table = path.iter().try_fold(&manifest, |table, name| table.get(*name)?.as_table());
+        parts += &format!("{path:?} {table:?}\n");
+    }
+    Ok(sha256(parts.as_bytes()))
 }
 
 fn no_local_path(name: &str, bytes: &[u8]) -> Result<()> {

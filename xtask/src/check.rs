@@ -33,6 +33,10 @@ pub fn run() -> Result<()> {
     let changed = differing(&record.sources, &sources);
     ensure!(changed.is_empty(), "pkg/ is older than {}: run `cargo xtask build`", changed.join(", "));
     ensure!(
+        record.manifest == build::manifest()?,
+        "pkg/ was built by another Cargo.toml than there is now: run `cargo xtask build`"
+    );
+    ensure!(
         record.dependencies == build::dependencies()?,
         "pkg/ was built with other dependencies than Cargo.lock names now: run `cargo xtask build`"
     );

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use local_stack::Deno;
 
 use crate::command::{command, run};
-use crate::{node, toolchain};
+use crate::{install, node, toolchain};
 
 /// TypeScript of ours; pkg/ is generated.
 const TYPESCRIPT: [&str; 3] = ["supabase/functions", "tests/wasm", "dev/stack/js"];
@@ -27,6 +27,7 @@ const STEPS: [Step; 7] = [
 
 /// Runs every step, so that one run shows all there is to mend.
 pub fn lint() -> Result<()> {
+    install::node_modules()?;
     let mut failed = Vec::new();
     for (name, step) in STEPS {
         println!("lint: {name}");

@@ -91,7 +91,14 @@ impl Toolchain {
             (std_source, "/rust"),
             (std_source_real, "/rust"),
         ];
-        Ok(to.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).into())
+        // The registry's folder is named after its host, which may be a mirror; of several prefixes the last wins.
+        let registries = std::fs::read_dir(cargo_home()?.join("registry/src")).into_iter().flatten();
+        let registries = registries.flatten().map(|entry| (entry.path(), "/crates"));
+        Ok(to
+            .into_iter()
+            .chain(registries)
+            .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
+            .collect())
     }
 }
 

@@ -75,9 +75,12 @@ pub fn deno(report: &mut Report, line: &str) {
     }
 }
 
-/// pg_prove's, verbose: the TAP of each file, then the result of each file's plan.
+/// pg_prove's, verbose: the TAP of each file, then a summary of the files with something wrong:
+/// `a.sql (Wstat: 768 (exited 3) Tests: 1 Failed: 0)` is one that ended early or off its plan.
 pub fn tap(report: &mut Report, line: &str) {
-    if line.starts_with("not ok ") && !line.contains("# TODO") {
+    if line.contains(" (Wstat: ") && line.ends_with(" Failed: 0)")
+        || line.starts_with("not ok ") && !line.contains("# TODO")
+    {
         report.failed += 1;
     } else if line.starts_with("ok ") {
         match line.split_once("# SKIP") {
@@ -134,7 +137,9 @@ mod tests {
 
     #[test]
     fn tap_is_counted() {
-        let lines = "ok 1 - a\nnot ok 2 - b\nok 3 # SKIP no pg_cron\nnot ok 4 - c # TODO later\n# ok 5\n1..4";
-        assert_eq!(read(lines, tap), (1, 1, vec!["no pg_cron".to_owned()]));
+        let lines = "ok 1 - a\nnot ok 2 - b\nok 3 # SKIP no pg_cron\nnot ok 4 - c # TODO later\n# ok 5\n1..4\n\
+                     tests/db/a.sql   (Wstat: 0 Tests: 4 Failed: 1)\n\
+                     tests/db/b.sql   (Wstat: 768 (exited 3) Tests: 1 Failed: 0)";
+        assert_eq!(read(lines, tap), (1, 2, vec!["no pg_cron".to_owned()]));
     }
 }

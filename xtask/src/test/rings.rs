@@ -4,14 +4,18 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use local_stack::{Cluster, Deno, PostgresKind};
+use local_stack::{Cluster, Deno, PgNet, PostgresKind};
 
 use super::Ring;
 use super::report::{self, Report};
 use crate::command::{command, output, root};
-use crate::node;
+use crate::{install, node};
 
+/// Installs what the ring needs, where it may, and runs it. What cannot be had is a skip with its reason.
 pub fn run(ring: Ring, report: &mut Report) -> Result<()> {
+    if ring != Ring::Unit {
+        install::node_modules()?;
+    }
     match ring {
         Ring::Unit => unit(report),
         Ring::Db => db(report),
@@ -26,25 +30,44 @@ fn unit(report: &mut Report) -> Result<()> {
     report.runner(&mut cargo_test(), report::cargo)
 }
 
+/// Whether Debian's Postgres is here with all that the tests use of it.
+fn has_debian_postgres(report: &mut Report, what: &str) -> Result<bool> {
+    let missing = install::debian(install::DEBIAN_PACKAGES)?;
+    if !missing.is_empty() {
+        report.skipped.push(format!("{what}: missing {}", missing.join(", ")));
+    }
+    Ok(missing.is_empty())
+}
+
 fn db(report: &mut Report) -> Result<()> {
+    if !has_debian_postgres(report, "pgTAP and sessions")? {
+        return Ok(());
+    }
     let runtime = tokio::runtime::Runtime::new()?;
+    let settings = [
+        ("shared_preload_libraries", "pg_cron"),
+        ("cron.database_name", "pgtap"),
+        ("cron.use_background_workers", "on"),
+    ];
     let cluster = runtime.block_on(async {
-        let settings = [("shared_preload_libraries", "pg_cron,plpgsql_check"), ("cron.database_name", "pgtap")];
         let cluster = Cluster::start(PostgresKind::System, &settings).await?;
         cluster.create_database("pgtap", None).await?;
         let mut client = cluster.connect("pgtap").await?;
-        client
-            .batch_execute("create extension pgtap; create extension pg_cron; create extension plpgsql_check")
-            .await?;
+        client.batch_execute("create extension pgtap; create extension pg_cron").await?;
+        client.batch_execute(&PgNet::stand_in_sql()?).await?;
         local_stack::migrate(&mut client).await?;
         anyhow::Ok(cluster)
     })?;
-    // One after the other: each file rolls back, but two at once would wait for each other's rows.
+    // One file after the other: each rolls back, but two at once would wait for each other's rows.
     let mut pg_prove = command("pg_prove");
-    pg_prove.args(["--verbose", "--recurse", "--ext", ".sql", "--dbname"]).arg(cluster.url("pgtap")).arg("tests/db");
+    pg_prove.args(["--verbose", "--recurse", "--ext", ".sql", "--dbname"]).arg(cluster.url("pgtap"));
+    for entry in fs::read_dir(root().join("tests/db"))? {
+        pg_prove.args(Some(entry?.path()).filter(|path| path.is_dir()));
+    }
     report.runner(&mut pg_prove, report::tap)?;
-    drop(cluster);
-    report.runner(cargo_test().args(["--package", "local-stack", "--test", "sessions"]), report::cargo)
+    let mut sessions = tools_test();
+    sessions.args(["--test", "sessions"]).env("DATABASE_URL", cluster.url("postgres"));
+    report.runner(&mut sessions, report::cargo)
 }
 
 fn wasm(report: &mut Report) -> Result<()> {
@@ -57,10 +80,8 @@ fn wasm(report: &mut Report) -> Result<()> {
 }
 
 fn e2e(report: &mut Report) -> Result<()> {
-    let mut parts = cargo_test();
-    parts
-        .args(["--package", "replicate-stand-in", "--package", "local-stack", "--package", "xtask"])
-        .args(["--lib", "--bins"]);
+    let mut parts = tools_test();
+    parts.args(["--lib", "--bins"]);
     for directory in ["dev/replicate/tests", "dev/stack/tests"] {
         for entry in fs::read_dir(root().join(directory)).with_context(|| format!("cannot list {directory}"))? {
             let path = entry?.path();
@@ -70,22 +91,35 @@ fn e2e(report: &mut Report) -> Result<()> {
         }
     }
     report.runner(&mut parts, report::cargo)?;
-    for postgres in ["embedded", "system"] {
+    let mut kinds = vec!["embedded"];
+    let debian = has_debian_postgres(report, "end to end on Debian's Postgres, and pg_cron")?;
+    kinds.extend(debian.then_some("system"));
+    for postgres in kinds {
         println!("E2E_POSTGRES={postgres}");
-        report.runner(
-            cargo_test().args(["--package", "local-stack", "--test", "e2e"]).env("E2E_POSTGRES", postgres),
-            report::cargo,
-        )?;
+        report.runner(tools_test().args(["--test", "e2e"]).env("E2E_POSTGRES", postgres), report::cargo)?;
     }
-    Ok(())
+    if !debian {
+        return Ok(());
+    }
+    report.runner(tools_test().args(["--test", "cron"]), report::cargo)
 }
 
 fn ship(report: &mut Report) -> Result<()> {
-    report.runner(cargo_test().args(["--package", "local-stack", "--test", "ship"]), report::cargo)
+    if !has_debian_postgres(report, "shipping")? {
+        return Ok(());
+    }
+    report.runner(tools_test().args(["--test", "ship"]), report::cargo)
 }
 
 fn cargo_test() -> Command {
     let mut cargo = command("cargo");
     cargo.args(["test", "--locked"]);
+    cargo
+}
+
+/// All tools at once, whichever test is picked, so that their dependencies are built with one set of features.
+fn tools_test() -> Command {
+    let mut cargo = cargo_test();
+    cargo.args(["replicate-stand-in", "local-stack", "xtask"].iter().flat_map(|name| ["--package", name]));
     cargo
 }
