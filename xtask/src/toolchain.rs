@@ -45,7 +45,7 @@ pub fn find() -> Result<Toolchain> {
     }
     bail!(
         "no compiler here can build for {TARGET}: run `rustup target add {TARGET}`, or install a distribution's \
-         compiler with std's source (Debian: `apt-get install rustc-web cargo-web rust-web-src lld-22 rust-web-clippy`)"
+         compiler with std's source (Debian: `apt-get install rustc-web cargo-web rust-web-src rust-web-llvm lld-22 rust-web-clippy`)"
     )
 }
 

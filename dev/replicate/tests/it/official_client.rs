@@ -9,7 +9,7 @@ use replicate_stand_in::{Options, Server, Status};
 async fn the_official_client_creates_waits_lists_cancels_and_runs() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let client = here.join("../../node_modules/replicate/package.json");
-    assert!(client.exists(), "the official client is missing: run `npm ci` in the root of the repository");
+    assert!(client.exists(), "the official client is missing: run `cargo xtask install`");
     let options =
         Options { starting: Duration::from_millis(100), processing: Duration::from_millis(400), ..Options::default() };
     let server = Server::start(options).await.expect("server");
