@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::deno::Deno;
 use crate::keys::Keys;
@@ -13,8 +13,9 @@ use crate::scratch::Scratch;
 /// Starts the server and returns it with its port. It makes the schemas `auth` and `storage`, which the
 /// migrations expect, and serves what they add once they `notify pgrst`.
 ///
-/// It must not outlive a request made before the migrations, nor grant privileges again after them:
-/// it does so once, at the first request, for the schemas that have row level security by then.
+/// At its first request the server grants everything on all tables of the schemas with row level security to
+/// every role of the API. That request is made here, before the migrations, so that theirs keep the privileges
+/// that they give them.
 pub(crate) async fn start(scratch: &Scratch, database_url: &str, keys: &Keys) -> Result<(Process, u16)> {
     let objects = scratch.path().join("objects");
     fs::create_dir(&objects)?;
@@ -33,5 +34,8 @@ pub(crate) async fn start(scratch: &Scratch, database_url: &str, keys: &Keys) ->
         .env("API_KEYS", keys.roles().to_string());
     let mut process = Process::start(scratch, "rest-and-storage", command)?;
     let port = process.port().await?;
+    let url = format!("http://127.0.0.1:{port}/storage/v1/bucket");
+    let answer = reqwest::Client::new().get(url).header("apikey", &keys.secret).send().await?;
+    ensure!(answer.status().is_success(), process.failure(&format!("answers {} for its buckets", answer.status())));
     Ok((process, port))
 }

@@ -76,6 +76,12 @@ async fn keys_decide_who_may_call_the_queue() {
     assert_eq!((status, &body["code"]), (401, &json!("42501")));
     assert_eq!(rpc(&stack, "sb_secret_wrong", "claim_next_job", json!({})).await.0, 401);
 
+    let sql = stack.sql().await.unwrap();
+    let granted = "select has_table_privilege($1, 'process_jobs_secret', 'select')";
+    for role in ["anon", "authenticated", "service_role"] {
+        assert!(!sql.query_one(granted, &[&role]).await.unwrap().get::<_, bool>(0), "{role}");
+    }
+
     let url = format!("{}/rest/v1/rpc/claim_next_job", stack.api_url());
     let both = reqwest::Client::new().post(url).header("apikey", stack.service_role_key());
     let answer = both.bearer_auth(stack.service_role_key()).json(&json!({})).send().await.unwrap();

@@ -85,7 +85,7 @@ fn e2e(report: &mut Report) -> Result<()> {
     for directory in ["dev/replicate/tests", "dev/stack/tests"] {
         for entry in fs::read_dir(root().join(directory)).with_context(|| format!("cannot list {directory}"))? {
             let path = entry?.path();
-            if path.extension().is_some_and(|it| it == "rs") {
+            if path.extension().is_some_and(|it| it == "rs") || path.join("main.rs").exists() {
                 parts.arg("--test").arg(path.file_stem().unwrap_or_default());
             }
         }
