@@ -80,7 +80,7 @@ impl Config {
         if !is_header_safe(&service_key) {
             return Err("the Supabase secret key has characters that no header can carry".to_owned());
         }
-        let caller_keys = secret_keys.into_values().chain(service_role_key).filter(|key| !key.is_empty()).collect();
+        let caller_keys = secret_keys.into_values().chain(service_role_key).collect();
 
         Ok(Config {
             supabase_url: url("SUPABASE_URL", None)?,
@@ -118,7 +118,10 @@ fn named_keys(text: &str) -> Option<BTreeMap<String, String>> {
     let keys = serde_json::from_str::<Value>(text).ok()?;
     let mut named = BTreeMap::new();
     for (name, key) in keys.as_object()? {
-        named.insert(name.clone(), key.as_str()?.to_owned());
+        let key = key.as_str()?;
+        if !key.is_empty() {
+            named.insert(name.clone(), key.to_owned());
+        }
     }
     Some(named)
 }
@@ -162,6 +165,9 @@ mod tests {
         let config = Config::from_env(&env(&[("SUPABASE_SECRET_KEYS", r#"{"a":"sb_1","default":"sb_2"}"#)])).unwrap();
         assert_eq!(config.service_key, "sb_2");
         assert_eq!(config.caller_keys, ["sb_1", "sb_2", "key"]);
+
+        let config = Config::from_env(&env(&[("SUPABASE_SECRET_KEYS", r#"{"default":""}"#)])).unwrap();
+        assert_eq!((config.service_key.as_str(), config.caller_keys.len()), ("key", 1));
     }
 
     #[test]

@@ -19,8 +19,8 @@ struct Payload {
     output_url: String,
 }
 
-/// Until the head of the answer; the upload's own time-out bounds the rest.
-const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// Until the first bytes are here; the upload's own time-out bounds the rest.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(20);
 const REDIRECTS_MOST: usize = 3;
 const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
 

@@ -1,6 +1,7 @@
 //! A prediction as Replicate tells it.
 
 use super::input::ModelInput;
+use crate::error::cut;
 use crate::fields::Fields;
 use serde_json::Value;
 
@@ -62,6 +63,10 @@ impl Prediction {
     pub fn read(value: &Value) -> Result<Prediction, String> {
         let fields = Fields::of("prediction", value)?;
         let id = fields.required("id", fields.text("id")?)?;
+        // It becomes part of a URL.
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(format!("prediction: id must be letters and digits, found {:?}", cut(id, 40)));
+        }
         let status = fields.required("status", fields.text("status")?)?;
         let text = |field: &str| fields.value(field).and_then(Value::as_str).map(str::to_owned);
         let json = |field: &str| fields.value(field).cloned().unwrap_or_default();
@@ -182,6 +187,13 @@ mod tests {
             let input = input("a", json!({})).as_object().unwrap().clone();
             let model = ModelInput { version: version.to_owned(), input, adjustments: Vec::new() };
             assert_eq!(prediction(fields.clone()).is_of(&model), same, "{version} {fields}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_would_change_the_url_is_refused() {
+        for id in ["", "../account", "a/b", "a?b", "ä"] {
+            assert!(Prediction::read(&json!({ "id": id, "status": "starting" })).is_err(), "{id}");
         }
     }
 
