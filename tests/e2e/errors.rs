@@ -168,6 +168,19 @@ async fn storage_that_refuses_fails_the_job() {
     stack.stop().await.unwrap();
 }
 
+/// A large picture for a bucket that is not there: Storage answers in the middle of the upload.
+#[tokio::test]
+async fn storage_that_refuses_in_the_middle_of_an_upload_hangs_nothing() {
+    let stack = start(settings(&[("STORAGE_BUCKET", "nowhere")])).await;
+    execute(&stack, "update job_types set backoff_base_seconds = 1, backoff_max_seconds = 1").await;
+    enqueue(&stack, "generate-image", &generate("gen-1", "[huge:50MB]")).await;
+    stack.post_drain().await.unwrap();
+    let generation = generation(&stack, "gen-1").await;
+    assert_eq!(generation["status"], "failed", "{generation}\n{}", stack.logs().unwrap());
+    assert_eq!(stack.function().boots(), 1, "the function has crashed\n{}", stack.logs().unwrap());
+    stack.stop().await.unwrap();
+}
+
 /// What the database refuses fails that job, and the drain goes on with the next.
 #[tokio::test]
 async fn a_settle_that_is_refused_fails_its_job_only() {
