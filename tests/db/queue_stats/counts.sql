@@ -12,13 +12,14 @@ insert into job_queue (job_type, status, scheduled_at, lease_token, lease_expire
   ('held', 'pending', now() - interval '1 day', null, null),
   ('paused', 'pending', now() - interval '1 day', null, null),
   ('work', 'processing', now(), gen_random_uuid(), now() + interval '1 minute'),
+  ('work', 'processing', now(), gen_random_uuid(), now() + interval '1 minute'),
   ('work', 'processing', now(), gen_random_uuid(), now() - interval '1 second'),
   ('work', 'completed', now(), null, null),
   ('work', 'failed', now(), null, null);
 update job_types set held_until = now() + interval '1 minute' where job_type = 'held';
 select pause_job_type('paused', 'no credit');
 select is(queue_stats(),
-  jsonb_build_object('ready', 2, 'scheduled', 3, 'processing', 2, 'stuck', 1, 'oldest_ready_seconds', 5.0,
+  jsonb_build_object('ready', 2, 'scheduled', 3, 'processing', 3, 'stuck', 1, 'oldest_ready_seconds', 5.0,
     'paused', jsonb_build_array(jsonb_build_object('job_type', 'paused', 'reason', 'no credit', 'since', now()))),
   'ready is what a worker could claim now, stuck what no claim has taken back');
 
