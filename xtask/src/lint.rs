@@ -28,7 +28,6 @@ const STEPS: [Step; 7] = [
 /// Runs every step, so that one run shows all there is to mend.
 pub fn lint() -> Result<()> {
     install::node_modules()?;
-    install::node_modules()?;
     let mut failed = Vec::new();
     for (name, step) in STEPS {
         println!("lint: {name}");
