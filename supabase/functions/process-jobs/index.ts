@@ -11,32 +11,36 @@ const LAST_WORDS_MILLISECONDS = 100;
 
 /** Answers requests still waiting when the worker traps. */
 const inFlight = new Set<(answer: Response) => void>();
+let trapped = false;
+let answered = false;
 
 // A trap leaves the wasm instance unusable, and the promises of its async calls never settle. So
-// what is in flight is answered here and the isolate ends; the next request gets a fresh one, and
-// the leases bring the jobs back.
+// what is in flight is answered here, nothing new is let in, and the isolate ends; the next request
+// gets a fresh one, and the leases bring the jobs back. With nobody to answer it ends at once.
 addEventListener("error", (event) => {
-  if (inFlight.size === 0) return;
+  if (answered || (!trapped && inFlight.size === 0)) return;
   event.preventDefault();
-  for (const answer of inFlight) {
-    answer(
-      Response.json({ success: false, error: "the worker crashed; its jobs run again when their lease is over" }, {
-        status: 500,
-      }),
-    );
-  }
-  inFlight.clear();
+  if (trapped) return;
+  trapped = true;
+  for (const answer of inFlight) answer(crashed());
   setTimeout(() => {
+    answered = true;
     throw event.error;
   }, LAST_WORDS_MILLISECONDS);
 });
 
-Deno.serve((request) =>
-  new Promise<Response>((resolve, reject) => {
+Deno.serve((request) => {
+  if (trapped) return crashed();
+  return new Promise<Response>((resolve, reject) => {
     inFlight.add(resolve);
     respond(request).then(resolve, reject).finally(() => inFlight.delete(resolve));
-  })
-);
+  });
+});
+
+function crashed(): Response {
+  const error = "the worker crashed; its jobs run again when their lease is over";
+  return Response.json({ success: false, error }, { status: 500 });
+}
 
 async function respond(request: Request): Promise<Response> {
   const env = Deno.env.toObject();
