@@ -45,6 +45,7 @@ begin
       ('job_queue_attempts_within_max', 'attempt_number between 0 and max_attempts and max_attempts >= 1'),
       ('job_queue_progress_is_percent', 'progress between 0 and 100'),
       ('job_queue_errors_is_array', $c$jsonb_typeof(errors) = 'array'$c$),
+      ('job_queue_scheduled_at_finite', 'isfinite(scheduled_at)'),
       ('job_queue_unique_key_length', 'length(unique_key) between 1 and 200')
     ) as wanted (name, expression)
     where not exists (

@@ -1,9 +1,10 @@
 -- enqueue_job: puts a job into the queue as `pending` and answers its id.
 --
--- p_payload       a json object
+-- p_payload       a json object, at most 1048576 bytes as text, 100 levels deep, its numbers below 1e308: what a
+--                 worker can read. One that it cannot would spoil the claim of the others in its batch
 -- p_priority      higher first, any int
 -- p_max_attempts  1 to 100
--- p_scheduled_at  not before this time; null: now
+-- p_scheduled_at  not before this time, a finite one; null: now
 -- p_unique_key    1 to 200 characters; while a job of this type and key is unfinished, its id is
 --                 answered and nothing is enqueued, also when many ask at once
 --
@@ -35,6 +36,19 @@ begin
   if p_payload is null or jsonb_typeof(p_payload) <> 'object' then
     raise exception 'p_payload must be a json object, not %', coalesce(jsonb_typeof(p_payload), 'null')
       using errcode = '22023';
+  end if;
+  if octet_length(p_payload::text) > 1048576 then
+    raise exception 'p_payload must have at most 1048576 bytes, not %', octet_length(p_payload::text)
+      using errcode = '22023';
+  end if;
+  if jsonb_path_exists(p_payload, '$.**{101 to last}') then
+    raise exception 'p_payload must be at most 100 levels deep' using errcode = '22023';
+  end if;
+  if jsonb_path_exists(p_payload, '$.** ? (@.type() == "number" && @.abs() >= 1e308)') then
+    raise exception 'p_payload must have no number of 1e308 or more' using errcode = '22023';
+  end if;
+  if not isfinite(p_scheduled_at) then
+    raise exception 'p_scheduled_at must be finite, not %', p_scheduled_at using errcode = '22023';
   end if;
   if v_max_attempts not between 1 and 100 then
     raise exception 'p_max_attempts must be between 1 and 100, not %', v_max_attempts using errcode = '22023';

@@ -266,8 +266,8 @@ export function __wbg_next_af5ac6a08bb0a717() { return handleError(function (arg
     const ret = arg0.next();
     return ret;
 }, arguments); }
-export function __wbg_now_463ac581d2fc7ea3() {
-    const ret = Date.now();
+export function __wbg_now_0886912f06f8f9e0() {
+    const ret = performance.now();
     return ret;
 }
 export function __wbg_prototypesetcall_13162965d1fe7aa3(arg0, arg1, arg2) {

@@ -121,7 +121,12 @@ pub fn detail(body: &str) -> String {
     let json = serde_json::from_str::<serde_json::Value>(body).ok();
     let sentence =
         ["detail", "message", "error"].iter().find_map(|key| json.as_ref()?.get(key)?.as_str()).unwrap_or(body).trim();
-    if sentence.is_empty() { "no body".to_owned() } else { cut(sentence, DETAIL_CHARACTERS) }
+    if sentence.is_empty() { "no body".to_owned() } else { cut(&without_nul(sentence), DETAIL_CHARACTERS) }
+}
+
+/// Postgres takes no NUL character in a text, and an error that cannot be recorded would be another.
+pub fn without_nul(text: &str) -> String {
+    text.replace('\0', "")
 }
 
 /// The first `characters` of a text, marked when something is left out.
@@ -178,6 +183,8 @@ mod tests {
     fn messages_say_who_and_what() {
         let error = from_status(Service::Replicate, 422, None, r#"{"detail":"- input: prompt is required\n"}"#);
         assert_eq!(error.message, "replicate answered 422: - input: prompt is required");
+        let error = from_status(Service::Replicate, 402, None, r#"{"detail":"no\u0000 credit"}"#);
+        assert_eq!(error.message, "replicate answered 402: no credit");
         assert_eq!(from_status(Service::Storage, 500, None, "").message, "storage answered 500: no body");
         assert_eq!(cut("añb", 2), "añ…");
         assert_eq!(cut("añ", 2), "añ");

@@ -69,8 +69,8 @@ fn drained(result: Result<Summary, RunError>) -> Answer {
     }
 }
 
-/// Answers one request. Every path but `OPTIONS` and an anonymous `GET /health` asks for credentials
-/// before it looks at anything else.
+/// Answers one request. Of a route that exists, everything but `OPTIONS` and an anonymous `GET /health`
+/// asks for credentials first.
 pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
     let route = request.path.split_once("/process-jobs").map_or(request.path.as_str(), |(_, route)| route);
     let allow: &'static str = match route.trim_end_matches('/') {

@@ -25,6 +25,8 @@ pub struct Summary {
 
 /// No claim with less than this left of the budget: a run mostly takes one or two calls.
 const CLAIM_LEAST: Duration = Duration::from_secs(5);
+/// Ten payloads of 1 MiB, the most that `enqueue_job` takes, still fit into an answer of the database.
+const CLAIM_MOST: usize = 10;
 /// A drain with nothing to do does not ask again sooner.
 const IDLE_LEAST: Duration = Duration::from_millis(500);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(20);
@@ -65,9 +67,10 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
         let now = ctx.clock.now_milliseconds();
         let free = ctx.config.max_parallel_jobs.saturating_sub(running.len());
         if free > 0 && now <= last_claim && failure.is_none() && claim_at.is_some_and(|at| at <= now) {
-            match queue::claim(ctx, &job_types, free).await {
+            let limit = free.min(CLAIM_MOST);
+            match queue::claim(ctx, &job_types, limit).await {
                 Ok(jobs) => {
-                    claim_at = (jobs.len() == free).then_some(now);
+                    claim_at = (jobs.len() == limit).then_some(now);
                     running.extend(jobs.into_iter().map(|job| run(ctx, handlers, job)));
                 }
                 Err(error) => failure = Some(RunError::from(error)),
@@ -81,7 +84,8 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
             if claim_at.is_none() {
                 let wait = queue::seconds_until_next(ctx, &job_types).await?;
                 let wait = wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                claim_at = wait.map(|wait| ctx.clock.now_milliseconds() + milliseconds(wait.max(IDLE_LEAST)));
+                claim_at =
+                    wait.map(|wait| ctx.clock.now_milliseconds().saturating_add(milliseconds(wait.max(IDLE_LEAST))));
             }
             match claim_at {
                 Some(at) if at <= last_claim => ctx.clock.sleep(Duration::from_millis(at.saturating_sub(now))).await,
@@ -189,7 +193,7 @@ async fn run_under_lease(ctx: &Ctx, handlers: &[Handler], job: &Job) -> Option<O
             Either::Right(_) => {}
         }
         // The run goes on while the heartbeat is on its way; one that gets no answer changes nothing,
-        // for there are two more before the lease is over.
+        // for there is another before the lease is over.
         let heartbeat = pin!(queue::heartbeat(ctx, job));
         match select(&mut run, heartbeat).await {
             Either::Left((outcome, _)) => return Some(outcome),

@@ -47,7 +47,7 @@ impl Payload {
 #[derive(Default)]
 struct Checkpoint {
     prediction_id: Option<String>,
-    /// The attempt that created it; a later attempt does not resume one that failed.
+    /// The attempt that created or found it; a later one makes a new one if Replicate let it fail.
     attempt_number: u32,
 }
 
@@ -75,15 +75,23 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
         .map_err(|message| JobError::never("invalid_payload", format!("payload: {message}")))?;
 
     let mut checkpoint = Checkpoint::read(job);
-    let prediction = match &checkpoint.prediction_id {
+    let known = match &checkpoint.prediction_id {
         Some(prediction_id) => {
             let prediction = replicate::get(ctx, prediction_id).await?;
-            let spent = prediction.status == Status::Failed && checkpoint.attempt_number < job.attempt_number;
-            if spent { None } else { Some(prediction) }
+            let spent = prediction.status == Status::Failed
+                && is_infrastructure(prediction.error.as_deref().unwrap_or_default())
+                && checkpoint.attempt_number < job.attempt_number;
+            (!spent).then_some(prediction)
         }
-        // Not the first attempt, yet no prediction is known: the answer to a create may have been lost.
-        None if job.attempt_number > 1 => replicate::find(ctx, &model, &job.started_at).await?,
         None => None,
+    };
+    let prediction = match known {
+        // Not the first attempt, yet no living prediction is known: the answer to a create may have been lost.
+        None if job.attempt_number > 1 => {
+            checkpoint.attempt_number = job.attempt_number;
+            replicate::find(ctx, &model, &job.started_at).await?
+        }
+        known => known,
     };
     let timeout = ctx.config.job_timeout;
     let seconds = timeout.as_secs();
@@ -139,7 +147,7 @@ fn decide(
                     "adjustments": model.adjustments,
                     "predict_seconds": prediction.predict_seconds,
                 }),
-                follow_ups: vec![download(payload, output_url)],
+                follow_ups: vec![download(payload, id, output_url)],
             })
         }
         Status::Failed => {
@@ -159,11 +167,11 @@ fn decide(
     }
 }
 
-fn download(payload: &Payload, output_url: String) -> FollowUp {
+fn download(payload: &Payload, prediction_id: &str, output_url: String) -> FollowUp {
     FollowUp {
         job_type: "download-image",
         priority: 1,
-        unique_key: format!("download-image:{}", payload.generation_id),
+        unique_key: format!("download-image:{}:{prediction_id}", payload.generation_id),
         payload: json!({
             "generation_id": payload.generation_id,
             "user_id": payload.user_id,

@@ -31,7 +31,7 @@ impl Http for Fetch {
 }
 
 async fn send(request: Request) -> Result<Response, TransportError> {
-    let abort = Abort::after(request.timeout.as_millis().min(i32::MAX as u128) as u32)?;
+    let mut abort = Abort::after(request.timeout.as_millis().min(i32::MAX as u128) as u32)?;
     let init = Object::new();
     let set = |key: &str, value: &JsValue| Reflect::set(&init, &key.into(), value).map_err(error);
     let headers = Headers::new().map_err(error)?;
@@ -47,6 +47,7 @@ async fn send(request: Request) -> Result<Response, TransportError> {
         Body::Text(text) => set("body", &text.into()).map(drop)?,
         Body::Stream { content, meter } => {
             let content = content.into_any().downcast::<Content>().map_err(|_| failure("a body of another port"))?;
+            abort.source = Some(content.abort.controller.clone());
             let stream: JsValue = stream(*content, meter)?.into();
             set("body", &stream)?;
             set("duplex", &"half".into())?;
@@ -67,6 +68,8 @@ async fn send(request: Request) -> Result<Response, TransportError> {
 /// Ends the request when its time is over, and when nobody waits for it any more.
 struct Abort {
     controller: AbortController,
+    /// Of the download that this request streams on, which ends with it.
+    source: Option<AbortController>,
     timer: Option<Timeout>,
     milliseconds: u32,
 }
@@ -78,7 +81,7 @@ impl Abort {
             let controller = controller.clone();
             move || controller.abort()
         });
-        Ok(Abort { controller, timer: Some(timer), milliseconds })
+        Ok(Abort { controller, source: None, timer: Some(timer), milliseconds })
     }
 
     /// What was thrown, or that time was over.
@@ -100,6 +103,9 @@ impl Drop for Abort {
     fn drop(&mut self) {
         self.timer = None;
         self.controller.abort();
+        if let Some(source) = &self.source {
+            source.abort();
+        }
     }
 }
 
@@ -174,7 +180,7 @@ impl Incoming for Content {
 
 /// A `ReadableStream` over a body, counting what passes.
 ///
-/// While a pull is on its way the content is taken out; a cancel drops it, which ends the download
+/// While a pull is on its way the content is taken out; else a cancel drops it, which ends the download
 /// too. The closures belong to the stream and are freed with it.
 fn stream(mut content: Content, meter: Meter) -> Result<ReadableStream, TransportError> {
     content.abort.disarm_timer();

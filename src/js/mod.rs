@@ -38,6 +38,9 @@ export function drain(env: Record<string, string>): Promise<void>;
 
 #[wasm_bindgen]
 extern "C" {
+    // Unlike the date it never goes back.
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn performance_now() -> f64;
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn console_error(line: &str);
     #[wasm_bindgen(js_namespace = console, js_name = warn)]
@@ -91,7 +94,7 @@ struct JsClock;
 
 impl Clock for JsClock {
     fn now_milliseconds(&self) -> u64 {
-        js_sys::Date::now() as u64
+        performance_now() as u64
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
