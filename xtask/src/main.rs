@@ -51,9 +51,21 @@ fn main() -> anyhow::Result<()> {
         Chore::Lint => lint::lint(),
         Chore::Test { ring } => test::test(ring),
         Chore::Bench { bench } => bench::bench(bench),
-        Chore::Ci => {
-            let chores = [lint::lint(), check::run(), test::test(None)];
-            chores.into_iter().collect()
+        Chore::Ci => ci(),
+    }
+}
+
+/// All of it, so that one run shows all there is to mend.
+fn ci() -> anyhow::Result<()> {
+    let chores: [(&str, fn() -> anyhow::Result<()>); 3] =
+        [("lint", lint::lint), ("check", check::run), ("test", || test::test(None))];
+    let mut failed = Vec::new();
+    for (name, chore) in chores {
+        if let Err(error) = chore() {
+            eprintln!("{name}: {error:#}");
+            failed.push(name);
         }
     }
+    anyhow::ensure!(failed.is_empty(), "ci failed: {}", failed.join(", "));
+    Ok(())
 }

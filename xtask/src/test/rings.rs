@@ -113,7 +113,7 @@ fn ship(report: &mut Report) -> Result<()> {
 
 fn cargo_test() -> Command {
     let mut cargo = command("cargo");
-    cargo.args(["test", "--locked"]);
+    cargo.args(["test", "--locked", "--no-fail-fast"]);
     cargo
 }
 
