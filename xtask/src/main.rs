@@ -57,11 +57,10 @@ fn main() -> anyhow::Result<()> {
 
 /// All of it, so that one run shows all there is to mend.
 fn ci() -> anyhow::Result<()> {
-    let chores: [(&str, fn() -> anyhow::Result<()>); 3] =
-        [("lint", lint::lint), ("check", check::run), ("test", || test::test(None))];
+    let results = [("lint", lint::lint()), ("check", check::run()), ("test", test::test(None))];
     let mut failed = Vec::new();
-    for (name, chore) in chores {
-        if let Err(error) = chore() {
+    for (name, result) in results {
+        if let Err(error) = result {
             eprintln!("{name}: {error:#}");
             failed.push(name);
         }
