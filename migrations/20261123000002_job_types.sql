@@ -1,18 +1,32 @@
--- job_types: one row a job type, its retry policy and whether its jobs may be claimed.
+-- job_types: one row a job type, its policy and whether its jobs may be claimed.
 --
--- A job runs again backoff_base_seconds * 2^(attempt - 1) after a failed attempt, at most
--- backoff_max_seconds, each ±25 %. A *paused* type waits for resume_job_type, a *held* one until
--- held_until. Only types with a row here are enqueued by enqueue_job and claimed by claim_next_job.
+-- backoff_base_seconds, backoff_max_seconds  a job runs again base * 2^(attempt - 1) seconds after a failed
+--                    attempt, at most max, each ±25 %
+-- lease_seconds      how long a claim is the worker's without a heartbeat
+-- starts_per_minute  how many jobs may begin a minute, null: no bound; a tenth of it, at least one, may begin
+--                    at once, so that no minute sees more than 1.1 times as many. start_tokens of that tenth
+--                    were left at start_tokens_at (available_starts)
+-- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun go on
+-- held_until         a *held* type waits until then, with all its jobs
+--
+-- A job *has begun* when it has a checkpoint. Only types with a row here are enqueued by enqueue_job and
+-- claimed by claim_next_job.
 create table if not exists public.job_types (
   job_type text primary key,
   backoff_base_seconds double precision not null default 5,
   backoff_max_seconds double precision not null default 600,
+  lease_seconds int not null default 60,
+  starts_per_minute double precision,
+  start_tokens double precision,
+  start_tokens_at timestamptz,
   paused_at timestamptz,
   paused_reason text,
   held_until timestamptz,
   constraint job_types_backoff_is_positive check (
     backoff_base_seconds > 0 and backoff_max_seconds >= backoff_base_seconds
   ),
+  constraint job_types_lease_is_positive check (lease_seconds between 1 and 86400),
+  constraint job_types_starts_are_positive check (starts_per_minute > 0),
   constraint job_types_paused_has_reason check ((paused_at is null) = (paused_reason is null))
 );
 

@@ -2,6 +2,12 @@
 --
 -- A parked or retrying job is `pending` with a later scheduled_at. The columns and constraints are
 -- added one by one where the table of the first version is already there.
+--
+-- started_at           first claim of this life; null again while it waits without having begun
+-- first_started_at     the same over all lives: retry_job gives a job a new one
+-- checkpoint, begun    what the next run must know; a job that has one has begun
+-- event, woken_at      what wake_job was told last, and when, while no run has seen it
+-- cancel_requested_at  cancel_job was called for a job that has something to end first
 create table if not exists public.job_queue (
   id uuid primary key default gen_random_uuid(),
   job_type text not null,
@@ -26,7 +32,12 @@ alter table public.job_queue
   add column if not exists progress smallint,
   add column if not exists errors jsonb not null default '[]',
   add column if not exists unique_key text,
-  add column if not exists created_by text;
+  add column if not exists created_by text,
+  add column if not exists first_started_at timestamptz,
+  add column if not exists event jsonb,
+  add column if not exists woken_at timestamptz,
+  add column if not exists cancel_requested_at timestamptz,
+  add column if not exists begun boolean not null generated always as (checkpoint is not null) stored;
 
 -- Rows of the first version: its workers held no leases and kept no bound on attempts.
 update public.job_queue set status = 'pending' where status = 'processing' and lease_token is null;
@@ -58,13 +69,13 @@ begin
 end
 $$;
 
--- The claim's order within one type. scheduled_at comes last so that jobs not yet due are passed over
--- inside the index, without a look at the table.
+-- The claim's order within one type, for jobs that have begun and for those that have not. scheduled_at
+-- comes last so that jobs not yet due are passed over inside the index, without a look at the table.
 create index if not exists job_queue_claim_order
-  on public.job_queue (job_type, priority desc, created_at, id, scheduled_at) where status = 'pending';
+  on public.job_queue (job_type, begun, priority desc, created_at, id, scheduled_at) where status = 'pending';
 -- When the next job of a type falls due.
 create index if not exists job_queue_next_due
-  on public.job_queue (job_type, scheduled_at) where status = 'pending';
+  on public.job_queue (job_type, begun, scheduled_at) where status = 'pending';
 -- Which leases have expired.
 create index if not exists job_queue_lease_expiry
   on public.job_queue (lease_expires_at) where status = 'processing';

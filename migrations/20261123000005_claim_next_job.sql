@@ -1,26 +1,34 @@
 -- claim_next_job: gives a worker up to p_limit jobs, each with a lease that only it may settle.
 --
 -- processing, lease expired, attempts left   -> pending, ready now, one entry more in errors
--- processing, lease expired, attempts spent  -> failed
--- pending and due, type neither paused nor held -> processing, attempt_number + 1, fresh lease_token
+-- processing, lease expired, attempts spent  -> failed, or cancelled where that was asked for
+-- pending and due, of an open type           -> processing, attempt_number + 1, fresh lease_token
 --
 -- Order: highest priority, then oldest, then id. p_job_types null: every type with a row in job_types.
--- Jobs that another transaction has locked are passed over, so workers never wait for one another and
--- never get the same job. A job put back by hand after its last attempt gets one attempt more, and
--- max_attempts rises with it. At most 100 expired leases are taken back in one call.
--- age_seconds is the time since the job's first claim by the database's clock.
+-- p_lease_seconds null: the type's lease_seconds. A type is open unless it is held; of a paused type only
+-- jobs that have begun are claimed; of one with starts_per_minute no more begin than that allows.
+-- Jobs that another transaction has locked are passed over, so workers never get the same job, and wait
+-- for one another only while one counts the starts of a bounded type. A job put back by hand after its last
+-- attempt gets one attempt more, and max_attempts rises with it. At most 100 expired leases are taken back
+-- in one call.
+--
+-- What a worker needs beside the columns: cancel_requested; lease_seconds; age_seconds since the first
+-- claim of this life, by the database's clock; and search_from, before which the job has done nothing
+-- outside: a minute before its very first claim, for clocks that differ, and two hours ago at most.
 --
 -- Refuses (22023) p_limit outside 1 to 1000 and p_lease_seconds outside 1 to 86400.
 drop function if exists public.claim_next_job(); -- the first version's; two would be ambiguous
+drop function if exists public.claim_next_job(text[], int, int); -- a function's columns cannot be replaced
 
 create or replace function public.claim_next_job(
   p_job_types text[] default null,
   p_limit int default 1,
-  p_lease_seconds int default 60
+  p_lease_seconds int default null
 ) returns table (
   id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
-  checkpoint jsonb, lease_token uuid, lease_expires_at timestamptz, created_at timestamptz,
-  started_at timestamptz, age_seconds double precision
+  checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
+  lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
+  search_from timestamptz
 )
 language plpgsql
 security definer
@@ -34,13 +42,20 @@ as $$
 declare
   v_lease_expired constant text := 'lease expired on attempt %s of %s: the worker was killed or lost';
   v_expired uuid[];
-  v_ready text;
+  v_type record;
+  v_branch constant text := $q$(
+    select id, priority, created_at from public.job_queue
+    where job_type = %L and %s begun and status = 'pending' and scheduled_at <= now()
+    order by priority desc, created_at, id limit %L
+  )$q$;
+  v_starts double precision;
+  v_ready text[] = '{}';
   v_picked uuid[];
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'p_limit must be between 1 and 1000, not %', p_limit using errcode = '22023';
   end if;
-  if p_lease_seconds is null or p_lease_seconds not between 1 and 86400 then
+  if p_lease_seconds not between 1 and 86400 then
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
   end if;
 
@@ -56,7 +71,11 @@ begin
     for update skip locked
   ) expired;
   update public.job_queue j
-  set status = case when j.attempt_number < j.max_attempts then 'pending' else 'failed' end,
+  set status = case
+      when j.attempt_number < j.max_attempts then 'pending'
+      when j.cancel_requested_at is not null then 'cancelled'
+      else 'failed'
+    end,
     errors = j.errors || jsonb_build_object(
       'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired',
       'message', format(v_lease_expired, j.attempt_number, j.max_attempts)),
@@ -65,29 +84,43 @@ begin
     lease_token = null, lease_expires_at = null, updated_at = now()
   where j.id = any (v_expired);
 
-  -- One branch a type, each read in the order of job_queue_claim_order and merged: what waits in a paused
-  -- or held type is never looked at. The text is made anew because the number of open types is not fixed.
-  select string_agg(
-      format(
-        $q$(
-          select id, priority, created_at from public.job_queue
-          where job_type = %L and status = 'pending' and scheduled_at <= now()
-          order by priority desc, created_at, id
-        )$q$, t.job_type),
-      ' union all ')
-  into v_ready
-  from public.job_types t
-  where (p_job_types is null or t.job_type = any (p_job_types))
-    and t.paused_at is null
-    and (t.held_until is null or t.held_until <= now())
-    and now() >= (
-      select j.scheduled_at
-      from public.job_queue j
-      where j.job_type = t.job_type and j.status = 'pending'
-      order by j.scheduled_at
-      limit 1
-    );
-  if v_ready is null then
+  -- One branch for the jobs of a type that have begun and one for those that have not, each read in the
+  -- order of job_queue_claim_order and merged: what may not be claimed is never looked at. The text is made
+  -- anew because the number of branches is not fixed.
+  for v_type in
+    select t.job_type, t.paused_at, t.starts_per_minute,
+      now() >= (
+        select j.scheduled_at from public.job_queue j
+        where j.job_type = t.job_type and j.begun and j.status = 'pending'
+        order by j.scheduled_at limit 1
+      ) as begun_due,
+      t.paused_at is null and now() >= (
+        select j.scheduled_at from public.job_queue j
+        where j.job_type = t.job_type and not j.begun and j.status = 'pending'
+        order by j.scheduled_at limit 1
+      ) as start_due
+    from public.job_types t
+    where (p_job_types is null or t.job_type = any (p_job_types))
+      and (t.held_until is null or t.held_until <= now())
+    order by t.job_type
+  loop
+    if v_type.begun_due then
+      v_ready := v_ready || format(v_branch, v_type.job_type, '', null);
+    end if;
+    if v_type.start_due and v_type.starts_per_minute is null then
+      v_ready := v_ready || format(v_branch, v_type.job_type, 'not', null);
+    elsif v_type.start_due then
+      -- Its row is locked until the starts of this claim are counted.
+      select floor(public.available_starts(t)) into v_starts
+      from public.job_types t
+      where t.job_type = v_type.job_type
+      for update;
+      if v_starts >= 1 then
+        v_ready := v_ready || format(v_branch, v_type.job_type, 'not', v_starts::bigint);
+      end if;
+    end if;
+  end loop;
+  if v_ready = '{}' then
     return;
   end if;
 
@@ -107,9 +140,21 @@ begin
       ) locked
       limit $1
     ) picked
-    $q$, v_ready)
+    $q$, array_to_string(v_ready, ' union all '))
   using p_limit
   into v_picked;
+
+  if v_starts is not null then
+    update public.job_types t
+    set start_tokens = public.available_starts(t) - begun.jobs, start_tokens_at = now()
+    from (
+      select j.job_type, count(*) as jobs
+      from public.job_queue j
+      where j.id = any (v_picked) and not j.begun
+      group by j.job_type
+    ) begun
+    where t.job_type = begun.job_type and t.starts_per_minute is not null;
+  end if;
 
   return query
   with claimed as (
@@ -118,15 +163,20 @@ begin
       attempt_number = j.attempt_number + 1,
       max_attempts = greatest(j.max_attempts, j.attempt_number + 1),
       lease_token = gen_random_uuid(),
-      lease_expires_at = now() + make_interval(secs => p_lease_seconds),
+      lease_expires_at = now() + make_interval(secs => coalesce(
+        p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
       started_at = coalesce(j.started_at, now()),
+      first_started_at = coalesce(j.first_started_at, now()),
+      woken_at = null,
       updated_at = now()
     where j.id = any (v_picked)
     returning j.*
   )
   select c.id, c.job_type, c.payload, c.status, c.priority, c.attempt_number, c.max_attempts,
-    c.checkpoint, c.lease_token, c.lease_expires_at, c.created_at, c.started_at,
-    extract(epoch from now() - c.started_at)::double precision
+    c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
+    extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
+    extract(epoch from now() - c.started_at)::double precision,
+    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute'
   from claimed c
   order by c.priority desc, c.created_at, c.id;
 end

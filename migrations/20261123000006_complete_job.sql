@@ -5,6 +5,9 @@
 -- p_error, p_retry 'backoff', attempts left    -> pending after the type's backoff, one entry more in errors
 -- p_error, p_retry 'never' or attempts spent   -> failed, one entry more in errors
 --
+-- Where cancel_job has been called meanwhile, both ends are `cancelled` instead, without result and
+-- follow-ups. What ends keeps neither its event nor its lease.
+--
 -- p_lease_token  the claim's; fits while nobody else has claimed the job, also after an operator has
 --                put it back to pending by hand. null, as before leases: any job that is processing
 -- p_error_kind   a word for the entry in errors, default 'error'
@@ -31,6 +34,7 @@ declare
   v_job public.job_queue;
   v_follow_ups jsonb := coalesce(p_follow_ups, '[]');
   v_message text := left(p_error, 2000);
+  v_cancelled boolean;
   v_again boolean;
   v_backoff_seconds double precision;
 begin
@@ -59,13 +63,18 @@ begin
   if not found then
     return false;
   end if;
+  v_cancelled := v_job.cancel_requested_at is not null;
 
   if p_error is null then
     update public.job_queue j
-    set status = 'completed', result = p_result, error_message = null, progress = 100,
+    set status = case when v_cancelled then 'cancelled' else 'completed' end,
+      result = case when v_cancelled then null else p_result end,
+      error_message = null, progress = case when v_cancelled then j.progress else 100 end, event = null,
       lease_token = null, lease_expires_at = null, completed_at = now(), updated_at = now()
     where j.id = p_job_id;
-    perform public.enqueue_follow_ups(v_follow_ups);
+    if not v_cancelled then
+      perform public.enqueue_follow_ups(v_follow_ups);
+    end if;
     return true;
   end if;
 
@@ -78,11 +87,12 @@ begin
     where t.job_type = v_job.job_type;
   end if;
   update public.job_queue j
-  set status = case when v_again then 'pending' else 'failed' end,
+  set status = case when v_again then 'pending' when v_cancelled then 'cancelled' else 'failed' end,
     scheduled_at = case when v_again then now() + make_interval(secs => coalesce(v_backoff_seconds, 0)) else j.scheduled_at end,
     errors = j.errors || jsonb_build_object(
       'attempt', j.attempt_number, 'at', now(), 'kind', left(coalesce(p_error_kind, 'error'), 100), 'message', v_message),
     error_message = v_message,
+    event = case when v_again then j.event end,
     lease_token = null, lease_expires_at = null,
     completed_at = case when v_again then null else now() end,
     updated_at = now()

@@ -1,13 +1,14 @@
 -- snooze_job: puts a claimed job back for later and gives its attempt back; true: recorded, false: the
 -- job is not the caller's any more, already final, or not there.
 --
--- processing (or put back by hand, still with this token) -> pending, due in p_delay_seconds, attempt_number - 1
+-- processing (or put back by hand, still with this token) -> pending, due in p_delay_seconds, attempt_number - 1;
+-- due now where wake_job or cancel_job came after the claim, for the run has not seen that yet
 --
 -- p_delay_seconds  0 to 2592000 (30 days)
 -- p_checkpoint     what the next run must know; null keeps the stored one
 -- p_progress       0 to 100; null keeps the stored one
 -- p_hold_job_type  true: no job of this type is claimed for p_delay_seconds (a longer hold stays)
--- p_pause_reason   not null: no job of this type is claimed until resume_job_type
+-- p_pause_reason   not null: no job of this type begins until resume_job_type
 --
 -- A job that gives its first attempt back without a checkpoint has not begun: started_at becomes null,
 -- so that the wait does not count as its age. Refuses (22023) arguments out of these bounds.
@@ -40,12 +41,17 @@ begin
   update public.job_queue j
   set status = 'pending',
     attempt_number = greatest(0, j.attempt_number - 1),
-    scheduled_at = v_due,
+    scheduled_at = case when j.woken_at is null then v_due else now() end,
+    woken_at = null,
     checkpoint = coalesce(p_checkpoint, j.checkpoint),
     progress = coalesce(p_progress, j.progress),
     started_at = case
       when j.attempt_number <= 1 and coalesce(p_checkpoint, j.checkpoint) is null then null
       else j.started_at
+    end,
+    first_started_at = case
+      when j.attempt_number <= 1 and coalesce(p_checkpoint, j.checkpoint) is null then null
+      else j.first_started_at
     end,
     lease_token = null, lease_expires_at = null, updated_at = now()
   where j.id = p_job_id and j.lease_token = p_lease_token and j.status in ('processing', 'pending')

@@ -1,12 +1,13 @@
--- heartbeat_job: extends the lease of a job at work to p_lease_seconds from now; true: extended, false:
--- the job is not processing under this token any more, and the caller had better stop.
+-- heartbeat_job: extends the lease of a job at work to p_lease_seconds from now (null: its type's
+-- lease_seconds); true: extended, false: the job is not processing under this token any more, and the caller
+-- had better stop.
 --
 -- An expired lease that nobody has taken back yet is extended too. Refuses (22023) p_lease_seconds
 -- outside 1 to 86400 and p_progress outside 0 to 100; p_progress null keeps the stored one.
 create or replace function public.heartbeat_job(
   p_job_id uuid,
   p_lease_token uuid,
-  p_lease_seconds int default 60,
+  p_lease_seconds int default null,
   p_progress int default null
 ) returns boolean
 language plpgsql
@@ -14,7 +15,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  if p_lease_seconds is null or p_lease_seconds not between 1 and 86400 then
+  if p_lease_seconds not between 1 and 86400 then
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
   end if;
   if p_progress not between 0 and 100 then
@@ -22,7 +23,8 @@ begin
   end if;
 
   update public.job_queue j
-  set lease_expires_at = now() + make_interval(secs => p_lease_seconds),
+  set lease_expires_at = now() + make_interval(secs => coalesce(
+      p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
     progress = coalesce(p_progress, j.progress),
     updated_at = now()
   where j.id = p_job_id and j.lease_token = p_lease_token and j.status = 'processing';

@@ -8,6 +8,7 @@
 --   download-image completed with a result.storage_path  completed, and a row in images
 --   failed, cancelled                      the same, with the job's error_message
 --   pending again                          stays; checkpoint.prediction_id -> replicate_prediction_id
+--   pending again after it had ended       as when it was inserted
 --
 -- A completed generation stays completed. A payload without a usable generation_id and user_id, or whose
 -- rows the tables refuse, changes no generation and hinders no job (a warning says so), so that the
@@ -41,7 +42,7 @@ begin
       perform public.set_generation_status(new.payload, new.status, new.error_message, v_prediction_id);
     elsif v_downloads then
       perform public.set_generation_status(new.payload, 'downloading', null, v_prediction_id);
-    elsif tg_op = 'INSERT' and new.status = 'pending' then
+    elsif new.status = 'pending' and (tg_op = 'INSERT' or old.status in ('failed', 'cancelled')) then
       perform public.set_generation_status(new.payload, 'queued', null, v_prediction_id);
     elsif new.status = 'processing' or v_prediction_id is not null then
       perform public.set_generation_status(new.payload, 'processing', null, v_prediction_id);

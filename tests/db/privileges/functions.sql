@@ -15,7 +15,8 @@ select is_empty(
 select set_eq(
   $$select name from ours where has_function_privilege('service_role', oid, 'execute')$$,
   array['enqueue_job', 'claim_next_job', 'complete_job', 'snooze_job', 'heartbeat_job', 'seconds_until_next_job',
-    'pause_job_type', 'resume_job_type', 'queue_stats', 'schedule_process_jobs', 'unschedule_process_jobs'],
+    'pause_job_type', 'resume_job_type', 'queue_stats', 'cancel_job', 'wake_job', 'retry_job', 'redrive_failed_jobs',
+    'schedule_process_jobs', 'unschedule_process_jobs'],
   'service_role executes the interface and none of its inner parts');
 select is_empty(
   $$select o.name from ours o join pg_proc p using (oid) where not p.prosecdef or p.proconfig is null or not 'search_path=""' = any (p.proconfig)$$,
@@ -24,7 +25,7 @@ select is_empty(
 -- As a hosted project would: every new function granted to the API's roles.
 alter default privileges in schema public grant execute on functions to anon, authenticated;
 drop function queue_stats();
-\ir ../../../migrations/20261123000013_queue_stats.sql
+\ir ../../../migrations/20261123000014_queue_stats.sql
 select is(has_function_privilege('anon', 'public.queue_stats()', 'execute'), false, 'a default grant to anon is taken back');
 
 select * from finish();

@@ -18,7 +18,7 @@ as $$
       min(j.scheduled_at) filter (where open.job_type is not null and j.scheduled_at <= now()) as oldest
     from public.job_queue j
     left join public.job_types open
-      on open.job_type = j.job_type and open.paused_at is null and (open.held_until is null or open.held_until <= now())
+      on open.job_type = j.job_type and (open.paused_at is null or j.begun) and (open.held_until is null or open.held_until <= now())
     where j.status = 'pending'
   ), processing as (
     select count(*) as jobs, count(*) filter (where j.lease_expires_at <= now()) as stuck

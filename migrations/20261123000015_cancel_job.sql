@@ -1,0 +1,42 @@
+-- cancel_job: ends a job that is not wanted any more; true: cancelled or on its way, false: already final,
+-- not there, or not the caller's.
+--
+-- pending, never at work              -> cancelled
+-- pending, parked or retrying         -> stays pending, due now, with cancel_requested_at: a worker ends what
+--                                        it has begun outside, then the job
+-- processing                          -> goes on, with cancel_requested_at; its run's end is `cancelled`,
+--                                        and where the run parks, a worker ends what it has begun
+-- processing, with p_lease_token      -> cancelled: the worker says that nothing goes on outside
+--
+-- A job asked to cancel counts as begun, so that a pause of its type does not keep it. A worker that fails to
+-- end it tries again as after any error; at the last attempt it is cancelled all the same.
+create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null) returns boolean
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.job_queue j
+  set status = 'cancelled', event = null, lease_token = null, lease_expires_at = null,
+    completed_at = now(), updated_at = now()
+  where j.id = p_job_id
+    and case
+      when p_lease_token is null then j.status = 'pending' and j.attempt_number = 0 and j.checkpoint is null
+      else j.lease_token = p_lease_token and j.status in ('processing', 'pending')
+    end;
+  if found or p_lease_token is not null then
+    return found;
+  end if;
+
+  update public.job_queue j
+  set cancel_requested_at = coalesce(j.cancel_requested_at, now()),
+    checkpoint = coalesce(j.checkpoint, '{}'),
+    scheduled_at = case when j.status = 'pending' then least(j.scheduled_at, now()) else j.scheduled_at end,
+    woken_at = now(), updated_at = now()
+  where j.id = p_job_id and j.status in ('pending', 'processing');
+  return found;
+end
+$$;
+
+revoke execute on function public.cancel_job(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.cancel_job(uuid, uuid) to service_role;

@@ -1,0 +1,34 @@
+-- retry_job: gives a job that has failed or was cancelled a new life; true: pending now, false: it is
+-- neither, or not there.
+--
+-- failed, cancelled -> pending, due now, with p_attempts more and a new age
+--
+-- Checkpoint, event, result and error_message are cleared, so that the next run begins anew; errors stay, and
+-- attempt_number goes on counting: to a worker this is no first attempt, so that it looks for what an earlier
+-- life has left outside before it begins. Refuses (22023) p_attempts outside 1 to 100; (23505) a job whose
+-- unique_key another unfinished one has.
+create or replace function public.retry_job(p_job_id uuid, p_attempts int default 3) returns boolean
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if p_attempts is null or p_attempts not between 1 and 100 then
+    raise exception 'p_attempts must be between 1 and 100, not %', p_attempts using errcode = '22023';
+  end if;
+
+  update public.job_queue j
+  set status = 'pending', scheduled_at = now(), max_attempts = j.attempt_number + p_attempts,
+    checkpoint = null, event = null, woken_at = null, cancel_requested_at = null, progress = null,
+    result = null, error_message = null, started_at = null, completed_at = null, updated_at = now()
+  where j.id = p_job_id and j.status in ('failed', 'cancelled');
+  return found;
+exception
+  when unique_violation then
+    raise exception 'job % cannot be retried: an unfinished job has the same unique_key', p_job_id
+      using errcode = '23505';
+end
+$$;
+
+revoke execute on function public.retry_job(uuid, int) from public, anon, authenticated;
+grant execute on function public.retry_job(uuid, int) to service_role;
