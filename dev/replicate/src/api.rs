@@ -30,6 +30,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/predictions/{id}/cancel", post(cancel))
         .route("/v1/models/{owner}/{name}", get(model))
         .route("/v1/models/{owner}/{name}/predictions", post(create_by_model))
+        .route("/v1/webhooks/default/secret", get(webhook_secret))
         .fallback(|| async { answer::not_found() })
         .layer(DefaultBodyLimit::max(16 << 20))
         .layer(middleware::from_fn_with_state(shared.clone(), gate::api))
@@ -39,6 +40,10 @@ pub fn router(shared: Arc<Shared>) -> Router {
 async fn account() -> Response {
     let body = json!({"type": "organization", "username": "stand-in", "name": "Stand-in", "github_url": "https://github.com/replicate"});
     answer::json_answer(StatusCode::OK, &body)
+}
+
+async fn webhook_secret(Handle(shared): App) -> Response {
+    answer::json_answer(StatusCode::OK, &json!({"key": shared.options.webhook_secret}))
 }
 
 async fn create_by_version(Handle(shared): App, headers: HeaderMap, body: Bytes) -> Response {

@@ -1,5 +1,6 @@
 //! Creating a prediction: the request's checks, in Replicate's order and words.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -17,10 +18,11 @@ use crate::prediction::{Ending, Prediction, Record};
 use crate::schema;
 use crate::script::{Output, Script};
 use crate::state::Shared;
+use crate::webhook::{self, Webhook};
 
 /// `POST /predictions`; `named` is the model of `POST /models/{owner}/{name}/predictions`.
 pub async fn create(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     named: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
@@ -33,6 +35,7 @@ pub async fn create(
         return Err(answer::not_found().into());
     }
     refuse_unless(&envelope(named.is_none()), &body, "", "")?;
+    let webhook = Webhook::of_create(&body)?;
     let (model, version) = match named {
         Some(id) => (shared.catalogue.by_name(id).ok_or_else(answer::not_found)?, "hidden"),
         None => find(shared, body["version"].as_str().unwrap_or_default())?,
@@ -50,9 +53,14 @@ pub async fn create(
     };
 
     let input = model.known_inputs(body["input"].as_object().unwrap_or(&Map::new()));
-    let created = record(shared, model, version, input, lifetime).await;
+    let script = Script::of_prompt(input.get("prompt").and_then(Value::as_str).unwrap_or_default());
+    let webhook_script = script.webhook;
+    let created = record(shared, model, version, input, script, lifetime).await;
     let prediction = created.at(created.created_at);
     shared.state().add(created);
+    if let Some(webhook) = webhook {
+        webhook::follow(shared, prediction.id.clone(), webhook, webhook_script);
+    }
     let (status, prediction) = match text(headers, HeaderName::from_static("prefer")).as_deref().and_then(parse_wait) {
         Some(wait) => wait_for(shared, prediction, wait).await,
         None => (StatusCode::CREATED, prediction),
@@ -117,6 +125,7 @@ async fn record(
     model: &Model,
     version: &str,
     input: Map<String, Value>,
+    script: Script,
     lifetime: Option<Duration>,
 ) -> Record {
     // 26 characters of five bits each, as Replicate's ids have.
@@ -125,10 +134,9 @@ async fn record(
         .map(|place| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[(random >> (5 * place) & 31) as usize]))
         .collect();
     let prompt = input.get("prompt").and_then(Value::as_str).unwrap_or_default();
-    let script = Script::of_prompt(prompt);
 
     let (width, height) = shared.catalogue.size(model, &input);
-    let pictures: Vec<Picture> = (0..model.count(&input))
+    let pictures: Vec<Picture> = (0..model.count(&input).saturating_sub(script.fewer.into()))
         .map(|number| Picture {
             format: model.format(&input),
             width,
@@ -158,7 +166,7 @@ async fn record(
         processing: shared.options.processing,
         steps,
         output,
-        gone: script.gone,
+        retention: if script.gone { Duration::ZERO } else { shared.options.retention },
         pictures,
         file: script.file,
     }

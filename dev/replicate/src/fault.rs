@@ -1,5 +1,7 @@
 //! What can go wrong between Replicate and its caller, on demand.
 
+use std::time::Duration;
+
 /// The calls a fault can be put on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -38,6 +40,8 @@ pub enum Fault {
     DropAfter,
     /// 200 or 201 with a body that is not JSON, after
     Garbage,
+    /// the right answer, that much later, after
+    Late(Duration),
     /// no answer as long as the caller waits, after
     Hang,
 }

@@ -63,7 +63,7 @@ fn find(shared: &Shared, path: &str) -> Option<(Picture, File)> {
     let mut state = shared.state();
     let record = state.record(id)?;
     let picture = *record.pictures.get(number.parse::<usize>().ok()?)?;
-    (record.status(now) == Status::Succeeded && extension == picture.format.extension() && !record.gone)
+    (record.status(now) == Status::Succeeded && extension == picture.format.extension() && !record.is_removed(now))
         .then(|| (picture, record.file.clone()))
 }
 

@@ -103,7 +103,7 @@ fn before(fault: Fault) -> Option<Before> {
         Fault::ThrottledText(seconds) => answer::throttled_by_text(seconds),
         Fault::Status(status) => answer::plain(status),
         Fault::DropBefore => return Some(Before::Drop),
-        Fault::StatusAfter(_) | Fault::DropAfter | Fault::Garbage | Fault::Hang => return None,
+        Fault::StatusAfter(_) | Fault::DropAfter | Fault::Garbage | Fault::Late(_) | Fault::Hang => return None,
     };
     Some(Before::Answer(answer))
 }
@@ -114,6 +114,10 @@ async fn after(fault: Fault, endpoint: Option<Endpoint>, response: Response, con
         Fault::DropAfter if endpoint == Some(Endpoint::File) => broken_off(response),
         Fault::DropAfter => close(connection).await,
         Fault::Garbage => (response.status(), "<html><body>It works!</body></html>").into_response(),
+        Fault::Late(time) => {
+            tokio::time::sleep(time).await;
+            response
+        }
         Fault::Hang => std::future::pending().await,
         Fault::Unauthorized
         | Fault::InsufficientCredit

@@ -4,7 +4,12 @@
 //! life cycle of a prediction, list, cancel, deadlines, rate limits, and output files that are
 //! real pictures of the format and size the model promises, served from a port of their own.
 //! What it knows of the models is `models.json`; a size that no source states is computed from
-//! the aspect ratio. It sends no webhooks and never expires data.
+//! the aspect ratio. An hour after its end a prediction loses its input, output, logs and files.
+//!
+//! Webhooks are signed and sent as Replicate does, to https and, because a local stack has no TLS,
+//! to http; this process sends no TLS either, so that https ones get no answer. The final event is
+//! tried again, for about a minute, until it is taken. Whether Replicate sends one for an aborted
+//! prediction is not documented: the stand-in does not.
 //!
 //! # Scripted predictions
 //!
@@ -21,7 +26,8 @@
 //! | `[fail-once:…]` | the first prediction with this model and input fails so, later ones succeed |
 //! | `[hang]` | stays `processing` until it is cancelled or its deadline passes |
 //! | `[empty]` | succeeded, output `[]` |
-//! | `[gone]` | succeeded, but input, output and logs are already removed |
+//! | `[fewer]` | one output fewer than asked for |
+//! | `[gone]` | input, output, logs and files are removed at the end |
 //! | `[output:array]`, `[output:string]` | the output in this shape, whatever the schema says |
 //! | `[output:object]` | the output as `{"url": …}` |
 //! | `[output:data]` | the output as a `data:` URI |
@@ -31,6 +37,12 @@
 //! | `[slow-body]` | the file comes in pieces, 100 ms apart (a picture in 20, a huge one in 64 KiB each) |
 //! | `[file:404]` | the file is answered with this status, always |
 //! | `[file:500-once]` | the file is answered with this status once |
+//! | `[webhook:lost]` | no event is sent |
+//! | `[webhook:twice]` | the final event comes again though it was taken, 1 s later, with the same id |
+//! | `[webhook:late:3s]` | the final event is first sent that long after the end (ms, s) |
+//! | `[webhook:reordered]` | after the final event comes one from before the end, with an id of its own |
+//! | `[webhook:forged]` | the final event is signed with another secret |
+//! | `[webhook:stale]` | the final event has a timestamp 10 minutes old, validly signed |
 //!
 //! What goes wrong in the transport is set from outside: [`Server::fail_next`], [`Server::set_mode`].
 
@@ -49,9 +61,11 @@ mod schema;
 mod script;
 mod server;
 mod state;
+mod webhook;
 
 pub use fault::{Endpoint, Fault, Mode};
 pub use gate::Request;
 pub use prediction::{Prediction, Status};
 pub use rate::Rate;
 pub use server::{Options, Server};
+pub use webhook::Delivery;

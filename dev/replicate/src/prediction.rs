@@ -1,7 +1,7 @@
 //! A prediction and its life.
 //!
 //! Its course is laid down when it is created, so that its state at any time is only looked up:
-//! no task runs for it, and a finished one costs nothing.
+//! no task runs for it but the one that sends its webhooks, and a finished one costs nothing.
 
 use std::fmt;
 use std::time::Duration;
@@ -60,8 +60,8 @@ pub struct Record {
     pub steps: Option<u32>,
     /// shown when it succeeds
     pub output: Value,
-    /// input, output and logs are removed when it succeeds
-    pub gone: bool,
+    /// from the end until input, output, logs and files are removed
+    pub retention: Duration,
     pub pictures: Vec<Picture>,
     pub file: File,
 }
@@ -140,25 +140,37 @@ impl Record {
         }
     }
 
+    /// When its status changes next; none: never.
+    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends_at = self.ends.as_ref().map(|(at, _)| *at);
+        [Some(self.starts_at), ends_at].into_iter().flatten().filter(|at| *at > now).min()
+    }
+
+    /// Whether its input, output, logs and files are no longer there.
+    pub fn is_removed(&self, now: Timestamp) -> bool {
+        let age = self.ends.as_ref().and_then(|(at, _)| Duration::try_from(now.duration_since(*at)).ok());
+        age.is_some_and(|age| age >= self.retention)
+    }
+
     pub fn at(&self, now: Timestamp) -> Prediction {
         let status = self.status(now);
-        let gone = self.gone && status == Status::Succeeded;
+        let removed = self.is_removed(now);
         let completed_at = self.ends.as_ref().filter(|_| status.is_terminal()).map(|(at, _)| *at);
         let started_at = Some(self.starts_at).filter(|at| *at <= completed_at.unwrap_or(now) && *at <= now);
         Prediction {
             id: self.id.clone(),
             model: self.model.clone(),
             version: self.version.clone(),
-            input: if gone { Map::new() } else { self.input.clone() },
+            input: if removed { Map::new() } else { self.input.clone() },
             status,
-            output: if status == Status::Succeeded && !gone { self.output.clone() } else { Value::Null },
-            data_removed: gone,
+            output: if status == Status::Succeeded && !removed { self.output.clone() } else { Value::Null },
+            data_removed: removed,
             error: match &self.ends {
                 Some((_, Ending::Failed(error))) if status == Status::Failed => Some(error.clone()),
                 Some(_) | None => None,
             },
             logs: match started_at {
-                Some(started_at) if !gone => self.logs(completed_at.unwrap_or(now).duration_since(started_at)),
+                Some(started_at) if !removed => self.logs(completed_at.unwrap_or(now).duration_since(started_at)),
                 Some(_) | None => String::new(),
             },
             created_at: self.created_at,

@@ -7,8 +7,10 @@ pub struct Script {
     pub failure: Option<Failure>,
     pub hang: bool,
     pub gone: bool,
+    pub fewer: bool,
     pub output: Output,
     pub file: File,
+    pub webhook: Webhook,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +44,17 @@ pub struct File {
     pub status_once: bool,
 }
 
+/// How the webhooks are sent; all but `lost` and `reordered` is about the final event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Webhook {
+    pub lost: bool,
+    pub twice: bool,
+    pub late: Duration,
+    pub reordered: bool,
+    pub forged: bool,
+    pub stale: bool,
+}
+
 impl Script {
     pub fn of_prompt(prompt: &str) -> Script {
         let mut script = Script::default();
@@ -52,6 +65,7 @@ impl Script {
                 ("fail-once", code) => script.failure = Some(Failure { code: code.to_owned(), once: true }),
                 ("hang", "") => script.hang = true,
                 ("gone", "") => script.gone = true,
+                ("fewer", "") => script.fewer = true,
                 ("empty", "") => script.output = Output::Empty,
                 ("output", "array") => script.output = Output::Array,
                 ("output", "string") => script.output = Output::String,
@@ -65,6 +79,14 @@ impl Script {
                     let (status, once) = status.split_once('-').unwrap_or((status, ""));
                     script.file.status = status.parse().ok();
                     script.file.status_once = once == "once";
+                }
+                ("webhook", "lost") => script.webhook.lost = true,
+                ("webhook", "twice") => script.webhook.twice = true,
+                ("webhook", "reordered") => script.webhook.reordered = true,
+                ("webhook", "forged") => script.webhook.forged = true,
+                ("webhook", "stale") => script.webhook.stale = true,
+                ("webhook", late) => {
+                    script.webhook.late = late.strip_prefix("late:").and_then(duration).unwrap_or_default();
                 }
                 // Prompts may have brackets of their own.
                 _ => {}
@@ -106,4 +128,12 @@ fn bytes(size: &str) -> Option<u64> {
         _ => return None,
     };
     Some(digits.parse::<u64>().ok()? * unit)
+}
+
+/// `3s`, `250ms`
+fn duration(text: &str) -> Option<Duration> {
+    match text.strip_suffix("ms") {
+        Some(number) => number.parse().ok().map(Duration::from_millis),
+        None => text.strip_suffix('s')?.parse().ok().map(Duration::from_secs),
+    }
 }

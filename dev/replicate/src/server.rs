@@ -16,6 +16,7 @@ use crate::gate::{Connection, Request};
 use crate::prediction::Prediction;
 use crate::rate::Rate;
 use crate::state::Shared;
+use crate::webhook::{Delivery, Sender};
 use crate::{api, files};
 
 #[derive(Clone, Debug)]
@@ -29,6 +30,10 @@ pub struct Options {
     pub creates: Rate,
     /// every call of the API that is no create
     pub others: Rate,
+    /// from the end of a prediction until its input, output and logs are removed
+    pub retention: Duration,
+    /// `whsec_` and the base64 of the key
+    pub webhook_secret: String,
 }
 
 impl Default for Options {
@@ -39,6 +44,8 @@ impl Default for Options {
             processing: Duration::from_millis(300),
             creates: Rate::CREATES,
             others: Rate::OTHERS,
+            retention: Duration::from_secs(3600),
+            webhook_secret: "whsec_c3RhbmQtaW4gd2ViaG9vayBzZWNyZXQh".to_owned(),
         }
     }
 }
@@ -48,15 +55,17 @@ impl Default for Options {
 pub struct Server(Arc<Shared>);
 
 impl Server {
-    /// Listens on two ports of 127.0.0.1 that the system chooses.
+    /// Listens on two ports of 127.0.0.1 that the system chooses. Fails on a webhook secret of another form.
     pub async fn start(options: Options) -> anyhow::Result<Server> {
         let api = TcpListener::bind("127.0.0.1:0").await.context("listen for the API")?;
         let files = TcpListener::bind("127.0.0.1:0").await.context("listen for the files")?;
+        let sender = Sender::new(&options.webhook_secret)?;
         let shared = Arc::new(Shared::new(
             options,
             format!("http://{}/v1", api.local_addr()?),
             files.local_addr()?.to_string(),
             Catalogue::load()?,
+            sender,
         ));
         shared.tasks.spawn(serve(shared.clone(), api, api::router(shared.clone())));
         shared.tasks.spawn(serve(shared.clone(), files, files::router(shared.clone())));
@@ -90,6 +99,16 @@ impl Server {
         self.0.state().requests.clone()
     }
 
+    /// The key of the webhooks' signatures: `whsec_…`
+    pub fn webhook_secret(&self) -> String {
+        self.0.options.webhook_secret.clone()
+    }
+
+    /// Every try to deliver a webhook, in the order of sending.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.0.state().deliveries.clone()
+    }
+
     pub fn set_mode(&self, mode: Mode) {
         self.0.state().mode = mode;
     }
@@ -107,7 +126,7 @@ impl Server {
         format!("{}{path}", self.files_url())
     }
 
-    /// Frees both ports and closes every connection.
+    /// Frees both ports, closes every connection and sends no more webhooks.
     pub async fn stop(self) {
         self.0.stop.cancel();
         self.0.tasks.wait().await;

@@ -17,6 +17,7 @@ use crate::picture::Picture;
 use crate::prediction::Record;
 use crate::rate::{Bucket, Rate};
 use crate::server::Options;
+use crate::webhook::{Delivery, Sender};
 
 pub struct Shared {
     pub options: Options,
@@ -25,12 +26,13 @@ pub struct Shared {
     /// `127.0.0.1:PORT`
     pub files_host: String,
     pub catalogue: Catalogue,
+    pub sender: Sender,
     pub clock: Clock,
     /// a prediction was cancelled: whoever waits for one looks again
     pub cancelled: Notify,
-    /// closes every connection
+    /// closes every connection and ends every webhook
     pub stop: CancellationToken,
-    /// the listeners and the connections
+    /// the listeners, the connections and the webhooks
     pub tasks: TaskTracker,
     state: Mutex<State>,
 }
@@ -41,6 +43,7 @@ pub struct State {
     /// place in `records`, by id
     pub by_id: HashMap<String, usize>,
     pub requests: Vec<Request>,
+    pub deliveries: Vec<Delivery>,
     pub faults: VecDeque<(Endpoint, Fault, u32)>,
     pub mode: Mode,
     pub creates: Bucket,
@@ -57,13 +60,14 @@ pub struct State {
 }
 
 impl Shared {
-    pub fn new(options: Options, api_url: String, files_host: String, catalogue: Catalogue) -> Shared {
+    pub fn new(options: Options, api_url: String, files_host: String, catalogue: Catalogue, sender: Sender) -> Shared {
         let clock = Clock::start();
         let now = clock.now();
         let state = State {
             records: Vec::new(),
             by_id: HashMap::new(),
             requests: Vec::new(),
+            deliveries: Vec::new(),
             faults: VecDeque::new(),
             mode: Mode::Normal,
             creates: Bucket::full(options.creates, now),
@@ -79,6 +83,7 @@ impl Shared {
             api_url,
             files_host,
             catalogue,
+            sender,
             clock,
             cancelled: Notify::new(),
             stop: CancellationToken::new(),

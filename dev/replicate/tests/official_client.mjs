@@ -1,6 +1,7 @@
 // Drives the stand-in with Replicate's own client (npm `replicate`); run by tests/it/official_client.rs.
 import assert from "node:assert/strict";
-import Replicate from "replicate";
+import { createServer } from "node:http";
+import Replicate, { validateWebhook } from "replicate";
 
 const { REPLICATE_API_URL, REPLICATE_API_TOKEN, FILES_URL } = process.env;
 const SCHNELL = "black-forest-labs/flux-schnell";
@@ -70,3 +71,46 @@ await assert.rejects(
     return true;
   },
 );
+
+// webhooks: each event as it is heard, taken with 200
+const heard = [];
+const receiver = createServer(async (request, response) => {
+  const pieces = [];
+  for await (const piece of request) pieces.push(piece);
+  const body = Buffer.concat(pieces).toString();
+  heard.push({ headers: request.headers, body, prediction: JSON.parse(body) });
+  response.end();
+});
+await new Promise((listening) => receiver.listen(0, "127.0.0.1", listening));
+const webhook = `http://127.0.0.1:${receiver.address().port}/hook`;
+const { key } = await replicate.webhooks.default.secret.get();
+
+async function events(prompt, count) {
+  const { id } = await replicate.predictions.create({
+    version: SCHNELL,
+    input: { prompt },
+    webhook,
+    webhook_events_filter: ["start", "completed"],
+  });
+  const own = () => heard.filter(({ prediction }) => prediction.id === id);
+  for (let tries = 0; own().length < count; tries += 1) {
+    assert.ok(tries < 100, `${own().length} of ${count} events of ${prompt}`);
+    await new Promise((later) => setTimeout(later, 50));
+  }
+  return own();
+}
+const valid = (events) => Promise.all(events.map((event) => validateWebhook(event, key)));
+const statuses = (events) => events.map(({ prediction }) => prediction.status);
+
+const plain = await events("a fox", 2);
+assert.deepEqual(statuses(plain), ["processing", "succeeded"]);
+assert.deepEqual(await valid(plain), [true, true]);
+assert.deepEqual(plain[1].prediction, await replicate.predictions.get(plain[1].prediction.id));
+
+assert.deepEqual(await valid(await events("[webhook:forged]", 2)), [true, false]);
+
+const twice = await events("[webhook:twice]", 3);
+assert.deepEqual(statuses(twice), ["processing", "succeeded", "succeeded"]);
+assert.deepEqual(await valid(twice), [true, true, true]);
+assert.equal(twice[1].headers["webhook-id"], twice[2].headers["webhook-id"]);
+receiver.close();

@@ -91,6 +91,30 @@ async fn a_hanging_answer_never_comes_and_stop_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_answer_is_the_right_one_and_its_effect_is_there_at_once() {
+    let api = Api::start().await;
+    let late = Fault::Late(Duration::from_secs(20));
+    let all = [Endpoint::Create, Endpoint::Get, Endpoint::List, Endpoint::Cancel, Endpoint::File];
+    for endpoint in all {
+        api.server.fail_next(endpoint, late, 1);
+    }
+    let creating = tokio::spawn(send(create(&api)));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!creating.is_finished());
+    let id = api.server.predictions()[0].id.clone();
+    let created = creating.await.expect("task");
+    assert_eq!((created.status, &created.json()["id"]), (201, &json!(id)));
+
+    let output = api.server.predictions()[0].output.clone();
+    let started = tokio::time::Instant::now();
+    assert_eq!(api.prediction(&id).await["status"], "succeeded");
+    assert_eq!(api.get("/predictions").await.json()["results"][0]["id"], json!(id));
+    assert_eq!(send(api.post(&format!("/predictions/{id}/cancel"))).await.status, 200);
+    assert_eq!(fetch(&api, output[0].as_str().expect("url")).await.status(), 200);
+    assert_eq!(started.elapsed().as_secs(), 80);
+}
+
+#[tokio::test(start_paused = true)]
 async fn faults_hit_their_endpoint_so_many_times() {
     let api = Api::start().await;
     api.server.fail_next(Endpoint::List, Fault::Status(503), 2);

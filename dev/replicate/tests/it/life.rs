@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::advance;
 
+use crate::files::fetch;
 use crate::{Answer, Api, SCHNELL, SDXL_VERSION, send};
 
 /// Boots in 1 s, runs for 4 s: the times below are seconds after the creation.
@@ -164,4 +165,41 @@ async fn deadlines_are_read_in_every_documented_form() {
         let answer = send(request.json(&json!({"version": SCHNELL, "input": {"prompt": "a"}}))).await;
         assert_eq!(answer.status, 422, "{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_is_removed_an_hour_after_the_end_and_the_rest_stays() {
+    let api = Api::start().await;
+    let succeeded = api.finished(SCHNELL, json!({"prompt": "a"})).await;
+    let failed = api.finished(SCHNELL, json!({"prompt": "[fail:PA]"})).await;
+    let url = succeeded["output"][0].as_str().expect("url");
+    advance(Duration::from_secs(3590)).await;
+    assert_eq!(api.prediction(succeeded["id"].as_str().expect("id")).await, succeeded);
+    assert_eq!(fetch(&api, url).await.status(), 200);
+
+    advance(Duration::from_secs(10)).await;
+    let list = api.get("/predictions").await.json();
+    for (before, listed) in [(failed, &list["results"][0]), (succeeded.clone(), &list["results"][1])] {
+        let mut removed = before.clone();
+        removed["input"] = json!({});
+        removed["output"] = Value::Null;
+        removed["logs"] = json!("");
+        removed["data_removed"] = json!(true);
+        assert_eq!(api.prediction(before["id"].as_str().expect("id")).await, removed);
+        assert_eq!(listed, &removed);
+    }
+    assert_eq!(fetch(&api, url).await.status(), 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_retention_can_be_set_and_what_runs_keeps_its_data() {
+    let api = Api::with(replicate_stand_in::Options { retention: Duration::from_secs(10), ..Default::default() }).await;
+    let running = api.created(SCHNELL, json!({"prompt": "[hang]"})).await;
+    let ended = api.created(SCHNELL, json!({"prompt": "a"})).await;
+    advance(Duration::from_secs(9)).await;
+    assert_eq!(api.prediction(&ended).await["data_removed"], false);
+    advance(Duration::from_secs(9)).await;
+    assert_eq!(api.prediction(&ended).await["data_removed"], true);
+    let running = api.prediction(&running).await;
+    assert_eq!((&running["data_removed"], &running["input"]), (&json!(false), &json!({"prompt": "[hang]"})));
 }

@@ -9,6 +9,7 @@ mod limits;
 mod list;
 mod official_client;
 mod scripts;
+mod webhooks;
 
 use std::time::Duration;
 

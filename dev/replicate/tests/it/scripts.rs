@@ -75,9 +75,20 @@ async fn outputs_come_in_every_shape() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fewer_is_one_output_less_than_asked() {
+    let api = Api::start().await;
+    for (asked, got) in [(4, 3), (2, 1), (1, 0)] {
+        let prediction = api.finished(SCHNELL, json!({"prompt": "[fewer]", "num_outputs": asked})).await;
+        assert_eq!(prediction["status"], "succeeded");
+        assert_eq!(prediction["output"].as_array().map(Vec::len), Some(got), "{asked}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn gone_has_lost_its_data() {
     let api = Api::start().await;
     let prediction = api.finished(SCHNELL, json!({"prompt": "[gone]"})).await;
+    let id = prediction["id"].as_str().expect("id");
     assert_eq!(
         (
             &prediction["status"],
@@ -88,6 +99,7 @@ async fn gone_has_lost_its_data() {
         ),
         (&json!("succeeded"), &Value::Null, &json!(true), &json!({}), &json!(""))
     );
+    assert_eq!(fetch(&api, &format!("{}/xezq/{id}/out-0.webp", api.server.files_url())).await.status(), 404);
 }
 
 #[tokio::test(start_paused = true)]
