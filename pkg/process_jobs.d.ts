@@ -17,6 +17,7 @@ export interface FunctionAnswer {
 }
 export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer>;
 export function drain(env: Record<string, string>): Promise<void>;
+export function close(): void;
 
 
 

@@ -5,5 +5,5 @@ import { __wbg_set_wasm } from "./process_jobs_bg.js";
 __wbg_set_wasm(wasm);
 wasm.__wbindgen_start();
 export {
-    drain, handle, start
+    close, drain, handle, start
 } from "./process_jobs_bg.js";

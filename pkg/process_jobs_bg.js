@@ -1,5 +1,13 @@
 /**
- * Drains the queue; what it came to is in the log.
+ * The platform is about to end the isolate: nothing is begun any more, and what is at work goes on.
+ */
+export function close() {
+    wasm.close();
+}
+
+/**
+ * Drains the queue; what it came to is in the log. One drain at a time is at work here: it is told of this
+ * call, and another one follows only where it could claim no more.
  * @param {any} env
  * @returns {Promise<void>}
  */
@@ -270,6 +278,10 @@ export function __wbg_now_0886912f06f8f9e0() {
     const ret = performance.now();
     return ret;
 }
+export function __wbg_now_9d126f20b8f01730() {
+    const ret = Date.now();
+    return ret;
+}
 export function __wbg_prototypesetcall_13162965d1fe7aa3(arg0, arg1, arg2) {
     Uint8Array.prototype.set.call(getArrayU8FromWasm0(arg0, arg1), arg2);
 }
@@ -342,17 +354,17 @@ export function __wbg_warn_a45d73f0cc9aae62(arg0, arg1) {
     console.warn(getStringFromWasm0(arg0, arg1));
 }
 export function __wbindgen_generic_0000000000000001(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 44, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 45, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke___wasm_bindgen_ba6a51f50f66efab___JsValue__core_693f268b3103fce3___result__Result_____wasm_bindgen_ba6a51f50f66efab___JsError___true_);
     return ret;
 }
 export function __wbindgen_generic_0000000000000002(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("ReadableStreamDefaultController")], shim_idx: 5, ret: NamedExternref("Promise<any>"), inner_ret: Some(NamedExternref("Promise<any>")) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("ReadableStreamDefaultController")], shim_idx: 8, ret: NamedExternref("Promise<any>"), inner_ret: Some(NamedExternref("Promise<any>")) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke___wasm_bindgen_ba6a51f50f66efab___JsValue__wasm_bindgen_ba6a51f50f66efab___JsValue__true_);
     return ret;
 }
 export function __wbindgen_generic_0000000000000003(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 27, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 28, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke_______true_);
     return ret;
 }

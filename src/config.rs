@@ -1,5 +1,6 @@
 //! The function's settings, read from its environment.
 
+use crate::replicate::webhook::Webhooks;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct Config {
     /// Absent: `generate-image` is paused with a reason when its first job comes.
     pub replicate_api_token: Option<String>,
     pub replicate_api_url: String,
+    /// Absent: predictions are polled.
+    pub webhooks: Option<Webhooks>,
     pub storage_bucket: String,
     pub max_parallel_jobs: usize,
     pub job_timeout: Duration,
@@ -80,6 +83,14 @@ impl Config {
         if !is_header_safe(&service_key) {
             return Err("the Supabase secret key has characters that no header can carry".to_owned());
         }
+        let webhooks = match (text("REPLICATE_WEBHOOK_SECRET"), text("PUBLIC_FUNCTION_URL")) {
+            (Some(secret), Some(_)) => {
+                let function_url = url("PUBLIC_FUNCTION_URL", None)?;
+                let webhooks = Webhooks::new(secret, &function_url);
+                Some(webhooks.ok_or("REPLICATE_WEBHOOK_SECRET must be whsec_ and a key in base64")?)
+            }
+            (Some(_), None) | (None, Some(_)) | (None, None) => None,
+        };
         let caller_keys = secret_keys.into_values().chain(service_role_key).collect();
 
         Ok(Config {
@@ -92,6 +103,7 @@ impl Config {
                 None => secret("REPLICATE_API_KEY")?,
             },
             replicate_api_url: url("REPLICATE_API_URL", Some("https://api.replicate.com/v1"))?,
+            webhooks,
             storage_bucket: bucket(text("STORAGE_BUCKET").unwrap_or("generated-images"))?,
             max_parallel_jobs: number("MAX_PARALLEL_JOBS", MAX_PARALLEL_JOBS, 1, 100)? as usize,
             job_timeout: Duration::from_millis(number("JOB_TIMEOUT_MS", JOB_TIMEOUT_MS, 5_000, 86_400_000)?),
@@ -109,8 +121,10 @@ impl Config {
 
     /// What an operator should know is missing, as sentences; shown by the health route.
     pub fn missing(&self) -> Vec<&'static str> {
-        let token = self.replicate_api_token.is_none();
-        token.then_some("REPLICATE_API_TOKEN is not set: generate-image jobs cannot run").into_iter().collect()
+        let token = "REPLICATE_API_TOKEN is not set: generate-image jobs cannot run";
+        let webhooks = "REPLICATE_WEBHOOK_SECRET and PUBLIC_FUNCTION_URL are not both set: predictions are polled";
+        let missing = [(self.replicate_api_token.is_none(), token), (self.webhooks.is_none(), webhooks)];
+        missing.into_iter().filter_map(|(is_missing, sentence)| is_missing.then_some(sentence)).collect()
     }
 }
 
@@ -157,7 +171,13 @@ mod tests {
         assert_eq!(config.storage_bucket, "generated-images");
         assert_eq!(config.max_parallel_jobs, 10);
         assert_eq!(config.allowed_output_hosts, ["replicate.delivery", "*.replicate.delivery"]);
-        assert_eq!(config.missing(), ["REPLICATE_API_TOKEN is not set: generate-image jobs cannot run"]);
+        assert_eq!(
+            config.missing(),
+            [
+                "REPLICATE_API_TOKEN is not set: generate-image jobs cannot run",
+                "REPLICATE_WEBHOOK_SECRET and PUBLIC_FUNCTION_URL are not both set: predictions are polled"
+            ]
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the worker needs of the outside: the network, the clock, the log, and its configuration.
 
+use crate::bell::Bell;
 use crate::config::Config;
 use crate::event::Event;
 use futures_util::future::LocalBoxFuture;
@@ -14,6 +15,8 @@ pub struct Ctx {
     pub http: Box<dyn Http>,
     pub clock: Box<dyn Clock>,
     pub observer: Box<dyn Observer>,
+    /// The isolate's one, for all drains in it.
+    pub bell: Rc<Bell>,
     pub config: Config,
 }
 
@@ -29,8 +32,10 @@ pub trait Http {
 
 /// The only source of time.
 pub trait Clock {
-    /// Milliseconds since some fixed moment; never goes back by more than a clock adjustment.
+    /// Milliseconds since some fixed moment; never goes back.
     fn now_milliseconds(&self) -> u64;
+    /// Seconds since 1970. For the times of others only: ours are the database's.
+    fn unix_seconds(&self) -> u64;
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()>;
 }
 

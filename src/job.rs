@@ -16,24 +16,27 @@ pub struct Job {
     pub attempt_number: u32,
     pub max_attempts: u32,
     pub lease_token: String,
+    /// How long the claim is ours without a heartbeat.
+    pub lease: Duration,
     /// What the last run left for this one.
     pub checkpoint: Option<Value>,
-    /// When the job first ran, RFC 3339.
-    pub started_at: String,
-    /// Seconds since then, by the database's clock; parked time counts.
-    pub age_seconds: f64,
+    /// What the job was told last from outside, by `wake_job`.
+    pub event: Option<Value>,
+    /// The job is not wanted any more: what it has begun outside is to be ended, and then the job.
+    pub cancel_requested: bool,
+    /// Since the job's first claim, by the database's clock; parked time counts, an earlier life's does not.
+    pub age: Duration,
+    /// Before this time, RFC 3339, the job has done nothing outside.
+    pub search_from: String,
 }
 
 impl Job {
-    pub fn age(&self) -> Duration {
-        Duration::try_from_secs_f64(self.age_seconds).unwrap_or_default()
-    }
-
     /// Reads one row of `claim_next_job`'s answer.
     pub fn read(row: &Value) -> Result<Job, String> {
         let fields = Fields::of("claimed job", row)?;
         let text = |field: &str| fields.required(field, fields.text(field)?).map(str::to_owned);
         let count = |field: &str| fields.required(field, fields.integer(field, 0..=i64::from(u32::MAX))?);
+        let age_seconds = fields.required("age_seconds", fields.number("age_seconds")?)?;
         Ok(Job {
             id: text("id")?,
             job_type: text("job_type")?,
@@ -41,9 +44,12 @@ impl Job {
             attempt_number: count("attempt_number")? as u32,
             max_attempts: count("max_attempts")? as u32,
             lease_token: text("lease_token")?,
+            lease: Duration::from_secs(count("lease_seconds")? as u64),
             checkpoint: fields.value("checkpoint").cloned(),
-            started_at: text("started_at")?,
-            age_seconds: fields.required("age_seconds", fields.number("age_seconds")?)?,
+            event: fields.value("event").cloned(),
+            cancel_requested: fields.value("cancel_requested").is_some_and(|it| *it == true),
+            age: Duration::try_from_secs_f64(age_seconds).unwrap_or_default(),
+            search_from: text("search_from")?,
         })
     }
 
@@ -78,6 +84,8 @@ pub enum Outcome {
         progress: Option<u8>,
     },
     Failed(JobError),
+    /// Nothing of a job that is not wanted any more goes on outside.
+    Cancelled,
 }
 
 impl From<Result<Outcome, JobError>> for Outcome {

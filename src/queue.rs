@@ -7,8 +7,8 @@ use postgrest::Postgrest;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How long a claim is ours without a heartbeat.
-pub const LEASE: Duration = Duration::from_secs(60);
+/// Until a job that has begun tries again in a paused type.
+const PAUSED_DELAY: Duration = Duration::from_secs(60);
 const RPC_TIMEOUT: Duration = Duration::from_secs(15);
 /// Claimed payloads can be large; an answer past this is refused rather than held.
 const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -36,7 +36,7 @@ impl From<QueueError> for RunError {
 
 /// Claims up to `limit` ready jobs of the given types, in the order in which they should run.
 pub async fn claim(ctx: &Ctx, job_types: &[&str], limit: usize) -> Result<Vec<Job>, QueueError> {
-    let arguments = json!({ "p_job_types": job_types, "p_limit": limit, "p_lease_seconds": LEASE.as_secs() });
+    let arguments = json!({ "p_job_types": job_types, "p_limit": limit });
     let answer = call(ctx, "claim_next_job", arguments).await?;
     let rows = answer.as_array().ok_or_else(|| unfit("claim_next_job", "no list of jobs"))?;
     rows.iter().map(Job::read).collect::<Result<_, _>>().map_err(|message| unfit("claim_next_job", &message))
@@ -50,7 +50,7 @@ pub async fn seconds_until_next(ctx: &Ctx, job_types: &[&str]) -> Result<Option<
 
 /// Records an outcome. False: the job is not ours any more, or already final, and nothing changed.
 pub async fn settle(ctx: &Ctx, job: &Job, outcome: &Outcome) -> Result<bool, QueueError> {
-    let (function, mut arguments) = match outcome {
+    let (function, arguments) = match outcome {
         Outcome::Completed { result, follow_ups } => {
             ("complete_job", json!({ "p_result": result, "p_follow_ups": follow_ups }))
         }
@@ -64,20 +64,30 @@ pub async fn settle(ctx: &Ctx, job: &Job, outcome: &Outcome) -> Result<bool, Que
             Again::After(delay) => {
                 ("snooze_job", json!({ "p_delay_seconds": delay.as_secs_f64(), "p_hold_job_type": true }))
             }
-            Again::WhenResumed => ("snooze_job", json!({ "p_delay_seconds": 0, "p_pause_reason": message })),
+            Again::WhenResumed => {
+                // The pause keeps a job that has not begun; one that has looks again by itself.
+                let delay = job.checkpoint.as_ref().map_or(Duration::ZERO, |_| PAUSED_DELAY);
+                ("snooze_job", json!({ "p_delay_seconds": delay.as_secs_f64(), "p_pause_reason": message }))
+            }
         },
+        Outcome::Cancelled => ("cancel_job", json!({})),
     };
-    if let Some(arguments) = arguments.as_object_mut() {
-        arguments.insert("p_job_id".to_owned(), json!(job.id));
-        arguments.insert("p_lease_token".to_owned(), json!(job.lease_token));
-    }
-    recorded(function, call(ctx, function, arguments).await?)
+    call_for(ctx, job, function, arguments).await
 }
 
-/// Extends the lease to 60 s from now. False: it is lost.
+/// Gives a job back that no run has touched, for somebody else to claim at once.
+pub async fn hand_back(ctx: &Ctx, job: &Job) -> Result<bool, QueueError> {
+    call_for(ctx, job, "snooze_job", json!({ "p_delay_seconds": 0 })).await
+}
+
+/// Extends the lease, counted from now. False: it is lost.
 pub async fn heartbeat(ctx: &Ctx, job: &Job) -> Result<bool, QueueError> {
-    let arguments = json!({ "p_job_id": job.id, "p_lease_token": job.lease_token, "p_lease_seconds": LEASE.as_secs() });
-    recorded("heartbeat_job", call(ctx, "heartbeat_job", arguments).await?)
+    call_for(ctx, job, "heartbeat_job", json!({})).await
+}
+
+/// Tells a job what happened outside. False: that is no news to it, or it has ended.
+pub async fn wake(ctx: &Ctx, job_id: &str, event: &Value) -> Result<bool, QueueError> {
+    recorded("wake_job", call(ctx, "wake_job", json!({ "p_job_id": job_id, "p_event": event })).await?)
 }
 
 /// Enqueues a job; the arguments are those of `enqueue_job`, checked there. Returns its id.
@@ -89,6 +99,15 @@ pub async fn enqueue(ctx: &Ctx, arguments: Value) -> Result<String, QueueError> 
 /// Depth, age and pauses, as `queue_stats` gives them.
 pub async fn stats(ctx: &Ctx) -> Result<Value, QueueError> {
     call(ctx, "queue_stats", json!({})).await
+}
+
+/// Calls a function that takes a claimed job and tells whether the job was still the claim's.
+async fn call_for(ctx: &Ctx, job: &Job, function: &str, mut arguments: Value) -> Result<bool, QueueError> {
+    if let Some(arguments) = arguments.as_object_mut() {
+        arguments.insert("p_job_id".to_owned(), json!(job.id));
+        arguments.insert("p_lease_token".to_owned(), json!(job.lease_token));
+    }
+    recorded(function, call(ctx, function, arguments).await?)
 }
 
 /// postgrest renders the request; the one network port sends it, with a time-out, which

@@ -6,6 +6,7 @@ use crate::error::RunError;
 use crate::fields::Fields;
 use crate::handlers;
 use crate::queue;
+use crate::replicate::{Prediction, webhook};
 use crate::worker::{self, Summary};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub method: String,
-    /// As the function sees it: `/process-jobs` and what follows.
+    /// As the function sees it: `/process-jobs` and what follows, the query included.
     pub path: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
@@ -70,19 +71,23 @@ fn drained(result: Result<Summary, RunError>) -> Answer {
 }
 
 /// Answers one request. Of a route that exists, everything but `OPTIONS` and an anonymous `GET /health`
-/// asks for credentials first.
+/// asks for credentials first; those of a webhook are its token and its signature.
 pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
-    let route = request.path.split_once("/process-jobs").map_or(request.path.as_str(), |(_, route)| route);
-    let allow: &'static str = match route.trim_end_matches('/') {
-        "" | "/jobs" => "POST, OPTIONS",
+    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    let route = path.split_once("/process-jobs").map_or(path, |(_, route)| route).trim_end_matches('/');
+    let allow: &'static str = match route {
+        "" | "/jobs" | "/webhooks/replicate" => "POST, OPTIONS",
         "/health" => "GET, OPTIONS",
         _ => return Answer::error(404, &format!("no route {}", crate::error::cut(route, 100))),
     };
     if request.method == "OPTIONS" {
         return preflight(allow);
     }
+    if (request.method.as_str(), route) == ("POST", "/webhooks/replicate") {
+        return receive_webhook(ctx, request, query).await;
+    }
     let credential = credential(&ctx.config, request);
-    match (request.method.as_str(), route.trim_end_matches('/'), credential) {
+    match (request.method.as_str(), route, credential) {
         ("GET", "/health", Credential::Good) => health(ctx).await,
         ("GET", "/health", Credential::None | Credential::Insufficient) => {
             Answer::json(200, &json!({ "status": "ok" }))
@@ -152,6 +157,49 @@ fn enqueue_arguments(body: &Value) -> Result<Value, String> {
         value.and_then(|value| object.insert(name.to_owned(), value));
     }
     Ok(Value::Object(object))
+}
+
+/// Wakes the job whose prediction has ended. Answers once the event is kept, so that Replicate tries again
+/// while it is not; what is no news changes nothing.
+async fn receive_webhook(ctx: &Ctx, request: &Request, query: &str) -> Answer {
+    let Some(webhooks) = &ctx.config.webhooks else {
+        return Answer::error(404, "REPLICATE_WEBHOOK_SECRET and PUBLIC_FUNCTION_URL are not both set");
+    };
+    if request.body.len() > BODY_MAX_BYTES {
+        return Answer::error(413, &format!("the body is larger than {BODY_MAX_BYTES} bytes"));
+    }
+    let parameter = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find_map(|(key, value)| (key == name).then_some(value)).unwrap_or_default()
+    };
+    let header = |name: &str| request.headers.get(name).map(String::as_str).unwrap_or_default();
+    let job_id = parameter("job");
+    if !webhooks.is_token(job_id, parameter("token")) {
+        return Answer::error(401, "token is not the one of this job");
+    }
+    let signature = webhook::Signature {
+        id: header("webhook-id"),
+        timestamp: header("webhook-timestamp"),
+        signatures: header("webhook-signature"),
+    };
+    if let Err(message) = webhooks.verify(&signature, &request.body, ctx.clock.unix_seconds()) {
+        return Answer::error(401, message);
+    }
+    let body = serde_json::from_str::<Value>(&request.body).map_err(|error| format!("body is not JSON: {error}"));
+    let read = body.and_then(|body| Ok((Prediction::read(&body)?.status, webhook::event(&body))));
+    let (status, event) = match read {
+        Ok(read) => read,
+        Err(message) => return Answer::error(400, &message),
+    };
+    if status.is_running() {
+        return Answer::json(200, &json!({ "success": true, "woken": false }));
+    }
+    match queue::wake(ctx, job_id, &event).await {
+        Ok(true) => Answer::json(200, &json!({ "success": true, "woken": true })).and_drain(),
+        Ok(false) => Answer::json(200, &json!({ "success": true, "woken": false })),
+        Err(error) if error.is_refusal() => Answer::error(400, &error.message),
+        Err(error) => Answer::error(503, &error.message),
+    }
 }
 
 async fn health(ctx: &Ctx) -> Answer {

@@ -9,6 +9,7 @@ use crate::queue::{self, QueueError};
 use futures_util::future::{Either, FutureExt, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
+use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -29,15 +30,18 @@ const CLAIM_LEAST: Duration = Duration::from_secs(5);
 const CLAIM_MOST: usize = 10;
 /// A drain with nothing to do does not ask again sooner.
 const IDLE_LEAST: Duration = Duration::from_millis(500);
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(20);
+/// Heartbeats in the time of a lease: one may go unanswered before it is over.
+const HEARTBEATS_A_LEASE: u32 = 3;
 /// The work is done and paid for when it is settled, so a settle that meets a lost connection or a
 /// 5xx is tried again after each of these.
 const SETTLE_DELAYS: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(8)];
 
-/// Runs jobs until none is ready, none falls due within `RUN_BUDGET_MS`, or that time is over.
+/// Runs jobs until none is ready, none falls due within `RUN_BUDGET_MS`, that time is over, or the isolate
+/// is closing.
 ///
-/// At most `MAX_PARALLEL_JOBS` run at once. Fails when the queue cannot be asked; the runs under
+/// At most `MAX_PARALLEL_JOBS` run at once. Claims at once when the bell is rung; a ring that comes too
+/// late for another claim is left for the next drain. Fails when the queue cannot be asked; the runs under
 /// way are finished first.
 pub async fn drain(ctx: &Ctx, handlers: &[Handler]) -> Result<Summary, RunError> {
     let started = ctx.clock.now_milliseconds();
@@ -65,13 +69,18 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
 
     loop {
         let now = ctx.clock.now_milliseconds();
+        let may_claim = now <= last_claim && failure.is_none() && !ctx.bell.is_closing();
+        if may_claim && ctx.bell.answer() {
+            claim_at = Some(now);
+        }
         let free = ctx.config.max_parallel_jobs.saturating_sub(running.len());
-        if free > 0 && now <= last_claim && failure.is_none() && claim_at.is_some_and(|at| at <= now) {
+        if may_claim && free > 0 && claim_at.is_some_and(|at| at <= now) {
             let limit = free.min(CLAIM_MOST);
             match queue::claim(ctx, &job_types, limit).await {
                 Ok(jobs) => {
                     claim_at = (jobs.len() == limit).then_some(now);
-                    running.extend(jobs.into_iter().map(|job| run(ctx, handlers, job)));
+                    let late = ctx.clock.now_milliseconds() > end || ctx.bell.is_closing();
+                    running.extend(jobs.into_iter().map(|job| begin(ctx, handlers, job, late)));
                 }
                 Err(error) => failure = Some(RunError::from(error)),
             }
@@ -81,6 +90,9 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
             if let Some(failure) = failure {
                 return Err(failure);
             }
+            if !may_claim {
+                return Ok(summary);
+            }
             if claim_at.is_none() {
                 let wait = queue::seconds_until_next(ctx, &job_types).await?;
                 let wait = wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -88,27 +100,34 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
                     wait.map(|wait| ctx.clock.now_milliseconds().saturating_add(milliseconds(wait.max(IDLE_LEAST))));
             }
             match claim_at {
-                Some(at) if at <= last_claim => ctx.clock.sleep(Duration::from_millis(at.saturating_sub(now))).await,
+                Some(at) if at <= last_claim => {
+                    let sleep = ctx.clock.sleep(Duration::from_millis(at.saturating_sub(now)));
+                    select(sleep, pin!(ctx.bell.heard())).await;
+                }
+                // Rung while the database was asked.
+                Some(_) | None if ctx.bell.is_rung() => {}
                 Some(_) | None => return Ok(summary),
             }
             continue;
         }
-        let due = claim_at.filter(|at| free > 0 && *at > now && *at <= last_claim);
-        let finished = match due {
-            None => running.next().await,
-            Some(at) => {
-                let sleep = ctx.clock.sleep(Duration::from_millis(at - now));
-                match select(running.next(), sleep).await {
-                    Either::Left((finished, _)) => finished,
-                    Either::Right(_) => continue,
-                }
+        let sleep = async {
+            match claim_at.filter(|at| free > 0 && *at > now && *at <= last_claim) {
+                Some(at) => ctx.clock.sleep(Duration::from_millis(at - now)).await,
+                None => pending().await,
             }
         };
-        if let Some(finished) = finished {
-            finished.counted.add_to(&mut summary);
-            let ready_at = finished.ready_in.map(|wait| ctx.clock.now_milliseconds() + milliseconds(wait));
-            claim_at = claim_at.into_iter().chain(ready_at).min();
-        }
+        let ring = async {
+            match may_claim && free > 0 {
+                true => ctx.bell.heard().await,
+                false => pending().await,
+            }
+        };
+        let Either::Left((Some(finished), _)) = select(running.next(), select(pin!(sleep), pin!(ring))).await else {
+            continue;
+        };
+        finished.counted.add_to(&mut summary);
+        let ready_at = finished.ready_in.map(|wait| ctx.clock.now_milliseconds() + milliseconds(wait));
+        claim_at = claim_at.into_iter().chain(ready_at).min();
     }
 }
 
@@ -123,7 +142,7 @@ enum Counted {
     Completed,
     Error,
     Snoozed,
-    /// Not recorded, or not ours any more.
+    /// Cancelled, handed back, not recorded, or not ours any more.
     Nothing,
 }
 
@@ -138,11 +157,24 @@ impl Counted {
     }
 }
 
+/// Runs a claimed job; one that came too late to be run is handed back.
+async fn begin(ctx: &Ctx, handlers: &[Handler], job: Job, late: bool) -> Finished {
+    if late {
+        // What is not handed back comes back by its lease, at the cost of an attempt.
+        let _ = queue::hand_back(ctx, &job).await;
+        return Finished { counted: Counted::Nothing, ready_in: None };
+    }
+    run(ctx, handlers, job).await
+}
+
 async fn run(ctx: &Ctx, handlers: &[Handler], job: Job) -> Finished {
+    let started = ctx.clock.now_milliseconds();
     let Some(outcome) = run_under_lease(ctx, handlers, &job).await else {
         ctx.observer.observe(&Event::Stale { job: &job });
         return Finished { counted: Counted::Nothing, ready_in: None };
     };
+    let age = job.age + Duration::from_millis(ctx.clock.now_milliseconds().saturating_sub(started));
+    let outcome = within(ctx.config.job_timeout, age, outcome);
     match settle(ctx, &job, &outcome).await {
         Settled::Recorded => {
             report(ctx, &job, &outcome);
@@ -163,6 +195,17 @@ async fn run(ctx: &Ctx, handlers: &[Handler], job: Job) -> Finished {
     }
 }
 
+/// The outcome, but no other attempt for a job past its time.
+fn within(timeout: Duration, age: Duration, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed(JobError { message, again: Again::Backoff, .. }) if age >= timeout => {
+            let message = format!("{message}; not tried again: JOB_TIMEOUT_MS ({} s) is over", timeout.as_secs());
+            Outcome::Failed(JobError::never("timed_out", message))
+        }
+        outcome => outcome,
+    }
+}
+
 fn finished(outcome: &Outcome) -> Finished {
     match outcome {
         Outcome::Completed { follow_ups, .. } => {
@@ -170,6 +213,7 @@ fn finished(outcome: &Outcome) -> Finished {
             Finished { counted: Counted::Completed, ready_in }
         }
         Outcome::Snoozed { delay, .. } => Finished { counted: Counted::Snoozed, ready_in: Some(*delay) },
+        Outcome::Cancelled => Finished { counted: Counted::Nothing, ready_in: None },
         Outcome::Failed(error) => match error.again {
             // When the retry is due, only the database knows.
             Again::Never | Again::Backoff => Finished { counted: Counted::Error, ready_in: None },
@@ -186,9 +230,10 @@ async fn run_under_lease(ctx: &Ctx, handlers: &[Handler], job: &Job) -> Option<O
         let message = format!("this worker has no handler for job type {:?}", job.job_type);
         return Some(Outcome::Failed(JobError::never("unknown_job_type", message)));
     };
-    let mut run = (handler.run)(ctx, job).map(Outcome::from);
+    let run = if job.cancel_requested { handler.cancel } else { handler.run };
+    let mut run = run(ctx, job).map(Outcome::from);
     loop {
-        match select(&mut run, ctx.clock.sleep(HEARTBEAT_INTERVAL)).await {
+        match select(&mut run, ctx.clock.sleep(job.lease / HEARTBEATS_A_LEASE)).await {
             Either::Left((outcome, _)) => return Some(outcome),
             Either::Right(_) => {}
         }

@@ -69,27 +69,31 @@ impl Checkpoint {
 /// The longest wait between two looks at a prediction.
 const POLL_INTERVAL_LONGEST: Duration = Duration::from_secs(15);
 
+/// Until a prediction that was told to end is asked again whether it has.
+const CANCEL_DELAY: Duration = Duration::from_secs(2);
+/// With webhooks, polls only sweep up what no event has told, and are this much rarer.
+const SWEEP: u32 = 10;
+
 pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let payload = job.payload(Payload::read)?;
-    let model = input::build(&payload.image, seed_of(&job.id))
-        .map_err(|message| JobError::never("invalid_payload", format!("payload: {message}")))?;
+    let model = model_input(job, &payload)?;
 
     let mut checkpoint = Checkpoint::read(job);
-    let known = match &checkpoint.prediction_id {
-        Some(prediction_id) => {
-            let prediction = replicate::get(ctx, prediction_id).await?;
-            let spent = prediction.status == Status::Failed
-                && is_infrastructure(prediction.error.as_deref().unwrap_or_default())
-                && checkpoint.attempt_number < job.attempt_number;
-            (!spent).then_some(prediction)
-        }
-        None => None,
+    let known = match (told(job, &checkpoint), &checkpoint.prediction_id) {
+        (Some(prediction), _) => Some(prediction),
+        (None, Some(prediction_id)) => Some(replicate::get(ctx, prediction_id).await?),
+        (None, None) => None,
     };
-    let prediction = match known {
+    let is_spent = |prediction: &Prediction| {
+        prediction.status == Status::Failed
+            && is_infrastructure(prediction.error.as_deref().unwrap_or_default())
+            && checkpoint.attempt_number < job.attempt_number
+    };
+    let prediction = match known.filter(|prediction| !is_spent(prediction)) {
         // Not the first attempt, yet no living prediction is known: the answer to a create may have been lost.
         None if job.attempt_number > 1 => {
             checkpoint.attempt_number = job.attempt_number;
-            replicate::find(ctx, &model, &job.started_at).await?
+            replicate::find(ctx, &model, &job.search_from).await?
         }
         known => known,
     };
@@ -97,24 +101,61 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let seconds = timeout.as_secs();
     let prediction = match prediction {
         Some(prediction) => prediction,
-        None if job.age() >= timeout => {
+        None if job.age >= timeout => {
             let message = format!("no prediction could be made within JOB_TIMEOUT_MS ({seconds} s)");
             return Err(JobError::never("timed_out", message));
         }
         None => {
             checkpoint.attempt_number = job.attempt_number;
-            replicate::create(ctx, &model, timeout.saturating_sub(job.age())).await?
+            replicate::create(ctx, &job.id, &model, timeout.saturating_sub(job.age)).await?
         }
     };
     checkpoint.prediction_id = Some(prediction.id.clone());
 
-    if prediction.status.is_running() && job.age() >= timeout {
+    if prediction.status.is_running() && job.age >= timeout {
         // Replicate ends it by itself at the same time; this only saves what is left.
         let _ = replicate::cancel(ctx, &prediction.id).await;
         let message = format!("prediction {} was not done within JOB_TIMEOUT_MS ({seconds} s)", prediction.id);
         return Err(JobError::never("timed_out", message));
     }
     decide(&payload, &model, &prediction, poll_delay(ctx, job), checkpoint.to_json())
+}
+
+/// Ends the prediction of a job that is not wanted any more, and waits for its end.
+pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
+    let mut checkpoint = Checkpoint::read(job);
+    let told = told(job, &checkpoint).map(|prediction| prediction.id);
+    let mut goes_on = match &checkpoint.prediction_id {
+        Some(id) if told.as_ref() != Some(id) => replicate::cancel(ctx, id).await?.status.is_running(),
+        Some(_) | None => false,
+    };
+    // An attempt that ended without a word may have left another one.
+    if !goes_on && job.attempt_number > 1 && checkpoint.attempt_number < job.attempt_number {
+        let payload = job.payload(Payload::read)?;
+        let found = replicate::find(ctx, &model_input(job, &payload)?, &job.search_from).await?;
+        if let Some(found) = found.filter(|found| found.status.is_running()) {
+            goes_on = replicate::cancel(ctx, &found.id).await?.status.is_running();
+            checkpoint.prediction_id = Some(found.id);
+        }
+    }
+    match goes_on {
+        true => Ok(Outcome::Snoozed { delay: CANCEL_DELAY, checkpoint: checkpoint.to_json(), progress: None }),
+        false => Ok(Outcome::Cancelled),
+    }
+}
+
+/// The end of the job's prediction, where a webhook has told it. Events come late and out of order: one of
+/// another prediction than the one known counts only with a picture, which is the job's own and paid for.
+fn told(job: &Job, checkpoint: &Checkpoint) -> Option<Prediction> {
+    let prediction = Prediction::read(job.event.as_ref()?).ok()?;
+    let is_known = checkpoint.prediction_id.as_ref().is_none_or(|id| *id == prediction.id);
+    let counts = prediction.status == Status::Succeeded || (is_known && !prediction.status.is_running());
+    counts.then_some(prediction)
+}
+
+fn model_input(job: &Job, payload: &Payload) -> Result<ModelInput, JobError> {
+    input::build(&payload.image, seed_of(&job.id))
+        .map_err(|message| JobError::never("invalid_payload", format!("payload: {message}")))
 }
 
 /// Turns what Replicate said into the outcome.
@@ -186,8 +227,8 @@ fn download(payload: &Payload, prediction_id: &str, output_url: String) -> Follo
 /// A quarter of the time it has taken so far, so that a picture is late by a quarter at most and a
 /// slow one costs few calls.
 fn poll_delay(ctx: &Ctx, job: &Job) -> Duration {
-    let shortest = ctx.config.poll_interval;
-    (job.age() / 4).clamp(shortest, shortest.max(POLL_INTERVAL_LONGEST))
+    let shortest = ctx.config.poll_interval * if ctx.config.webhooks.is_some() { SWEEP } else { 1 };
+    (job.age / 4).clamp(shortest, shortest.max(POLL_INTERVAL_LONGEST))
 }
 
 /// Codes of failures that are Replicate's own and pass: interrupted (PA), its director (E9828,

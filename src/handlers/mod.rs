@@ -9,17 +9,31 @@ use crate::error::JobError;
 use crate::fields::Fields;
 use crate::job::{Job, Outcome};
 use futures_util::future::LocalBoxFuture;
+use std::future::ready;
 
 /// What runs jobs of one type. A run may end anywhere, at any time, and be repeated from its last
 /// checkpoint: every effect must bear happening twice.
 pub struct Handler {
     pub job_type: &'static str,
-    pub run: for<'a> fn(&'a Ctx, &'a Job) -> LocalBoxFuture<'a, Result<Outcome, JobError>>,
+    pub run: Run,
+    /// Runs instead of `run` once the job is not wanted any more: ends what it has begun outside, and is
+    /// [`Outcome::Cancelled`] when nothing goes on there.
+    pub cancel: Run,
 }
 
+pub type Run = for<'a> fn(&'a Ctx, &'a Job) -> LocalBoxFuture<'a, Result<Outcome, JobError>>;
+
 pub const ALL: &[Handler] = &[
-    Handler { job_type: "download-image", run: |ctx, job| Box::pin(download_image::run(ctx, job)) },
-    Handler { job_type: "generate-image", run: |ctx, job| Box::pin(generate_image::run(ctx, job)) },
+    Handler {
+        job_type: "download-image",
+        run: |ctx, job| Box::pin(download_image::run(ctx, job)),
+        cancel: |_, _| Box::pin(ready(Ok(Outcome::Cancelled))),
+    },
+    Handler {
+        job_type: "generate-image",
+        run: |ctx, job| Box::pin(generate_image::run(ctx, job)),
+        cancel: |ctx, job| Box::pin(generate_image::cancel(ctx, job)),
+    },
 ];
 
 /// An id that becomes part of a storage path.

@@ -3,6 +3,7 @@
 
 mod fetch;
 
+use crate::bell::Bell;
 use crate::config::Config;
 use crate::ctx::{Clock, Ctx, Observer};
 use crate::event::{Event, Level};
@@ -12,7 +13,9 @@ use crate::worker;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use gloo_timers::future::TimeoutFuture;
 use serde::Serialize;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::prelude::*;
 
@@ -34,13 +37,22 @@ export interface FunctionAnswer {
 }
 export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer>;
 export function drain(env: Record<string, string>): Promise<void>;
+export function close(): void;
 "#;
+
+thread_local! {
+    static BELL: Rc<Bell> = Rc::default();
+    /// Whether a drain is at work in the background.
+    static DRAINING: Cell<bool> = const { Cell::new(false) };
+}
 
 #[wasm_bindgen]
 extern "C" {
     // Unlike the date it never goes back.
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn performance_now() -> f64;
+    #[wasm_bindgen(js_namespace = Date, js_name = now)]
+    fn date_now() -> f64;
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn console_error(line: &str);
     #[wasm_bindgen(js_namespace = console, js_name = warn)]
@@ -68,20 +80,38 @@ pub async fn handle(request: JsValue, env: JsValue) -> Result<JsValue, JsError> 
     Ok(answer.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
 }
 
-/// Drains the queue; what it came to is in the log.
+/// Drains the queue; what it came to is in the log. One drain at a time is at work here: it is told of this
+/// call, and another one follows only where it could claim no more.
 #[wasm_bindgen(skip_typescript)]
 pub async fn drain(env: JsValue) {
-    if let Ok(ctx) = context(env) {
-        // A failure of the run is in the log already, and nobody waits for this answer.
-        let _ = worker::drain(&ctx, handlers::ALL).await;
+    let Ok(ctx) = context(env) else { return };
+    ctx.bell.ring();
+    if DRAINING.replace(true) {
+        return;
     }
+    // A failure of the run is in the log already, and nobody waits for this answer.
+    while ctx.bell.answer() && worker::drain(&ctx, handlers::ALL).await.is_ok() {}
+    DRAINING.set(false);
+}
+
+/// The platform is about to end the isolate: nothing is begun any more, and what is at work goes on.
+#[wasm_bindgen(skip_typescript)]
+pub fn close() {
+    BELL.with(|bell| bell.close());
 }
 
 fn context(env: JsValue) -> Result<Ctx, String> {
     let env: BTreeMap<String, String> = serde_wasm_bindgen::from_value(env).map_err(|error| error.to_string())?;
     match Config::from_env(&env) {
         Ok(config) => {
-            Ok(Ctx { http: Box::new(fetch::Fetch), clock: Box::new(JsClock), observer: Box::new(Console), config })
+            let bell = BELL.with(Rc::clone);
+            Ok(Ctx {
+                http: Box::new(fetch::Fetch),
+                clock: Box::new(JsClock),
+                observer: Box::new(Console),
+                bell,
+                config,
+            })
         }
         Err(message) => {
             Console.observe(&Event::RunFailed { message: &message });
@@ -95,6 +125,10 @@ struct JsClock;
 impl Clock for JsClock {
     fn now_milliseconds(&self) -> u64 {
         performance_now() as u64
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        (date_now() / 1000.0) as u64
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {

@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod input;
 mod prediction;
+pub mod webhook;
 
 pub use prediction::{Prediction, Status};
 
@@ -18,14 +19,25 @@ use std::time::Duration;
 const API_TIMEOUT: Duration = Duration::from_secs(30);
 /// Outputs may be `data:` URIs, so a prediction can be some megabytes.
 const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
-/// A list page has 100 predictions; past this many pages a lost create is taken for not made.
-const LIST_PAGES_MOST: usize = 10;
+/// A list page has 100 predictions, and an account makes 600 a minute at most: what is made in a job's ten
+/// minutes, and its lost create with it, is on fewer pages than this.
+const LIST_PAGES_MOST: usize = 100;
 
 /// Creates a prediction that Replicate cancels by itself when `cancel_after` is over, so that its
-/// cost is bounded even if no worker ever comes back. Without an answer, or with a 5xx, it may
-/// or may not exist: look with [`find`] before calling again.
-pub async fn create(ctx: &Ctx, model: &ModelInput, cancel_after: Duration) -> Result<Prediction, JobError> {
-    let body = json!({ "version": model.version, "input": model.input }).to_string();
+/// cost is bounded even if no worker ever comes back; where webhooks are set up, its end is told to the job.
+/// Without an answer, or with a 5xx, it may or may not exist: look with [`find`] before calling again.
+pub async fn create(
+    ctx: &Ctx,
+    job_id: &str,
+    model: &ModelInput,
+    cancel_after: Duration,
+) -> Result<Prediction, JobError> {
+    let mut body = json!({ "version": model.version, "input": model.input });
+    if let (Some(webhooks), Some(body)) = (&ctx.config.webhooks, body.as_object_mut()) {
+        body.insert("webhook".to_owned(), json!(webhooks.url(job_id)));
+        body.insert("webhook_events_filter".to_owned(), json!(["completed"]));
+    }
+    let body = body.to_string();
     let url = format!("{}/predictions", ctx.config.replicate_api_url);
     let cancel_after = ("cancel-after".to_owned(), format!("{}s", cancel_after.as_secs().max(5)));
     match send(ctx, "POST", url, vec![cancel_after], Body::Text(body)).await {
@@ -46,11 +58,11 @@ pub async fn cancel(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobErr
 }
 
 /// The newest prediction made since `created_after` (RFC 3339) of this model with this very input
-/// that has not come to a bad end: the create whose answer was lost, if it was made.
+/// that has not come to a bad end: the create whose answer was lost, if it was made. Fails for good where the
+/// list is too long to say that it was not.
 pub async fn find(ctx: &Ctx, model: &ModelInput, created_after: &str) -> Result<Option<Prediction>, JobError> {
     let api = &ctx.config.replicate_api_url;
-    let created_after = created_after.replace('+', "%2B");
-    let mut url = format!("{api}/predictions?created_after={created_after}");
+    let mut url = format!("{api}/predictions?created_after={}", created_after.replace('+', "%2B"));
     for _ in 0..LIST_PAGES_MOST {
         let page = send(ctx, "GET", url, Vec::new(), Body::Empty).await?;
         let results = page.get("results").and_then(Value::as_array).ok_or_else(|| unfit("no results"))?;
@@ -66,7 +78,11 @@ pub async fn find(ctx: &Ctx, model: &ModelInput, created_after: &str) -> Result<
             _ => return Ok(None),
         }
     }
-    Ok(None)
+    let message = format!(
+        "whether a prediction was made before cannot be told: replicate lists more than {} since {created_after}",
+        LIST_PAGES_MOST * 100
+    );
+    Err(JobError::never("create_unknown", message))
 }
 
 async fn send(

@@ -53,8 +53,10 @@ fn claimed(row: &Value) -> Value {
     let mut full = json!({
         "id": "11111111-1111-4111-8111-111111111111", "payload": {}, "status": "processing", "priority": 0,
         "attempt_number": 1, "max_attempts": 3, "checkpoint": null,
+        "event": null, "cancel_requested": false,
         "lease_token": "22222222-2222-4222-8222-222222222222", "lease_expires_at": "2026-11-23T10:01:00+00:00",
-        "created_at": "2026-11-23T10:00:00+00:00", "started_at": "2026-11-23T10:00:00+00:00", "age_seconds": 0.0,
+        "lease_seconds": 60, "created_at": "2026-11-23T10:00:00+00:00", "started_at": "2026-11-23T10:00:00+00:00",
+        "age_seconds": 0.0, "search_from": "2026-11-23T09:59:00+00:00",
     });
     full.as_object_mut().unwrap().extend(row.as_object().expect("a claimed row is an object").clone());
     full
@@ -85,6 +87,7 @@ pub fn run(path: &Path) {
         http: Box::new(Network(script.clone())),
         clock: Box::new(MovedClock(time.clone())),
         observer: Box::new(Log(script.clone())),
+        bell: Rc::default(),
         config: Config::from_env(&env).unwrap(),
     };
     let action = action.expect("a script says drain or request");
@@ -264,6 +267,11 @@ struct MovedClock(Rc<Time>);
 impl Clock for MovedClock {
     fn now_milliseconds(&self) -> u64 {
         self.0.now.get().as_millis() as u64
+    }
+
+    /// As in the vector of `replicate::webhook`.
+    fn unix_seconds(&self) -> u64 {
+        1_614_265_330 + self.0.now.get().as_secs()
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {

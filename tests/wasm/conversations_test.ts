@@ -23,8 +23,11 @@ const CLAIMED = {
   max_attempts: 3,
   checkpoint: null,
   lease_token: "22222222-2222-4222-8222-222222222222",
-  started_at: "2026-11-23T10:00:00+00:00",
+  event: null,
+  cancel_requested: false,
+  lease_seconds: 60,
   age_seconds: 0,
+  search_from: "2026-11-23T09:59:00+00:00",
 };
 
 const directory = new URL("../conversations/", import.meta.url);
