@@ -1,15 +1,16 @@
 //! One address for everything, like a project's: `/rest/v1`, `/storage/v1`, `/functions/v1/process-jobs`.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyhow::Result;
-use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
 use axum::http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -29,12 +30,43 @@ pub(crate) async fn listen() -> Result<Listening> {
     Ok(Listening { listener, url })
 }
 
+/// What becomes of a call to REST or Storage. *Before* it has any effect, or *after* it has, and before its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    PassOn,
+    /// The connection closes.
+    DropBefore,
+    DropAfter,
+    /// The function is killed, with SIGKILL.
+    KillBefore,
+    KillAfter,
+}
+
+/// Decides by the path, query included.
+pub(crate) type Fates = Arc<Mutex<Box<dyn FnMut(&str) -> Fate + Send>>>;
+
 /// Passes requests on until the task is aborted.
-pub(crate) fn serve(listening: Listening, rest_and_storage: u16, function: &Arc<Function>) -> JoinHandle<()> {
-    let backends = Backends { rest_and_storage, function: Arc::downgrade(function), client: reqwest::Client::new() };
-    let router = Router::new().fallback(pass_on).with_state(backends);
+pub(crate) fn serve(
+    listening: Listening,
+    rest_and_storage: u16,
+    function: &Arc<Function>,
+    fates: &Fates,
+) -> JoinHandle<()> {
+    let backends = Backends {
+        rest_and_storage,
+        function: Arc::downgrade(function),
+        fates: fates.clone(),
+        client: reqwest::Client::new(),
+    };
     tokio::spawn(async move {
-        let _ = axum::serve(listening.listener, router).await;
+        // Fails when there are no file descriptors left.
+        while let Ok((stream, _)) = listening.listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            let backends = backends.clone();
+            let service = service_fn(move |request| meet_fate(backends.clone(), request));
+            // How a connection ends is the caller's affair.
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
     })
 }
 
@@ -43,12 +75,35 @@ struct Backends {
     rest_and_storage: u16,
     /// Connections that a caller keeps open outlive the stack and must not keep the function alive.
     function: Weak<Function>,
+    fates: Fates,
     client: reqwest::Client,
 }
 
-async fn pass_on(State(backends): State<Backends>, request: Request) -> Response {
+/// The error closes the connection without an answer.
+async fn meet_fate(backends: Backends, request: Request<hyper::body::Incoming>) -> Result<Response, &'static str> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let target = if path.starts_with("/rest/v1/") || path.starts_with("/storage/v1/") {
+    let fate = match is_of_rest_or_storage(&path) {
+        true => backends.fates.lock().unwrap_or_else(PoisonError::into_inner)(&path),
+        false => Fate::PassOn,
+    };
+    let response = match fate {
+        Fate::DropBefore | Fate::KillBefore => None,
+        Fate::PassOn | Fate::DropAfter | Fate::KillAfter => Some(pass_on(&backends, &path, request).await),
+    };
+    if matches!(fate, Fate::KillBefore | Fate::KillAfter)
+        && let Some(function) = backends.function.upgrade()
+    {
+        function.kill().await.map_err(|_| "the function cannot be killed")?;
+    }
+    response.filter(|_| fate == Fate::PassOn).ok_or("dropped")
+}
+
+fn is_of_rest_or_storage(path: &str) -> bool {
+    path.starts_with("/rest/v1/") || path.starts_with("/storage/v1/")
+}
+
+async fn pass_on(backends: &Backends, path: &str, request: Request<hyper::body::Incoming>) -> Response {
+    let target = if is_of_rest_or_storage(path) {
         format!("http://127.0.0.1:{}{path}", backends.rest_and_storage)
     } else if let Some(rest) =
         path.strip_prefix(FUNCTION).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
@@ -63,7 +118,7 @@ async fn pass_on(State(backends): State<Backends>, request: Request) -> Response
     } else {
         return answer(StatusCode::NOT_FOUND, format!("nothing is served at {path}"));
     };
-    match forward(&backends.client, &target, request).await {
+    match forward(&backends.client, &target, request.map(Body::new)).await {
         Ok(response) => response,
         // The process died with the request, or before it could answer.
         Err(error) => answer(StatusCode::BAD_GATEWAY, format!("{error:#}")),
@@ -71,7 +126,7 @@ async fn pass_on(State(backends): State<Backends>, request: Request) -> Response
 }
 
 /// Both bodies are streamed: a picture is never whole in memory here.
-async fn forward(client: &reqwest::Client, target: &str, request: Request) -> Result<Response> {
+async fn forward(client: &reqwest::Client, target: &str, request: Request<Body>) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let mut outgoing = client.request(parts.method, target).headers(end_to_end(parts.headers));
     if !body.is_end_stream() {

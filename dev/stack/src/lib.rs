@@ -15,6 +15,7 @@ mod stack;
 
 pub use deno::Deno;
 pub use function::Function;
+pub use gateway::Fate;
 pub use migrations::{Migration, migrate};
 pub use pg_net::PgNet;
 pub use postgres::{Cluster, PostgresKind};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 
 use crate::deno::Deno;
 use crate::function::Function;
+use crate::gateway::{Fate, Fates};
 use crate::keys::Keys;
 use crate::pg_net::PgNet;
 use crate::postgres::{Cluster, PostgresKind, connect};
@@ -28,6 +29,8 @@ pub struct Options {
     pub function_env: BTreeMap<String, String>,
     /// A directory with another index.ts than supabase/functions/process-jobs.
     pub function_directory: Option<PathBuf>,
+    /// Predictions report to the function by webhook; without, they are polled.
+    pub webhooks: bool,
     /// pg_cron, and the stand-in of pg_net with its sender. Needs [`PostgresKind::System`].
     pub scheduling: bool,
 }
@@ -38,6 +41,7 @@ pub struct Stack {
     // In the order of stopping.
     gateway: JoinHandle<()>,
     function: Arc<Function>,
+    fates: Fates,
     _pg_net: Option<PgNet>,
     rest_and_storage: Process,
     replicate: replicate_stand_in::Server,
@@ -84,13 +88,19 @@ impl Stack {
         let directory =
             options.function_directory.unwrap_or_else(|| crate::repository().join("supabase/functions/process-jobs"));
         let mut env = function_env(&api_url, &keys, &replicate, &options.replicate.token);
+        if options.webhooks {
+            env.insert("REPLICATE_WEBHOOK_SECRET".to_owned(), replicate.webhook_secret());
+            env.insert("PUBLIC_FUNCTION_URL".to_owned(), format!("{api_url}/functions/v1/process-jobs"));
+        }
         env.extend(options.function_env);
         env.retain(|_, value| !value.is_empty());
         let function = Arc::new(Function::new(options.deno, directory, env, scratch.clone()));
-        let gateway = gateway::serve(listening, rest_port, &function);
+        let fates: Fates = Arc::new(Mutex::new(Box::new(|_| Fate::PassOn)));
+        let gateway = gateway::serve(listening, rest_port, &function, &fates);
         let stack = Stack {
             gateway,
             function,
+            fates,
             _pg_net: pg_net,
             rest_and_storage,
             replicate,
@@ -111,6 +121,11 @@ impl Stack {
 
     pub fn function(&self) -> &Function {
         &self.function
+    }
+
+    /// From now on `decide` says what becomes of each call to REST or Storage, by its path with the query.
+    pub fn decide_fates(&self, decide: impl FnMut(&str) -> Fate + Send + 'static) {
+        *self.fates.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(decide);
     }
 
     /// A superuser's session.
