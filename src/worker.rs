@@ -93,12 +93,10 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
             if !may_claim {
                 return Ok(summary);
             }
-            if claim_at.is_none() {
-                let wait = queue::seconds_until_next(ctx, &job_types).await?;
-                let wait = wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                claim_at =
-                    wait.map(|wait| ctx.clock.now_milliseconds().saturating_add(milliseconds(wait.max(IDLE_LEAST))));
-            }
+            // Only the database knows: of retries, of what was woken or cancelled while it ran.
+            let wait = queue::seconds_until_next(ctx, &job_types).await?;
+            let wait = wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            claim_at = wait.map(|wait| ctx.clock.now_milliseconds().saturating_add(milliseconds(wait.max(IDLE_LEAST))));
             match claim_at {
                 Some(at) if at <= last_claim => {
                     let sleep = ctx.clock.sleep(Duration::from_millis(at.saturating_sub(now)));

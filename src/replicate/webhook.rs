@@ -2,8 +2,8 @@
 //!
 //! Signatures are those of Standard Webhooks: `webhook-signature` holds one or more `v1,<base64>`, each an
 //! HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` under the account's secret. They say that Replicate
-//! sent the report. The token in the address says that it is about a prediction which we made for this job:
-//! anybody can have an account's predictions report to an address of ours.
+//! sent the report for our account. The token in the address says that it is about a prediction which we made for
+//! this job, and not about any other of the account's.
 
 use base64ct::{Base64, Encoding};
 use constant_time_eq::constant_time_eq;

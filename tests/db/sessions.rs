@@ -182,6 +182,8 @@ async fn a_stale_workers_settle_after_a_takeover_changes_nothing() {
     assert!(!heartbeat.expect("heartbeat").get::<_, bool>(0), "so is its heartbeat");
     let snooze = stale.query_one("select snooze_job($1, $2, 0)", &[&stale_claim.0, &stale_claim.1]).await;
     assert!(!snooze.expect("snooze").get::<_, bool>(0), "so is its snooze");
+    let cancel = stale.query_one("select cancel_job($1, $2)", &[&stale_claim.0, &stale_claim.1]).await;
+    assert!(!cancel.expect("cancel").get::<_, bool>(0), "so is the end of its cancellation");
     assert!(complete(&fresh, fresh_claim, json!("fresh")).await, "the fresh settle is recorded");
     assert!(!complete(&stale, stale_claim, json!("stale")).await, "and final");
 

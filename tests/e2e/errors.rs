@@ -1,7 +1,7 @@
 //! The error table, end to end. The scripts in `tests/conversations` go through it case by case.
 
 use crate::support::*;
-use replicate_stand_in::{Endpoint, Fault, Mode};
+use replicate_stand_in::{Endpoint, Fault, Mode, Rate};
 use serde_json::json;
 
 /// What nobody can mend fails at the first attempt, with a sentence that names the cause.
@@ -152,6 +152,30 @@ async fn a_rate_limit_makes_the_whole_type_wait() {
     let creates = stack.replicate().requests().iter().filter(|it| it.method == "POST").count();
     assert_eq!(creates, 5, "three were throttled, and held the other job back as well");
     assert_eq!(count(&stack, "select count(*) from job_queue where attempt_number <> 1").await, 0);
+    stack.stop().await.unwrap();
+}
+
+/// Starts are counted by the claim, so that Replicate has nothing to throttle.
+#[tokio::test]
+async fn creates_stay_below_replicates_limit() {
+    let replicate = replicate_stand_in::Options {
+        creates: Rate { per_second: 2.0, burst: 8.0 },
+        ..replicate_stand_in::Options::default()
+    };
+    let stack = start(local_stack::Options { replicate, ..settings(&[("POLL_INTERVAL_MS", "200")]) }).await;
+    execute(&stack, "update job_types set starts_per_minute = 80 where job_type = 'generate-image'").await;
+    for number in 0..24 {
+        enqueue(&stack, "generate-image", &generate(&format!("gen-{number}"), "a fox")).await;
+    }
+    until(&stack, "all is done", async || {
+        // Two at once, which do not know of each other.
+        tokio::try_join!(stack.post_drain(), stack.post_drain()).unwrap();
+        count(&stack, "select count(*) from images").await == 24
+    })
+    .await;
+    let creates = stack.replicate().requests().into_iter().filter(|it| it.endpoint == Some(Endpoint::Create));
+    let statuses: Vec<Option<u16>> = creates.map(|it| it.status).collect();
+    assert_eq!(statuses, [Some(201); 24], "a create was throttled");
     stack.stop().await.unwrap();
 }
 

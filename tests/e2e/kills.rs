@@ -67,6 +67,25 @@ async fn a_worker_killed_in_the_middle_of_a_download_stores_one_picture() {
     stack.stop().await.unwrap();
 }
 
+/// A download that takes longer than its lease keeps it by heartbeats, and nobody else gets the job.
+#[tokio::test]
+async fn a_download_longer_than_its_lease_keeps_it() {
+    let stack = start(settings(&[("POLL_INTERVAL_MS", "200")])).await;
+    execute(&stack, "update job_types set lease_seconds = 1").await;
+    enqueue(&stack, "generate-image", &generate("gen-1", "a fox [slow-body]")).await;
+    drain_in_background(&stack).await;
+    until(&stack, "the picture is stored", async || {
+        stack.post_drain().await.unwrap();
+        generation(&stack, "gen-1").await["status"] == "completed"
+    })
+    .await;
+    let files = stack.replicate().requests().iter().filter(|it| it.endpoint == Some(Endpoint::File)).count();
+    assert_eq!(files, 1, "the picture was fetched twice");
+    assert_eq!(count(&stack, "select count(*) from job_queue where attempt_number > 1 or errors <> '[]'").await, 0);
+    one_picture(&stack).await;
+    stack.stop().await.unwrap();
+}
+
 /// SIGKILL; then, as if the lease had passed, the next tick.
 async fn kill_and_recover(stack: &local_stack::Stack) {
     stack.function().kill().await.unwrap();

@@ -3,9 +3,11 @@
 //! `E2E_POSTGRES` says which Postgres: `embedded` (the default) or `system`. Each test has a stack of
 //! its own, so that one may kill what another one uses.
 
+mod cancel;
 mod errors;
 mod kills;
 mod outcomes;
 mod queue;
 mod routes;
 mod support;
+mod webhooks;

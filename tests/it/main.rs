@@ -15,3 +15,14 @@ fn conversations_go_as_written() {
     assert!(paths.len() > 40, "only {} conversations were found", paths.len());
     assert!(failed.is_empty(), "of {} conversations these failed (see above): {failed:#?}", paths.len());
 }
+
+/// Where Replicate lists more than a lost create can be looked for in, the job fails instead of paying on a guess.
+#[test]
+fn a_list_without_end_ends_in_a_failure() {
+    let page = "> GET replicate:/predictions?cursor=2\n\
+                < 200 {\"next\":\"https://api.replicate.com/v1/predictions?cursor=2\",\"results\":[]}\n";
+    let text = include_str!("list_without_end.txt").replace("99 PAGES\n", &page.repeat(99));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("list_without_end.txt");
+    std::fs::write(&path, text).unwrap();
+    script::run(&path);
+}

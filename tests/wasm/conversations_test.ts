@@ -86,7 +86,13 @@ function listen(script: string[]): () => void {
     assertMatch(message, new RegExp(`^${pattern}$`));
   };
   globalThis.console = { ...console, log: heard, warn: heard, error: heard };
-  return () => Object.assign(globalThis, { fetch, console });
+  // The time of the signatures in the scripts.
+  const { now } = Date;
+  Date.now = () => 1614265330000;
+  return () => {
+    Object.assign(globalThis, { fetch, console });
+    Date.now = now;
+  };
 }
 
 async function converse(script: string[], url: string, init: RequestInit): Promise<Response> {

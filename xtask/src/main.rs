@@ -35,6 +35,8 @@ enum Chore {
     Lint,
     /// Run the tests, all or one ring
     Test { ring: Option<test::Ring> },
+    /// Kill and drop at every step, and put the table of it into README.md
+    CrashMatrix,
     /// Measure, and hold to the bounds
     Bench { bench: bench::Bench },
     /// Everything that CI checks: lint, check, test
@@ -50,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Check => check::run(),
         Chore::Lint => lint::lint(),
         Chore::Test { ring } => test::test(ring),
+        Chore::CrashMatrix => test::crash_matrix(),
         Chore::Bench { bench } => bench::bench(bench),
         Chore::Ci => ci(),
     }

@@ -10,6 +10,8 @@ use clap::ValueEnum;
 
 use report::Report;
 
+pub use rings::crash_matrix;
+
 /// From the inside out.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub enum Ring {

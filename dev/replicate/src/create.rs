@@ -55,7 +55,7 @@ pub async fn create(
     let input = model.known_inputs(body["input"].as_object().unwrap_or(&Map::new()));
     let script = Script::of_prompt(input.get("prompt").and_then(Value::as_str).unwrap_or_default());
     let webhook_script = script.webhook;
-    let created = record(shared, model, version, input, script, lifetime).await;
+    let created = record(shared, model, version, input, script, lifetime, webhook.as_ref().map(Webhook::url)).await;
     let prediction = created.at(created.created_at);
     shared.state().add(created);
     if let Some(webhook) = webhook {
@@ -127,6 +127,7 @@ async fn record(
     input: Map<String, Value>,
     script: Script,
     lifetime: Option<Duration>,
+    webhook: Option<String>,
 ) -> Record {
     // 26 characters of five bits each, as Replicate's ids have.
     let random = uuid::Uuid::new_v4().as_u128();
@@ -161,6 +162,7 @@ async fn record(
         input,
         created_at,
         deadline: lifetime.map(|lifetime| created_at + later(lifetime)),
+        webhook,
         starts_at,
         ends: (!script.hang).then(|| (starts_at + later(shared.options.processing), ending)),
         processing: shared.options.processing,

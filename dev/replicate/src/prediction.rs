@@ -42,6 +42,8 @@ pub struct Prediction {
     pub started_at: Option<Timestamp>,
     pub completed_at: Option<Timestamp>,
     pub deadline: Option<Timestamp>,
+    /// where its events go
+    pub webhook: Option<String>,
 }
 
 /// What is kept of a prediction.
@@ -52,6 +54,7 @@ pub struct Record {
     pub input: Map<String, Value>,
     pub created_at: Timestamp,
     pub deadline: Option<Timestamp>,
+    pub webhook: Option<String>,
     pub starts_at: Timestamp,
     /// never, for one that hangs
     pub ends: Option<(Timestamp, Ending)>,
@@ -177,6 +180,7 @@ impl Record {
             started_at,
             completed_at,
             deadline: self.deadline,
+            webhook: self.webhook.clone(),
         }
     }
 

@@ -87,6 +87,10 @@ impl Webhook {
         Ok(Some(Webhook { url, events }))
     }
 
+    pub fn url(&self) -> String {
+        self.url.to_string()
+    }
+
     fn wants(&self, event: &str) -> bool {
         self.events.iter().any(|wanted| wanted == event)
     }

@@ -1,7 +1,7 @@
--- With 100,000 held jobs at the head, 50,000 not yet due after them and 100,000 ready ones last, a claim
+-- With 100,000 held, throttled or paused jobs at the head, 50,000 not yet due after them and 100,000 ready ones last, a claim
 -- of ten touches rows by the hundred, not by the hundred thousand. Counted by the server, not timed.
 begin;
-select plan(8);
+select plan(11);
 insert into job_types (job_type) values ('work'), ('held'), ('other');
 insert into job_queue (job_type, priority, scheduled_at)
 select 'held', 10, now() from generate_series(1, 100000)
@@ -36,6 +36,12 @@ select cmp_ok(pg_temp.rows_read('select seconds_until_next_job()'), '<', 20::big
 update job_types set held_until = null;
 select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 300::bigint, 'with every type open too');
 select is((select count(*) from job_queue where status = 'processing'), 40::bigint, 'each claim got its ten');
+update job_types set starts_per_minute = 60, start_tokens = 0, start_tokens_at = now() where job_type = 'held';
+select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 300::bigint, 'with 100,000 waiting for a start at the head');
+select pause_job_type('held', 'no credit');
+update job_queue set checkpoint = '{}' where id in (select id from job_queue where job_type = 'held' and status = 'pending' limit 10);
+select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 300::bigint, 'with 100,000 paused at the head');
+select is((select count(*) from job_queue where status = 'processing' and begun), 10::bigint, 'those that have begun came first');
 
 select * from finish();
 rollback;

@@ -8,7 +8,7 @@ use local_stack::{Cluster, Deno, PgNet, PostgresKind};
 
 use super::Ring;
 use super::report::{self, Report};
-use crate::command::{command, output, root};
+use crate::command::{self, command, output, root};
 use crate::{install, node};
 
 /// Installs what the ring needs, where it may, and runs it. What cannot be had is a skip with its reason.
@@ -98,10 +98,17 @@ fn e2e(report: &mut Report) -> Result<()> {
         println!("E2E_POSTGRES={postgres}");
         report.runner(tools_test().args(["--test", "e2e"]).env("E2E_POSTGRES", postgres), report::cargo)?;
     }
+    report.runner(tools_test().args(["--test", "crashes"]), report::cargo)?;
     if debian {
         report.runner(tools_test().args(["--test", "cron"]), report::cargo)?;
     }
     Ok(())
+}
+
+/// Runs the crash matrix and puts its table into README.md.
+pub fn crash_matrix() -> Result<()> {
+    install::node_modules()?;
+    command::run(tools_test().args(["--test", "crashes", "wherever", "--", "--nocapture"]).env("CRASH_MATRIX", "write"))
 }
 
 fn ship(report: &mut Report) -> Result<()> {
