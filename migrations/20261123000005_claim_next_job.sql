@@ -81,6 +81,7 @@ begin
       'message', format(v_lease_expired, j.attempt_number, j.max_attempts)),
     error_message = format(v_lease_expired, j.attempt_number, j.max_attempts),
     completed_at = case when j.attempt_number < j.max_attempts then null else now() end,
+    event = case when j.attempt_number < j.max_attempts then j.event end,
     lease_token = null, lease_expires_at = null, updated_at = now()
   where j.id = any (v_expired);
 

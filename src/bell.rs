@@ -15,7 +15,7 @@ impl Bell {
     /// Something may be ready: a drain that can still claim does so at once.
     pub fn ring(&self) {
         self.rung.set(true);
-        self.listeners.take().into_iter().for_each(Waker::wake);
+        self.wake_listeners();
     }
 
     pub fn is_rung(&self) -> bool {
@@ -27,10 +27,10 @@ impl Bell {
         self.rung.take()
     }
 
-    /// Waits until it is rung.
+    /// Waits until it is rung, or closed.
     pub fn heard(&self) -> impl Future<Output = ()> {
         poll_fn(|context| {
-            if self.rung.get() {
+            if self.rung.get() || self.closing.get() {
                 return Poll::Ready(());
             }
             let mut listeners = self.listeners.borrow_mut();
@@ -44,9 +44,14 @@ impl Bell {
     /// The isolate ends soon: nothing is begun any more.
     pub fn close(&self) {
         self.closing.set(true);
+        self.wake_listeners();
     }
 
     pub fn is_closing(&self) -> bool {
         self.closing.get()
+    }
+
+    fn wake_listeners(&self) {
+        self.listeners.take().into_iter().for_each(Waker::wake);
     }
 }

@@ -4,6 +4,7 @@ use crate::error::JobError;
 use crate::fields::Fields;
 use serde::Serialize;
 use serde_json::Value;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// A claimed job: ours until its lease is over.
@@ -18,6 +19,8 @@ pub struct Job {
     pub lease_token: String,
     /// How long the claim is ours without a heartbeat.
     pub lease: Duration,
+    /// Until when it is, by the worker's own clock, counted from before the call that gave or extended it.
+    pub lease_until: Cell<u64>,
     /// What the last run left for this one.
     pub checkpoint: Option<Value>,
     /// What the job was told last from outside, by `wake_job`.
@@ -31,11 +34,12 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads one row of `claim_next_job`'s answer.
-    pub fn read(row: &Value) -> Result<Job, String> {
+    /// Reads one row of the answer to a `claim_next_job` that was sent at this time of the worker's clock.
+    pub fn read(row: &Value, claimed_at: u64) -> Result<Job, String> {
         let fields = Fields::of("claimed job", row)?;
         let text = |field: &str| fields.required(field, fields.text(field)?).map(str::to_owned);
         let count = |field: &str| fields.required(field, fields.integer(field, 0..=i64::from(u32::MAX))?);
+        let lease = Duration::from_secs(count("lease_seconds")? as u64);
         let age_seconds = fields.required("age_seconds", fields.number("age_seconds")?)?;
         Ok(Job {
             id: text("id")?,
@@ -44,13 +48,23 @@ impl Job {
             attempt_number: count("attempt_number")? as u32,
             max_attempts: count("max_attempts")? as u32,
             lease_token: text("lease_token")?,
-            lease: Duration::from_secs(count("lease_seconds")? as u64),
+            lease,
+            lease_until: Cell::new(claimed_at.saturating_add(lease.as_millis() as u64)),
             checkpoint: fields.value("checkpoint").cloned(),
             event: fields.value("event").cloned(),
             cancel_requested: fields.value("cancel_requested").is_some_and(|it| *it == true),
             age: Duration::try_from_secs_f64(age_seconds).unwrap_or_default(),
             search_from: text("search_from")?,
         })
+    }
+
+    /// Fails once the lease may be somebody else's: before an effect that must not happen twice. A worker that
+    /// was stopped for a while comes to itself in the middle of a run.
+    pub fn check_lease(&self, now_milliseconds: u64) -> Result<(), JobError> {
+        match now_milliseconds < self.lease_until.get() {
+            true => Ok(()),
+            false => Err(JobError::backoff("lease_lost", "the lease was over before the run was")),
+        }
     }
 
     /// Reads the payload. Fails for good, naming the field.

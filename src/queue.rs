@@ -37,9 +37,11 @@ impl From<QueueError> for RunError {
 /// Claims up to `limit` ready jobs of the given types, in the order in which they should run.
 pub async fn claim(ctx: &Ctx, job_types: &[&str], limit: usize) -> Result<Vec<Job>, QueueError> {
     let arguments = json!({ "p_job_types": job_types, "p_limit": limit });
+    let claimed_at = ctx.clock.now_milliseconds();
     let answer = call(ctx, "claim_next_job", arguments).await?;
     let rows = answer.as_array().ok_or_else(|| unfit("claim_next_job", "no list of jobs"))?;
-    rows.iter().map(Job::read).collect::<Result<_, _>>().map_err(|message| unfit("claim_next_job", &message))
+    let jobs = rows.iter().map(|row| Job::read(row, claimed_at)).collect::<Result<_, _>>();
+    jobs.map_err(|message| unfit("claim_next_job", &message))
 }
 
 /// Seconds until the next job of these types may be claimed: 0 when one is ready, none when nothing waits.
@@ -82,7 +84,12 @@ pub async fn hand_back(ctx: &Ctx, job: &Job) -> Result<bool, QueueError> {
 
 /// Extends the lease, counted from now. False: it is lost.
 pub async fn heartbeat(ctx: &Ctx, job: &Job) -> Result<bool, QueueError> {
-    call_for(ctx, job, "heartbeat_job", json!({})).await
+    let until = ctx.clock.now_milliseconds().saturating_add(job.lease.as_millis() as u64);
+    let extended = call_for(ctx, job, "heartbeat_job", json!({})).await?;
+    if extended {
+        job.lease_until.set(until);
+    }
+    Ok(extended)
 }
 
 /// Tells a job what happened outside. False: that is no news to it, or it has ended.

@@ -107,6 +107,7 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
         }
         None => {
             checkpoint.attempt_number = job.attempt_number;
+            job.check_lease(ctx.clock.now_milliseconds())?;
             replicate::create(ctx, &job.id, &model, timeout.saturating_sub(job.age)).await?
         }
     };
@@ -123,6 +124,10 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
 
 /// Ends the prediction of a job that is not wanted any more, and waits for its end.
 pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
+    if job.age >= ctx.config.job_timeout {
+        // Replicate has ended by itself whatever there was.
+        return Ok(Outcome::Cancelled);
+    }
     let mut checkpoint = Checkpoint::read(job);
     let told = told(job, &checkpoint).map(|prediction| prediction.id);
     let mut goes_on = match &checkpoint.prediction_id {
