@@ -3,8 +3,9 @@
 -- A parked or retrying job is `pending` with a later scheduled_at. The columns and constraints are
 -- added one by one where the table of the first version is already there.
 --
+-- life                 1, and one more with each retry_job
 -- started_at           first claim of this life; null again while it waits without having begun
--- first_started_at     the same over all lives: retry_job gives a job a new one
+-- first_started_at     first claim of all lives
 -- checkpoint, begun    what the next run must know; a job that has one has begun
 -- event, woken_at      what wake_job was told last, and when, while no run has seen it
 -- cancel_requested_at  cancel_job was called for a job that has something to end first
@@ -33,6 +34,7 @@ alter table public.job_queue
   add column if not exists errors jsonb not null default '[]',
   add column if not exists unique_key text,
   add column if not exists created_by text,
+  add column if not exists life int not null default 1,
   add column if not exists first_started_at timestamptz,
   add column if not exists event jsonb,
   add column if not exists woken_at timestamptz,

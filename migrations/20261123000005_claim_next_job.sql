@@ -7,13 +7,12 @@
 -- Order: highest priority, then oldest, then id. p_job_types null: every type with a row in job_types.
 -- p_lease_seconds null: the type's lease_seconds. A type is open unless it is held; of a paused type only
 -- jobs that have begun are claimed; of one with starts_per_minute no more begin than that allows.
--- Jobs that another transaction has locked are passed over, so workers never get the same job, and wait
--- for one another only while one counts the starts of a bounded type. A job put back by hand after its last
--- attempt gets one attempt more, and max_attempts rises with it. At most 100 expired leases are taken back
--- in one call.
+-- Jobs that another transaction has locked are passed over, so workers never wait for one another and never get
+-- the same job. (Last, they count the starts of a bounded type in its row: after the rows of the generations,
+-- which is the order of locks everywhere.) A job put back by hand after its last attempt gets one attempt more,
+-- and max_attempts rises with it. At most 100 expired leases are taken back in one call.
 --
--- What a worker needs beside the columns: cancel_requested; lease_seconds; age_seconds since the first
--- claim of this life, by the database's clock; and search_from, before which the job has done nothing
+-- What a worker needs beside the columns: cancel_requested; lease_seconds; age_seconds since started_at, by the database's clock; and search_from, before which the job has done nothing
 -- outside: a minute before its very first claim, for clocks that differ, and two hours ago at most.
 --
 -- Refuses (22023) p_limit outside 1 to 1000 and p_lease_seconds outside 1 to 86400.
@@ -26,7 +25,7 @@ create or replace function public.claim_next_job(
   p_lease_seconds int default null
 ) returns table (
   id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
-  checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
+  life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
   lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
   search_from timestamptz
 )
@@ -48,7 +47,7 @@ declare
     where job_type = %L and %s begun and status = 'pending' and scheduled_at <= now()
     order by priority desc, created_at, id limit %L
   )$q$;
-  v_starts double precision;
+  v_counted boolean := false;
   v_ready text[] = '{}';
   v_picked uuid[];
 begin
@@ -89,7 +88,7 @@ begin
   -- order of job_queue_claim_order and merged: what may not be claimed is never looked at. The text is made
   -- anew because the number of branches is not fixed.
   for v_type in
-    select t.job_type, t.paused_at, t.starts_per_minute,
+    select t.job_type, t.starts_per_minute, public.available_starts(t) as starts,
       now() >= (
         select j.scheduled_at from public.job_queue j
         where j.job_type = t.job_type and j.begun and j.status = 'pending'
@@ -110,15 +109,9 @@ begin
     end if;
     if v_type.start_due and v_type.starts_per_minute is null then
       v_ready := v_ready || format(v_branch, v_type.job_type, 'not', null);
-    elsif v_type.start_due then
-      -- Its row is locked until the starts of this claim are counted.
-      select floor(public.available_starts(t)) into v_starts
-      from public.job_types t
-      where t.job_type = v_type.job_type
-      for update;
-      if v_starts >= 1 then
-        v_ready := v_ready || format(v_branch, v_type.job_type, 'not', v_starts::bigint);
-      end if;
+    elsif v_type.start_due and v_type.starts >= 1 then
+      v_ready := v_ready || format(v_branch, v_type.job_type, 'not', floor(v_type.starts)::bigint);
+      v_counted := true;
     end if;
   end loop;
   if v_ready = '{}' then
@@ -145,18 +138,6 @@ begin
   using p_limit
   into v_picked;
 
-  if v_starts is not null then
-    update public.job_types t
-    set start_tokens = public.available_starts(t) - begun.jobs, start_tokens_at = now()
-    from (
-      select j.job_type, count(*) as jobs
-      from public.job_queue j
-      where j.id = any (v_picked) and not j.begun
-      group by j.job_type
-    ) begun
-    where t.job_type = begun.job_type and t.starts_per_minute is not null;
-  end if;
-
   return query
   with claimed as (
     update public.job_queue j
@@ -174,12 +155,24 @@ begin
     returning j.*
   )
   select c.id, c.job_type, c.payload, c.status, c.priority, c.attempt_number, c.max_attempts,
-    c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
+    c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
     extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
     extract(epoch from now() - c.started_at)::double precision,
     greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute'
   from claimed c
   order by c.priority desc, c.created_at, c.id;
+
+  if v_counted then
+    update public.job_types t
+    set start_tokens = public.available_starts(t) - begun.jobs, start_tokens_at = now()
+    from (
+      select j.job_type, count(*) as jobs
+      from public.job_queue j
+      where j.id = any (v_picked) and not j.begun
+      group by j.job_type
+    ) begun
+    where t.job_type = begun.job_type and t.starts_per_minute is not null;
+  end if;
 end
 $$;
 

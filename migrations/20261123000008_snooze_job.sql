@@ -10,8 +10,8 @@
 -- p_hold_job_type  true: no job of this type is claimed for p_delay_seconds (a longer hold stays)
 -- p_pause_reason   not null: no job of this type begins until resume_job_type
 --
--- A job that gives its first attempt back without a checkpoint has not begun: started_at becomes null,
--- so that the wait does not count as its age. Refuses (22023) arguments out of these bounds.
+-- A job that waits without a checkpoint has not begun: started_at becomes null, so that the wait does not count as
+-- its age. Refuses (22023) arguments out of these bounds.
 create or replace function public.snooze_job(
   p_job_id uuid,
   p_lease_token uuid,
@@ -45,14 +45,7 @@ begin
     woken_at = null,
     checkpoint = coalesce(p_checkpoint, j.checkpoint),
     progress = coalesce(p_progress, j.progress),
-    started_at = case
-      when j.attempt_number <= 1 and coalesce(p_checkpoint, j.checkpoint) is null then null
-      else j.started_at
-    end,
-    first_started_at = case
-      when j.attempt_number <= 1 and coalesce(p_checkpoint, j.checkpoint) is null then null
-      else j.first_started_at
-    end,
+    started_at = case when coalesce(p_checkpoint, j.checkpoint) is not null then j.started_at end,
     lease_token = null, lease_expires_at = null, updated_at = now()
   where j.id = p_job_id and j.lease_token = p_lease_token and j.status in ('processing', 'pending')
   returning j.job_type into v_job_type;

@@ -1,5 +1,6 @@
 -- resume_job_type: ends a pause; true: resumed now, false: was not paused.
 --
+-- Jobs that have waited without having begun are as young as ever: started_at becomes null.
 -- A hold (held_until) stays: it ends by itself. Refuses (22023) a type without a row in job_types.
 create or replace function public.resume_job_type(p_job_type text) returns boolean
 language plpgsql
@@ -7,6 +8,10 @@ security definer
 set search_path = ''
 as $$
 begin
+  update public.job_queue j
+  set started_at = null
+  where j.job_type = p_job_type and not j.begun and j.status = 'pending' and j.started_at is not null
+    and exists (select from public.job_types t where t.job_type = p_job_type and t.paused_at is not null);
   update public.job_types t
   set paused_at = null, paused_reason = null
   where t.job_type = p_job_type and t.paused_at is not null;

@@ -1,5 +1,5 @@
 -- queue_stats: the queue in numbers, one json object:
---   ready                 pending jobs that a worker could claim now
+--   ready                 pending jobs that are due and neither held nor paused; some may still lack a start
 --   scheduled             the other pending jobs: parked, retrying, delayed, held or paused
 --   processing            jobs under a lease
 --   stuck                 those of them whose lease has expired and that no claim has taken back

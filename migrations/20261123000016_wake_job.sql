@@ -1,12 +1,12 @@
--- wake_job: tells a job what happened outside; true: it is due now, false: it is final, not there, or has been
--- told the same before.
+-- wake_job: tells a job what happened outside; true: it is due now, false: it is final, not there, in another
+-- life than p_life (null: whichever), or has been told the same before.
 --
 -- pending     -> due now, whatever it waits for but a hold of its type
 -- processing  -> goes on; where its run parks, which cannot have seen the event, it is due at once
 --
 -- p_event is kept, until the next one or the job's end, and handed out with every claim: the run decides what
 -- it means. Refuses (22023) one that is no json object or larger than 1048576 bytes as text.
-create or replace function public.wake_job(p_job_id uuid, p_event jsonb) returns boolean
+create or replace function public.wake_job(p_job_id uuid, p_event jsonb, p_life int default null) returns boolean
 language plpgsql
 security definer
 set search_path = ''
@@ -25,10 +25,11 @@ begin
   set event = p_event,
     scheduled_at = case when j.status = 'pending' then least(j.scheduled_at, now()) else j.scheduled_at end,
     woken_at = now(), updated_at = now()
-  where j.id = p_job_id and j.status in ('pending', 'processing') and j.event is distinct from p_event;
+  where j.id = p_job_id and j.status in ('pending', 'processing')
+    and j.life = coalesce(p_life, j.life) and j.event is distinct from p_event;
   return found;
 end
 $$;
 
-revoke execute on function public.wake_job(uuid, jsonb) from public, anon, authenticated;
-grant execute on function public.wake_job(uuid, jsonb) to service_role;
+revoke execute on function public.wake_job(uuid, jsonb, int) from public, anon, authenticated;
+grant execute on function public.wake_job(uuid, jsonb, int) to service_role;

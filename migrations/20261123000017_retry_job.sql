@@ -3,9 +3,9 @@
 --
 -- failed, cancelled -> pending, due now, with p_attempts more and a new age
 --
--- Checkpoint, event, result and error_message are cleared, so that the next run begins anew; errors stay, and
--- attempt_number goes on counting: to a worker this is no first attempt, so that it looks for what an earlier
--- life has left outside before it begins. Refuses (22023) p_attempts outside 1 to 100; (23505) a job whose
+-- Checkpoint, event, result and error_message are cleared, so that the next run begins anew, and life goes up, so
+-- that late events of an earlier one count no more; errors stay, and attempt_number goes on counting: to a worker
+-- this is no first attempt, so that it looks for what an earlier life has left outside before it begins. Refuses (22023) p_attempts outside 1 to 100; (23505) a job whose
 -- unique_key another unfinished one has.
 create or replace function public.retry_job(p_job_id uuid, p_attempts int default 3) returns boolean
 language plpgsql
@@ -18,7 +18,9 @@ begin
   end if;
 
   update public.job_queue j
-  set status = 'pending', scheduled_at = now(), max_attempts = j.attempt_number + p_attempts,
+  set status = 'pending', scheduled_at = now(), life = j.life + 1,
+    attempt_number = case when j.first_started_at is null then j.attempt_number else greatest(1, j.attempt_number) end,
+    max_attempts = greatest(1, j.attempt_number) + p_attempts,
     checkpoint = null, event = null, woken_at = null, cancel_requested_at = null, progress = null,
     result = null, error_message = null, started_at = null, completed_at = null, updated_at = now()
   where j.id = p_job_id and j.status in ('failed', 'cancelled');

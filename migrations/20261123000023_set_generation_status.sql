@@ -18,6 +18,16 @@ declare
   v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';
   v_user_id public.image_generations.user_id%type := p_payload ->> 'user_id';
 begin
+  -- Most claims and parks change nothing here, and then lock nothing either.
+  if exists (
+    select from public.image_generations g
+    where g.id = v_generation_id and g.user_id = v_user_id and g.status = p_status
+      and g.error_message is not distinct from p_error_message
+      and (p_prediction_id is null or g.replicate_prediction_id = p_prediction_id)
+  ) then
+    return;
+  end if;
+
   update public.image_generations g
   set status = p_status,
     error_message = p_error_message,

@@ -48,7 +48,11 @@ begin
       perform public.set_generation_status(new.payload, 'processing', null, v_prediction_id);
     end if;
   exception
-    when data_exception or integrity_constraint_violation then
+    when others then
+      -- Serialization failures and deadlocks pass when the caller tries again.
+      if sqlstate like '40%' then
+        raise;
+      end if;
       raise warning 'job %: its generation stays as it is: %', new.id, sqlerrm;
   end;
   return null;

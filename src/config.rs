@@ -86,6 +86,9 @@ impl Config {
         let webhooks = match (text("REPLICATE_WEBHOOK_SECRET"), text("PUBLIC_FUNCTION_URL")) {
             (Some(secret), Some(_)) => {
                 let function_url = url("PUBLIC_FUNCTION_URL", None)?;
+                if !is_reachable_by_webhooks(&function_url) {
+                    return Err(format!("PUBLIC_FUNCTION_URL must be an https URL, found {function_url:?}"));
+                }
                 let webhooks = Webhooks::new(secret, &function_url);
                 Some(webhooks.ok_or("REPLICATE_WEBHOOK_SECRET must be whsec_ and a key in base64")?)
             }
@@ -143,6 +146,11 @@ fn named_keys(text: &str) -> Option<BTreeMap<String, String>> {
 /// A key goes into headers, where a newline would end more than the line.
 fn is_header_safe(value: &str) -> bool {
     value.bytes().all(|byte| (0x21..0x7f).contains(&byte))
+}
+
+/// Replicate calls https only; a stand-in on this machine may do without.
+fn is_reachable_by_webhooks(function_url: &str) -> bool {
+    function_url.starts_with("https:") || function_url.starts_with("http://127.0.0.1:")
 }
 
 fn bucket(name: &str) -> Result<String, String> {

@@ -16,6 +16,8 @@ pub struct Job {
     /// 1 for the first run; snoozes give theirs back.
     pub attempt_number: u32,
     pub max_attempts: u32,
+    /// 1, and one more each time a person brought the job back.
+    pub life: u32,
     pub lease_token: String,
     /// How long the claim is ours without a heartbeat.
     pub lease: Duration,
@@ -47,6 +49,7 @@ impl Job {
             payload: fields.value("payload").cloned().unwrap_or_default(),
             attempt_number: count("attempt_number")? as u32,
             max_attempts: count("max_attempts")? as u32,
+            life: count("life")? as u32,
             lease_token: text("lease_token")?,
             lease,
             lease_until: Cell::new(claimed_at.saturating_add(lease.as_millis() as u64)),
@@ -58,10 +61,12 @@ impl Job {
         })
     }
 
-    /// Fails once the lease may be somebody else's: before an effect that must not happen twice. A worker that
-    /// was stopped for a while comes to itself in the middle of a run.
+    /// Fails where less than half of the lease is left: before an effect that must not happen twice, and that is
+    /// to be seen by whoever has the job next. A worker that was stopped for a while comes to itself in the
+    /// middle of a run.
     pub fn check_lease(&self, now_milliseconds: u64) -> Result<(), JobError> {
-        match now_milliseconds < self.lease_until.get() {
+        let half = self.lease.as_millis() as u64 / 2;
+        match now_milliseconds.saturating_add(half) < self.lease_until.get() {
             true => Ok(()),
             false => Err(JobError::backoff("lease_lost", "the lease was over before the run was")),
         }
@@ -80,6 +85,7 @@ pub struct FollowUp {
     pub job_type: &'static str,
     pub payload: Value,
     pub priority: i32,
+    pub max_attempts: u32,
     /// While a job with this key is unfinished, no second one is made.
     pub unique_key: String,
 }

@@ -92,9 +92,10 @@ pub async fn heartbeat(ctx: &Ctx, job: &Job) -> Result<bool, QueueError> {
     Ok(extended)
 }
 
-/// Tells a job what happened outside. False: that is no news to it, or it has ended.
-pub async fn wake(ctx: &Ctx, job_id: &str, event: &Value) -> Result<bool, QueueError> {
-    recorded("wake_job", call(ctx, "wake_job", json!({ "p_job_id": job_id, "p_event": event })).await?)
+/// Tells a job what happened outside. False: that is no news to it, of another life, or it has ended.
+pub async fn wake(ctx: &Ctx, job_id: &str, life: u32, event: &Value) -> Result<bool, QueueError> {
+    let arguments = json!({ "p_job_id": job_id, "p_life": life, "p_event": event });
+    recorded("wake_job", call(ctx, "wake_job", arguments).await?)
 }
 
 /// Enqueues a job; the arguments are those of `enqueue_job`, checked there. Returns its id.

@@ -174,7 +174,8 @@ async fn receive_webhook(ctx: &Ctx, request: &Request, query: &str) -> Answer {
     };
     let header = |name: &str| request.headers.get(name).map(String::as_str).unwrap_or_default();
     let job_id = parameter("job");
-    if !webhooks.is_token(job_id, parameter("token")) {
+    let life = parameter("life").parse().unwrap_or_default();
+    if !webhooks.is_token(job_id, life, parameter("token")) {
         return Answer::error(401, "token is not the one of this job");
     }
     let signature = webhook::Signature {
@@ -194,7 +195,7 @@ async fn receive_webhook(ctx: &Ctx, request: &Request, query: &str) -> Answer {
     if status.is_running() {
         return Answer::json(200, &json!({ "success": true, "woken": false }));
     }
-    match queue::wake(ctx, job_id, &event).await {
+    match queue::wake(ctx, job_id, life, &event).await {
         Ok(true) => Answer::json(200, &json!({ "success": true, "woken": true })).and_drain(),
         Ok(false) => Answer::json(200, &json!({ "success": true, "woken": false })),
         Err(error) if error.is_refusal() => Answer::error(400, &error.message),

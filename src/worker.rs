@@ -9,6 +9,7 @@ use crate::queue::{self, QueueError};
 use futures_util::future::{Either, FutureExt, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
@@ -64,21 +65,24 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
     let mut summary = Summary::default();
     let mut failure = None;
     let mut running = FuturesUnordered::new();
-    // When the next claim may find something; none: only a finished run can tell.
-    let mut claim_at = Some(0);
+    // When a claim may find something; none: only a finished run can tell.
+    let mut due = BTreeSet::from([0]);
 
     loop {
         let now = ctx.clock.now_milliseconds();
         let may_claim = now <= last_claim && failure.is_none() && !ctx.bell.is_closing();
-        if may_claim && ctx.bell.answer() {
-            claim_at = Some(now);
-        }
         let free = ctx.config.max_parallel_jobs.saturating_sub(running.len());
-        if may_claim && free > 0 && claim_at.is_some_and(|at| at <= now) {
+        if may_claim && free > 0 && ctx.bell.answer() {
+            due.insert(now);
+        }
+        if may_claim && free > 0 && due.first().is_some_and(|at| *at <= now) {
+            due = due.split_off(&(now + 1));
             let limit = free.min(CLAIM_MOST);
             match queue::claim(ctx, &job_types, limit).await {
                 Ok(jobs) => {
-                    claim_at = (jobs.len() == limit).then_some(now);
+                    if jobs.len() == limit {
+                        due.insert(now);
+                    }
                     let late = ctx.clock.now_milliseconds() > end || ctx.bell.is_closing();
                     running.extend(jobs.into_iter().map(|job| begin(ctx, handlers, job, late)));
                 }
@@ -96,8 +100,9 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
             // Only the database knows: of retries, of what was woken or cancelled while it ran.
             let wait = queue::seconds_until_next(ctx, &job_types).await?;
             let wait = wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            claim_at = wait.map(|wait| ctx.clock.now_milliseconds().saturating_add(milliseconds(wait.max(IDLE_LEAST))));
-            match claim_at {
+            let at = wait.map(|wait| ctx.clock.now_milliseconds().saturating_add(milliseconds(wait.max(IDLE_LEAST))));
+            due = at.into_iter().collect();
+            match at {
                 Some(at) if at <= last_claim => {
                     let sleep = ctx.clock.sleep(Duration::from_millis(at.saturating_sub(now)));
                     select(sleep, pin!(ctx.bell.heard())).await;
@@ -109,7 +114,7 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
             continue;
         }
         let sleep = async {
-            match claim_at.filter(|at| free > 0 && *at > now && *at <= last_claim) {
+            match due.first().filter(|at| free > 0 && **at > now && **at <= last_claim) {
                 Some(at) => ctx.clock.sleep(Duration::from_millis(at - now)).await,
                 None => pending().await,
             }
@@ -124,8 +129,7 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
             continue;
         };
         finished.counted.add_to(&mut summary);
-        let ready_at = finished.ready_in.map(|wait| ctx.clock.now_milliseconds() + milliseconds(wait));
-        claim_at = claim_at.into_iter().chain(ready_at).min();
+        due.extend(finished.ready_in.map(|wait| ctx.clock.now_milliseconds() + milliseconds(wait)));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::id;
 use crate::ctx::Ctx;
-use crate::error::JobError;
+use crate::error::{Again, JobError};
 use crate::fields::Fields;
 use crate::job::{FollowUp, Job, Outcome};
 use crate::replicate::input::{self, ImageRequest, ModelInput};
@@ -69,6 +69,8 @@ impl Checkpoint {
 /// The longest wait between two looks at a prediction.
 const POLL_INTERVAL_LONGEST: Duration = Duration::from_secs(15);
 
+/// The picture is paid for and gone in an hour; `JOB_TIMEOUT_MS` ends the attempts before that.
+const DOWNLOAD_ATTEMPTS: u32 = 10;
 /// Until a prediction that was told to end is asked again whether it has.
 const CANCEL_DELAY: Duration = Duration::from_secs(2);
 /// With webhooks, polls only sweep up what no event has told, and are this much rarer.
@@ -81,7 +83,17 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let mut checkpoint = Checkpoint::read(job);
     let known = match (told(job, &checkpoint), &checkpoint.prediction_id) {
         (Some(prediction), _) => Some(prediction),
-        (None, Some(prediction_id)) => Some(replicate::get(ctx, prediction_id).await?),
+        (None, Some(prediction_id)) => match replicate::get(ctx, prediction_id).await {
+            // It goes on all the same, so that a look without an answer is only a longer wait.
+            Err(JobError { again: Again::Backoff, .. }) if job.age < ctx.config.job_timeout => {
+                return Ok(Outcome::Snoozed {
+                    delay: poll_delay(ctx, job),
+                    checkpoint: checkpoint.to_json(),
+                    progress: None,
+                });
+            }
+            answer => Some(answer?),
+        },
         (None, None) => None,
     };
     let is_spent = |prediction: &Prediction| {
@@ -108,7 +120,7 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
         None => {
             checkpoint.attempt_number = job.attempt_number;
             job.check_lease(ctx.clock.now_milliseconds())?;
-            replicate::create(ctx, &job.id, &model, timeout.saturating_sub(job.age)).await?
+            replicate::create(ctx, job, &model, timeout.saturating_sub(job.age)).await?
         }
     };
     checkpoint.prediction_id = Some(prediction.id.clone());
@@ -124,11 +136,14 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
 
 /// Ends the prediction of a job that is not wanted any more, and waits for its end.
 pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
+    let mut checkpoint = Checkpoint::read(job);
     if job.age >= ctx.config.job_timeout {
-        // Replicate has ended by itself whatever there was.
+        // Replicate has ended by itself whatever there was; this only makes sure.
+        if let Some(id) = &checkpoint.prediction_id {
+            let _ = replicate::cancel(ctx, id).await;
+        }
         return Ok(Outcome::Cancelled);
     }
-    let mut checkpoint = Checkpoint::read(job);
     let told = told(job, &checkpoint).map(|prediction| prediction.id);
     let mut goes_on = match &checkpoint.prediction_id {
         Some(id) if told.as_ref() != Some(id) => replicate::cancel(ctx, id).await?.status.is_running(),
@@ -217,6 +232,7 @@ fn download(payload: &Payload, prediction_id: &str, output_url: String) -> Follo
     FollowUp {
         job_type: "download-image",
         priority: 1,
+        max_attempts: DOWNLOAD_ATTEMPTS,
         unique_key: format!("download-image:{}:{prediction_id}", payload.generation_id),
         payload: json!({
             "generation_id": payload.generation_id,

@@ -12,6 +12,7 @@ pub use prediction::{Prediction, Status};
 
 use crate::ctx::{Body, Ctx, Request};
 use crate::error::{Again, JobError, Service, from_status};
+use crate::job::Job;
 use input::ModelInput;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -26,15 +27,10 @@ const LIST_PAGES_MOST: usize = 100;
 /// Creates a prediction that Replicate cancels by itself when `cancel_after` is over, so that its
 /// cost is bounded even if no worker ever comes back; where webhooks are set up, its end is told to the job.
 /// Without an answer, or with a 5xx, it may or may not exist: look with [`find`] before calling again.
-pub async fn create(
-    ctx: &Ctx,
-    job_id: &str,
-    model: &ModelInput,
-    cancel_after: Duration,
-) -> Result<Prediction, JobError> {
+pub async fn create(ctx: &Ctx, job: &Job, model: &ModelInput, cancel_after: Duration) -> Result<Prediction, JobError> {
     let mut body = json!({ "version": model.version, "input": model.input });
     if let (Some(webhooks), Some(body)) = (&ctx.config.webhooks, body.as_object_mut()) {
-        body.insert("webhook".to_owned(), json!(webhooks.url(job_id)));
+        body.insert("webhook".to_owned(), json!(webhooks.url(&job.id, job.life)));
         body.insert("webhook_events_filter".to_owned(), json!(["completed"]));
     }
     let body = body.to_string();
@@ -72,11 +68,10 @@ pub async fn find(ctx: &Ctx, model: &ModelInput, created_after: &str) -> Result<
                 return Ok(Some(prediction));
             }
         }
-        match page.get("next").and_then(Value::as_str) {
-            // The token goes nowhere but to the API.
-            Some(next) if next.starts_with(api.as_str()) => url = next.to_owned(),
-            _ => return Ok(None),
-        }
+        let Some(next) = page.get("next").and_then(Value::as_str) else { return Ok(None) };
+        // Replicate names its own host, also where it is reached by another; the token goes nowhere but to the API.
+        let (_, query) = next.split_once('?').ok_or_else(|| unfit("a next page without a query"))?;
+        url = format!("{api}/predictions?{query}");
     }
     let message = format!(
         "whether a prediction was made before cannot be told: replicate lists more than {} since {created_after}",

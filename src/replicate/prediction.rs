@@ -105,8 +105,8 @@ impl Prediction {
         })
     }
 
-    /// Whether this is a create of `model` that may still give, or gave, its picture. Replicate
-    /// echoes the input, perhaps with defaults added; official models hide their version.
+    /// Whether this is a create of `model` that may still give, or gave, its picture. Replicate echoes the input,
+    /// perhaps with defaults added and without what the model does not know; official models hide their version.
     pub(super) fn is_of(&self, model: &ModelInput) -> bool {
         let alive = self.status.is_running() || self.status == Status::Succeeded;
         let (name, hash) = match model.version.split_once(':') {
@@ -115,8 +115,12 @@ impl Prediction {
             None => ("", model.version.as_str()),
         };
         let hidden = hash.is_empty() || self.version == "hidden";
-        let same_model = if hidden { self.model == name } else { self.version == hash };
-        alive && same_model && model.input.iter().all(|(field, value)| self.input.get(field) == Some(value))
+        let same_model = if hidden { name.is_empty() || self.model == name } else { self.version == hash };
+        let same_input = |(field, value)| match self.input.get(field) {
+            Some(found) => found == value,
+            None => field != "prompt",
+        };
+        alive && same_model && model.input.iter().all(same_input)
     }
 }
 
@@ -180,6 +184,9 @@ mod tests {
             ("o/n:h1", json!({ "model": "o/n", "version": "h2", "input": input("a", json!({})) }), false),
             ("o/n", json!({ "model": "o/n", "input": input("b", json!({})) }), false),
             ("o/n", json!({ "model": "o/n", "input": input("a", json!({ "seed": 8 })) }), false),
+            ("o/n", json!({ "model": "o/n", "input": { "prompt": "a" } }), true),
+            ("o/n", json!({ "model": "o/n", "input": { "seed": 7 } }), false),
+            ("h1", json!({ "model": "o/n", "version": "hidden", "input": input("a", json!({})) }), true),
             ("o/n", json!({ "model": "o/n", "input": null }), false),
             ("o/n", json!({ "model": "o/n", "input": input("a", json!({})), "status": "failed" }), false),
         ];

@@ -38,17 +38,18 @@ impl Webhooks {
         Some(Webhooks { key, function_url: function_url.to_owned() })
     }
 
-    /// Where the prediction of this job reports to.
-    pub fn url(&self, job_id: &str) -> String {
-        format!("{}/webhooks/replicate?job={job_id}&token={}", self.function_url, self.token(job_id))
+    /// Where a prediction that is made in this life of the job reports to.
+    pub fn url(&self, job_id: &str, life: u32) -> String {
+        let token = self.token(job_id, life);
+        format!("{}/webhooks/replicate?job={job_id}&life={life}&token={token}", self.function_url)
     }
 
-    pub fn is_token(&self, job_id: &str, found: &str) -> bool {
-        constant_time_eq(self.token(job_id).as_bytes(), found.as_bytes())
+    pub fn is_token(&self, job_id: &str, life: u32, found: &str) -> bool {
+        constant_time_eq(self.token(job_id, life).as_bytes(), found.as_bytes())
     }
 
-    fn token(&self, job_id: &str) -> String {
-        let mac = HMAC::mac(format!("process-jobs webhook for job {job_id}"), &self.key);
+    fn token(&self, job_id: &str, life: u32) -> String {
+        let mac = HMAC::mac(format!("process-jobs webhook for life {life} of job {job_id}"), &self.key);
         mac.iter().map(|byte| format!("{byte:02x}")).collect::<String>().chars().take(TOKEN_LENGTH).collect()
     }
 
@@ -124,16 +125,17 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_of_one_job_and_one_secret() {
+    fn a_token_is_of_one_life_of_one_job_and_one_secret() {
         let webhooks = Webhooks::new(SECRET, "https://a/process-jobs").unwrap();
-        let url = webhooks.url("job-1");
-        let token = url.strip_prefix("https://a/process-jobs/webhooks/replicate?job=job-1&token=").unwrap();
+        let url = webhooks.url("job-1", 2);
+        let token = url.strip_prefix("https://a/process-jobs/webhooks/replicate?job=job-1&life=2&token=").unwrap();
         assert_eq!(token.len(), TOKEN_LENGTH);
-        assert!(webhooks.is_token("job-1", token));
-        assert!(!webhooks.is_token("job-2", token));
-        assert!(!webhooks.is_token("job-1", &token[1..]));
+        assert!(webhooks.is_token("job-1", 2, token));
+        assert!(!webhooks.is_token("job-1", 1, token));
+        assert!(!webhooks.is_token("job-2", 2, token));
+        assert!(!webhooks.is_token("job-1", 2, &token[1..]));
         let other = Webhooks::new("whsec_AAAA", "https://a").unwrap();
-        assert!(!other.is_token("job-1", token));
+        assert!(!other.is_token("job-1", 2, token));
     }
 
     #[test]

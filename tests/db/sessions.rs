@@ -229,10 +229,12 @@ async fn an_operators_reset_does_no_harm() {
     assert!(complete(&first, claimed, json!("live")).await, "the live worker's settle is taken");
     assert_eq!(claim(&second).await, None, "and the job does not run again");
 
-    // Somebody takes it over, on its last attempt: the later claim counts.
+    // Somebody takes it over once its lease is over, on its last attempt: the later claim counts.
     enqueue(&operator, 1).await;
     let claimed = claim(&first).await.expect("a claim");
     operator.execute(reset, &[]).await.expect("reset");
+    assert_eq!(claim(&second).await, None, "a reset takes nothing from a live worker");
+    operator.execute("update job_queue set scheduled_at = now()", &[]).await.expect("as if the lease were over");
     let taken_over = claim(&second).await.expect("a takeover");
     assert!(!complete(&first, claimed, json!("live")).await, "the first worker's settle is refused");
     assert!(complete(&second, taken_over, json!("taken over")).await, "the second one's is recorded");

@@ -55,7 +55,7 @@ fn claimed(row: &Value) -> Value {
         "attempt_number": 1, "max_attempts": 3, "checkpoint": null,
         "event": null, "cancel_requested": false,
         "lease_token": "22222222-2222-4222-8222-222222222222", "lease_expires_at": "2026-11-23T10:01:00+00:00",
-        "lease_seconds": 60, "created_at": "2026-11-23T10:00:00+00:00", "started_at": "2026-11-23T10:00:00+00:00",
+        "lease_seconds": 60, "life": 1, "created_at": "2026-11-23T10:00:00+00:00", "started_at": "2026-11-23T10:00:00+00:00",
         "age_seconds": 0.0, "search_from": "2026-11-23T09:59:00+00:00",
     });
     full.as_object_mut().unwrap().extend(row.as_object().expect("a claimed row is an object").clone());

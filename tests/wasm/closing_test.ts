@@ -34,6 +34,7 @@ Deno.test("a closing isolate claims nothing, and hands back what a claim brings 
       max_attempts: 3,
       lease_token: "22222222-2222-4222-8222-222222222222",
       lease_seconds: 60,
+      life: 1,
       age_seconds: 0,
       search_from: "2026-11-23T09:59:00+00:00",
     }]));

@@ -26,6 +26,7 @@ const CLAIMED = {
   event: null,
   cancel_requested: false,
   lease_seconds: 60,
+  life: 1,
   age_seconds: 0,
   search_from: "2026-11-23T09:59:00+00:00",
 };

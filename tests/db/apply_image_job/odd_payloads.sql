@@ -1,6 +1,6 @@
 -- Whatever lies in a payload, the job can be inserted, claimed and failed, so that its end is on record.
 begin;
-select plan(21);
+select plan(23);
 set local client_min_messages = error;
 alter table job_queue disable trigger check_job_payload; -- rows of before there was one
 create function pg_temp.fails_with_a_reason(p_payload jsonb, p_name text) returns setof text language plpgsql as $$
@@ -32,6 +32,11 @@ select results_eq(
 alter table image_generations add constraint no_cats check (prompt <> 'cat');
 select pg_temp.fails_with_a_reason('{"generation_id": "g-2", "user_id": "u", "prompt": "cat"}', 'a row that the table refuses');
 select is((select count(*) from image_generations), 1::bigint, 'no row was made for it');
+
+-- Whatever a project's own trigger or column says against a generation, its job goes on.
+create function pg_temp.refuse() returns trigger language plpgsql as $$ begin raise exception 'not enough credits'; end $$;
+create trigger refuse before insert or update on image_generations for each row execute function pg_temp.refuse();
+select pg_temp.fails_with_a_reason('{"generation_id": "g-refused", "user_id": "u-1"}', 'a generation that is refused');
 
 select * from finish();
 rollback;

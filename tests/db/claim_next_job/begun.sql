@@ -11,7 +11,7 @@ select is(seconds_until_next_job(), 0::float8, 'a job that has begun is due in a
 select is(queue_stats() -> 'ready', '1', 'and counted as ready');
 select results_eq($$select payload ->> 'name' from claim_next_job(p_limit => 10)$$, $$values ('begun')$$, 'and claimed');
 select is(seconds_until_next_job(), null, 'one that has not waits');
-update job_queue set status = 'pending';
+update job_queue set status = 'pending', lease_expires_at = now() where status = 'processing';
 update job_types set held_until = now() + interval '10 seconds';
 select is(seconds_until_next_job(), 10::float8, 'a hold is for both');
 select is_empty('select * from claim_next_job()', 'none is claimed');

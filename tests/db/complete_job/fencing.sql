@@ -1,5 +1,5 @@
 begin;
-select plan(9);
+select plan(11);
 insert into job_types (job_type) values ('work');
 
 select enqueue_job('work', '{}') as id \gset
@@ -26,6 +26,14 @@ select lease_token from claim_next_job() \gset
 update job_queue set status = 'pending' where status = 'processing';
 select is(complete_job(:'id', p_error => 'x', p_lease_token => :'lease_token', p_retry => 'never'), true, 'nor its failure');
 select is((select status from job_queue where id = :'id'), 'failed', 'which fails it');
+
+select enqueue_job('work', '{}') as id \gset
+select lease_token from claim_next_job() \gset
+update job_queue set status = 'pending' where status = 'processing';
+select is_empty('select * from claim_next_job()', 'nor gives its job to another while its lease lasts');
+update job_queue set lease_expires_at = now() - interval '1 second', status = 'processing', scheduled_at = now() where id = :'id';
+update job_queue set status = 'pending' where status = 'processing';
+select is((select id from claim_next_job()), :'id'::uuid, 'a job whose lease is over is free at once');
 
 select * from finish();
 rollback;

@@ -1,5 +1,5 @@
 begin;
-select plan(14);
+select plan(17);
 insert into job_types (job_type) values ('work');
 create function pg_temp.job(p_id uuid) returns job_queue language sql as 'select * from job_queue where id = p_id';
 
@@ -28,6 +28,15 @@ select complete_job(:'id', '{}', p_lease_token => :'lease_token');
 select is(wake_job(:'id', '{"status": "late"}'), false, 'terminal is final');
 select results_eq(format('select status, event from pg_temp.job(%L)', :'id'), $$values ('completed', null::jsonb)$$, 'and an ended job keeps no event');
 select is(wake_job(gen_random_uuid(), '{}'), false, 'a job that is not there: false');
+
+-- A late report of an earlier life is none of the new one's.
+select enqueue_job('work', '{}') as id \gset
+select life, lease_token from claim_next_job() \gset
+select complete_job(:'id', p_error => 'x', p_lease_token => :'lease_token', p_retry => 'never');
+select retry_job(:'id');
+select is(wake_job(:'id', '{"status": "canceled"}', :'life'), false, 'an event of an earlier life counts no more');
+select is((pg_temp.job(:'id')).event, null, 'and leaves nothing');
+select is(wake_job(:'id', '{"status": "succeeded"}', :'life' + 1), true, 'one of the present life does');
 select throws_ok('select wake_job(gen_random_uuid(), ''[]'')', '22023', 'p_event must be a json object, not array');
 select throws_like($$select wake_job(gen_random_uuid(), jsonb_build_object('a', repeat('a', 1048576)))$$, 'p_event must have at most 1048576 bytes%');
 
