@@ -2,7 +2,6 @@
 
 use crate::replicate::webhook::Webhooks;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use url::Url;
 
@@ -42,10 +41,10 @@ const POLL_INTERVAL_MS: u64 = 2_000;
 const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
 
 impl Config {
-    /// Reads the environment. An absent or empty variable takes its default; the error is one
-    /// sentence that names the variable.
-    pub fn from_env(env: &BTreeMap<String, String>) -> Result<Config, String> {
-        let text = |name: &str| env.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+    /// Reads the environment, asking for each variable by its name. An absent or empty one takes its
+    /// default; the error is one sentence that names the variable.
+    pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Config, String> {
+        let text = |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let number = |name: &str, default: u64, least: u64, most: u64| match text(name) {
             None => Ok(default),
             Some(value) => value
@@ -55,8 +54,8 @@ impl Config {
                 .ok_or_else(|| format!("{name} must be a whole number from {least} to {most}, found {value:?}")),
         };
         let url = |name: &str, default: Option<&str>| {
-            let value = text(name).or(default).ok_or_else(|| format!("{name} is not set"))?;
-            match Url::parse(value) {
+            let value = text(name).or(default.map(str::to_owned)).ok_or_else(|| format!("{name} is not set"))?;
+            match Url::parse(&value) {
                 Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
                     Ok(value.trim_end_matches('/').to_owned())
                 }
@@ -65,20 +64,19 @@ impl Config {
         };
 
         let secret_keys = match text("SUPABASE_SECRET_KEYS") {
-            None => BTreeMap::new(),
-            Some(value) => named_keys(value)
-                .ok_or_else(|| "SUPABASE_SECRET_KEYS must be a JSON object of names and keys".to_owned())?,
+            None => Vec::new(),
+            Some(value) => named_keys(&value).ok_or("SUPABASE_SECRET_KEYS must be a JSON object of names and keys")?,
         };
-        let service_role_key = text("SUPABASE_SERVICE_ROLE_KEY").map(str::to_owned);
-        let service_key = secret_keys
-            .get("default")
-            .or(secret_keys.values().next())
+        let service_role_key = text("SUPABASE_SERVICE_ROLE_KEY");
+        let default_key = secret_keys.iter().find(|(name, _)| name == "default").or(secret_keys.first());
+        let service_key = default_key
+            .map(|(_, key)| key)
             .or(service_role_key.as_ref())
             .ok_or("neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY is set")?
             .clone();
         let secret = |name: &str| match text(name) {
-            Some(value) if !is_header_safe(value) => Err(format!("{name} has characters that no header can carry")),
-            value => Ok(value.map(str::to_owned)),
+            Some(value) if !is_header_safe(&value) => Err(format!("{name} has characters that no header can carry")),
+            value => Ok(value),
         };
         if !is_header_safe(&service_key) {
             return Err("the Supabase secret key has characters that no header can carry".to_owned());
@@ -89,12 +87,12 @@ impl Config {
                 if !is_reachable_by_webhooks(&function_url) {
                     return Err(format!("PUBLIC_FUNCTION_URL must be an https URL, found {function_url:?}"));
                 }
-                let webhooks = Webhooks::new(secret, &function_url);
+                let webhooks = Webhooks::new(&secret, &function_url);
                 Some(webhooks.ok_or("REPLICATE_WEBHOOK_SECRET must be whsec_ and a key in base64")?)
             }
             (Some(_), None) | (None, Some(_)) | (None, None) => None,
         };
-        let caller_keys = secret_keys.into_values().chain(service_role_key).collect();
+        let caller_keys = secret_keys.into_iter().map(|(_, key)| key).chain(service_role_key).collect();
 
         Ok(Config {
             supabase_url: url("SUPABASE_URL", None)?,
@@ -107,12 +105,13 @@ impl Config {
             },
             replicate_api_url: url("REPLICATE_API_URL", Some("https://api.replicate.com/v1"))?,
             webhooks,
-            storage_bucket: bucket(text("STORAGE_BUCKET").unwrap_or("generated-images"))?,
+            storage_bucket: bucket(text("STORAGE_BUCKET").as_deref().unwrap_or("generated-images"))?,
             max_parallel_jobs: number("MAX_PARALLEL_JOBS", MAX_PARALLEL_JOBS, 1, 100)? as usize,
             job_timeout: Duration::from_millis(number("JOB_TIMEOUT_MS", JOB_TIMEOUT_MS, 5_000, 86_400_000)?),
             run_budget: Duration::from_millis(number("RUN_BUDGET_MS", RUN_BUDGET_MS, 1_000, 390_000)?),
             poll_interval: Duration::from_millis(number("POLL_INTERVAL_MS", POLL_INTERVAL_MS, 100, 60_000)?),
             allowed_output_hosts: text("ALLOWED_OUTPUT_HOSTS")
+                .as_deref()
                 .unwrap_or("replicate.delivery,*.replicate.delivery")
                 .split(',')
                 .map(|host| host.trim().to_ascii_lowercase())
@@ -131,13 +130,14 @@ impl Config {
     }
 }
 
-fn named_keys(text: &str) -> Option<BTreeMap<String, String>> {
+/// In the order of their names.
+fn named_keys(text: &str) -> Option<Vec<(String, String)>> {
     let keys = serde_json::from_str::<Value>(text).ok()?;
-    let mut named = BTreeMap::new();
+    let mut named = Vec::new();
     for (name, key) in keys.as_object()? {
         let key = key.as_str()?;
         if !key.is_empty() {
-            named.insert(name.clone(), key.to_owned());
+            named.push((name.clone(), key.to_owned()));
         }
     }
     Some(named)
@@ -166,14 +166,17 @@ fn bucket(name: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn env(extra: &[(&str, &str)]) -> BTreeMap<String, String> {
+    fn env(extra: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
         let least = [("SUPABASE_URL", "https://ref.supabase.co/"), ("SUPABASE_SERVICE_ROLE_KEY", "key")];
-        least.iter().chain(extra).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        move |wanted| {
+            let found = extra.iter().chain(&least).find(|(name, _)| *name == wanted);
+            found.map(|(_, value)| (*value).to_owned())
+        }
     }
 
     #[test]
     fn defaults_are_those_documented() {
-        let config = Config::from_env(&env(&[("MAX_PARALLEL_JOBS", " ")])).unwrap();
+        let config = Config::from_env(env(&[("MAX_PARALLEL_JOBS", " ")])).unwrap();
         assert_eq!(config.supabase_url, "https://ref.supabase.co");
         assert_eq!(config.replicate_api_url, "https://api.replicate.com/v1");
         assert_eq!(config.storage_bucket, "generated-images");
@@ -190,11 +193,11 @@ mod tests {
 
     #[test]
     fn the_secret_key_is_preferred_and_both_keys_authorize() {
-        let config = Config::from_env(&env(&[("SUPABASE_SECRET_KEYS", r#"{"a":"sb_1","default":"sb_2"}"#)])).unwrap();
+        let config = Config::from_env(env(&[("SUPABASE_SECRET_KEYS", r#"{"a":"sb_1","default":"sb_2"}"#)])).unwrap();
         assert_eq!(config.service_key, "sb_2");
         assert_eq!(config.caller_keys, ["sb_1", "sb_2", "key"]);
 
-        let config = Config::from_env(&env(&[("SUPABASE_SECRET_KEYS", r#"{"default":""}"#)])).unwrap();
+        let config = Config::from_env(env(&[("SUPABASE_SECRET_KEYS", r#"{"default":""}"#)])).unwrap();
         assert_eq!((config.service_key.as_str(), config.caller_keys.len()), ("key", 1));
     }
 
@@ -209,10 +212,10 @@ mod tests {
             ("STORAGE_BUCKET", "a/b", r#"STORAGE_BUCKET may have letters, digits, '-', '_' and '.', found "a/b""#),
         ];
         for (name, value, message) in table {
-            assert_eq!(Config::from_env(&env(&[(name, value)])).err().as_deref(), Some(message));
+            assert_eq!(Config::from_env(env(&[(name, value)])).err().as_deref(), Some(message));
         }
         assert_eq!(
-            Config::from_env(&BTreeMap::new()).err().as_deref(),
+            Config::from_env(|_| None).err().as_deref(),
             Some("neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY is set")
         );
     }

@@ -8,19 +8,24 @@ use crate::handlers;
 use crate::queue;
 use crate::replicate::{Prediction, webhook};
 use crate::worker::{self, Summary};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 /// A request, its body already read (up to one byte more than [`BODY_MAX_BYTES`]).
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub struct Request {
     pub method: String,
     /// As the function sees it: `/process-jobs` and what follows, the query included.
     pub path: String,
     /// Names in lower case.
-    pub headers: BTreeMap<String, String>,
+    pub headers: Vec<(String, String)>,
     pub body: String,
+}
+
+impl Request {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -108,7 +113,7 @@ pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
 }
 
 async fn run(ctx: &Ctx, request: &Request) -> Answer {
-    let prefer = request.headers.get("prefer").map(String::as_str).unwrap_or_default();
+    let prefer = request.header("prefer").unwrap_or_default();
     if prefer.split(',').any(|preference| preference.trim().eq_ignore_ascii_case("respond-async")) {
         let body = json!({ "success": true, "message": "draining in the background" });
         return Answer::json(202, &body).and_drain();
@@ -120,7 +125,7 @@ async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
     if request.body.len() > BODY_MAX_BYTES {
         return Answer::error(413, &format!("the body is larger than {BODY_MAX_BYTES} bytes"));
     }
-    let content_type = request.headers.get("content-type").map(String::as_str).unwrap_or_default();
+    let content_type = request.header("content-type").unwrap_or_default();
     if !content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json")) {
         let found = crate::error::cut(content_type, 100);
         return Answer::error(415, &format!("content-type must be application/json, found {found:?}"));
@@ -172,7 +177,7 @@ async fn receive_webhook(ctx: &Ctx, request: &Request, query: &str) -> Answer {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         pairs.find_map(|(key, value)| (key == name).then_some(value)).unwrap_or_default()
     };
-    let header = |name: &str| request.headers.get(name).map(String::as_str).unwrap_or_default();
+    let header = |name: &str| request.header(name).unwrap_or_default();
     let job_id = parameter("job");
     let life = parameter("life").parse().unwrap_or_default();
     if !webhooks.is_token(job_id, life, parameter("token")) {
@@ -230,7 +235,7 @@ enum Credential {
 }
 
 fn credential(config: &Config, request: &Request) -> Credential {
-    let header = |name: &str| request.headers.get(name).map(|value| value.trim());
+    let header = |name: &str| request.header(name).map(str::trim);
     let bearer = header("authorization").map(|value| match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
         _ => value,

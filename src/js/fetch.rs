@@ -57,8 +57,7 @@ async fn send(request: Request) -> Result<Response, TransportError> {
     let answer: web_sys::Response = answer.dyn_into().map_err(error)?;
     let mut headers = Vec::new();
     for entry in js_sys::try_iter(&answer.headers()).map_err(error)?.into_iter().flatten() {
-        let entry: js_sys::Array = entry.map_err(error)?.unchecked_into();
-        headers.push((entry.get(0).as_string().unwrap_or_default(), entry.get(1).as_string().unwrap_or_default()));
+        headers.push(super::pair(&entry.map_err(error)?));
     }
     let reader = answer.body().map(|body| body.get_reader().unchecked_into());
     let content = Content { reader, head: Vec::new(), ended: false, abort };

@@ -12,9 +12,9 @@ use crate::server::{self, Answer, Request};
 use crate::worker;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use gloo_timers::future::TimeoutFuture;
+use js_sys::{Object, Reflect};
 use serde::Serialize;
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::prelude::*;
@@ -59,6 +59,17 @@ extern "C" {
     fn console_warn(line: &str);
     #[wasm_bindgen(js_namespace = console, js_name = log)]
     fn console_log(line: &str);
+
+    // As declared above. serde's readers would add 3 KB, and 7 more for the numbers in their errors.
+    pub type FunctionRequest;
+    #[wasm_bindgen(method, getter)]
+    fn method(this: &FunctionRequest) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn path(this: &FunctionRequest) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn headers(this: &FunctionRequest) -> Object;
+    #[wasm_bindgen(method, getter)]
+    fn body(this: &FunctionRequest) -> String;
 }
 
 /// Writes a panic's message to the log before the trap ends everything.
@@ -71,9 +82,10 @@ fn start() {
 
 /// Answers one request. A setting that is wrong is a 500 whose sentence names it.
 #[wasm_bindgen(skip_typescript)]
-pub async fn handle(request: JsValue, env: JsValue) -> Result<JsValue, JsError> {
-    let request: Request = serde_wasm_bindgen::from_value(request)?;
-    let answer = match context(env) {
+pub async fn handle(request: FunctionRequest, env: JsValue) -> Result<JsValue, JsError> {
+    let headers = Object::entries(&request.headers()).iter().map(|entry| pair(&entry)).collect();
+    let request = Request { method: request.method(), path: request.path(), headers, body: request.body() };
+    let answer = match context(&env) {
         Ok(ctx) => server::handle(&ctx, &request).await,
         Err(message) => Answer::error(500, &message),
     };
@@ -84,7 +96,7 @@ pub async fn handle(request: JsValue, env: JsValue) -> Result<JsValue, JsError> 
 /// call, and another one follows only where it could claim no more.
 #[wasm_bindgen(skip_typescript)]
 pub async fn drain(env: JsValue) {
-    let Ok(ctx) = context(env) else { return };
+    let Ok(ctx) = context(&env) else { return };
     ctx.bell.ring();
     if DRAINING.replace(true) {
         return;
@@ -100,9 +112,14 @@ pub fn close() {
     BELL.with(|bell| bell.close());
 }
 
-fn context(env: JsValue) -> Result<Ctx, String> {
-    let env: BTreeMap<String, String> = serde_wasm_bindgen::from_value(env).map_err(|error| error.to_string())?;
-    match Config::from_env(&env) {
+/// A header as JavaScript lists it.
+fn pair(entry: &JsValue) -> (String, String) {
+    let text = |index| Reflect::get_u32(entry, index).ok().and_then(|text| text.as_string()).unwrap_or_default();
+    (text(0), text(1))
+}
+
+fn context(env: &JsValue) -> Result<Ctx, String> {
+    match Config::from_env(|name| Reflect::get(env, &name.into()).ok()?.as_string()) {
         Ok(config) => {
             let bell = BELL.with(Rc::clone);
             Ok(Ctx {

@@ -88,7 +88,7 @@ pub fn run(path: &Path) {
         clock: Box::new(MovedClock(time.clone())),
         observer: Box::new(Log(script.clone())),
         bell: Rc::default(),
-        config: Config::from_env(&env).unwrap(),
+        config: Config::from_env(|name| env.get(name).cloned()).unwrap(),
     };
     let action = action.expect("a script says drain or request");
     let result = time.run(async {
@@ -113,12 +113,12 @@ fn parse_request(text: &str) -> server::Request {
     let mut words = text.splitn(3, ' ');
     let (method, path) = (words.next().unwrap().to_owned(), words.next().expect("a path").to_owned());
     let mut rest = words.next().unwrap_or_default();
-    let mut headers = BTreeMap::new();
+    let mut headers = Vec::new();
     while let Some((header, value)) = rest.split_once(' ').unwrap_or((rest, "")).0.split_once('=') {
         if header.starts_with(['{', '[', '"']) {
             break;
         }
-        headers.insert(header.to_owned(), value.replace('_', " ").replace("~", "_"));
+        headers.push((header.to_owned(), value.replace('_', " ").replace("~", "_")));
         rest = rest.split_once(' ').map_or("", |(_, rest)| rest);
     }
     server::Request { method, path, headers, body: rest.to_owned() }
