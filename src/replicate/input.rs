@@ -154,11 +154,11 @@ impl ModelInput {
 
     fn put_guidance(&mut self, guidance: Option<&Guidance>, wanted: f64) {
         let Some(guidance) = guidance else {
-            return self.adjusted("guidance_scale", wanted, "dropped: the model has none");
+            return self.adjusted("guidance_scale", number(wanted), "dropped: the model has none");
         };
-        let sent = wanted.clamp(guidance.min, guidance.max);
+        let sent = clamped(wanted, guidance.min, guidance.max);
         if sent != wanted {
-            self.adjusted("guidance_scale", wanted, format_args!("-> {sent}"));
+            self.adjusted("guidance_scale", number(wanted), format_args!("-> {}", number(sent)));
         }
         self.put(guidance.field, number(sent));
     }
@@ -194,9 +194,9 @@ impl ModelInput {
         match (&image.strength, wanted) {
             (Some(strength), Some(wanted)) if strength.inverted => {
                 // 1 - 0.9 is 0.09999999999999998; six places are as exact as anyone's wish.
-                let sent = ((1.0 - wanted) * 1e6).round() / 1e6;
-                self.adjusted("strength", wanted, format_args!("-> {} {sent}", strength.field));
-                self.put(strength.field, number(sent));
+                let sent = number(((1.0 - wanted) * 1e6).round() / 1e6);
+                self.adjusted("strength", number(wanted), format_args!("-> {} {sent}", strength.field));
+                self.put(strength.field, sent);
             }
             (Some(strength), Some(wanted)) => self.put(strength.field, number(wanted)),
             (None, wanted) => self.drop_strength(wanted, "the model has none"),
@@ -206,7 +206,7 @@ impl ModelInput {
 
     fn drop_strength(&mut self, wanted: Option<f64>, why: &str) {
         if let Some(wanted) = wanted {
-            self.adjusted("strength", wanted, format_args!("dropped: {why}"));
+            self.adjusted("strength", number(wanted), format_args!("dropped: {why}"));
         }
     }
 
@@ -220,10 +220,15 @@ impl ModelInput {
 }
 
 /// Whole numbers without a fraction, as JSON comes back from Replicate: an input is recognised by
-/// comparison, and to serde_json 7.0 is not 7.
+/// comparison, and to serde_json 7.0 is not 7. Messages show it too: what prints an `f64` would add 7 KB.
 fn number(value: f64) -> Value {
     let whole = value as i64;
     if whole as f64 == value { json!(whole) } else { json!(value) }
+}
+
+/// `f64::clamp`, but its panic would print an `f64`.
+fn clamped(value: f64, min: f64, max: f64) -> f64 {
+    value.max(min).min(max)
 }
 
 /// The one whose measure is nearest to `wanted` by ratio, the first of equals; `None` of none.
@@ -241,7 +246,7 @@ fn fit(width: u32, height: u32, min: u32, max: u32, step: u32) -> (u32, u32) {
     let scale = (f64::from(max) / long).min(1.0).max(f64::from(min) / short);
     let side = |side: u32| {
         let steps = (f64::from(side) * scale / f64::from(step)).round();
-        (steps * f64::from(step)).clamp(f64::from(min), f64::from(max)) as u32
+        clamped(steps * f64::from(step), f64::from(min), f64::from(max)) as u32
     };
     (side(width), side(height))
 }
@@ -314,10 +319,10 @@ fn check(request: &ImageRequest) -> Result<(), String> {
         }
     }
     if !(0.0..f64::INFINITY).contains(&request.guidance_scale) {
-        return Err(format!("guidance_scale is {}, not a number from 0 up", request.guidance_scale));
+        return Err(format!("guidance_scale is {}, not a number from 0 up", number(request.guidance_scale)));
     }
     if let Some(strength) = request.strength.filter(|strength| !(0.0..=1.0).contains(strength)) {
-        return Err(format!("strength is {strength}, not from 0 (keep the picture) to 1 (ignore it)"));
+        return Err(format!("strength is {}, not from 0 (keep the picture) to 1 (ignore it)", number(strength)));
     }
     if request.source_image_url.as_deref().is_some_and(|url| url.trim().is_empty()) {
         return Err("source_image_url is empty".to_owned());

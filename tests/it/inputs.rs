@@ -465,12 +465,12 @@ fn a_request_that_cannot_be_met_is_refused_by_the_name_of_its_field() {
         (ImageRequest { height: 16_385, ..flux() }, "height is 16385, not from 1 to 16384 pixels".to_owned()),
         (
             ImageRequest { guidance_scale: f64::NAN, ..flux() },
-            "guidance_scale is NaN, not a number from 0 up".to_owned(),
+            "guidance_scale is null, not a number from 0 up".to_owned(),
         ),
         (ImageRequest { guidance_scale: -0.5, ..flux() }, "guidance_scale is -0.5, not a number from 0 up".to_owned()),
         (
             ImageRequest { guidance_scale: f64::INFINITY, ..flux() },
-            "guidance_scale is inf, not a number from 0 up".to_owned(),
+            "guidance_scale is null, not a number from 0 up".to_owned(),
         ),
         (
             ImageRequest { strength: Some(1.5), ..flux() },
@@ -478,7 +478,7 @@ fn a_request_that_cannot_be_met_is_refused_by_the_name_of_its_field() {
         ),
         (
             ImageRequest { strength: Some(f64::NAN), ..flux() },
-            "strength is NaN, not from 0 (keep the picture) to 1 (ignore it)".to_owned(),
+            "strength is null, not from 0 (keep the picture) to 1 (ignore it)".to_owned(),
         ),
         (ImageRequest { source_image_url: Some(String::new()), ..flux() }, "source_image_url is empty".to_owned()),
         (
