@@ -130,7 +130,7 @@ async fn call(ctx: &Ctx, function: &str, arguments: Value) -> Result<Value, Queu
         .auth(key)
         .build()
         .build()
-        .map_err(|error| failed(None, format!("cannot be rendered: {error}")))?;
+        .map_err(|_| failed(None, format!("cannot be rendered for {}", ctx.config.supabase_url)))?;
     let headers = rendered
         .headers()
         .iter()
