@@ -37,28 +37,12 @@ export function __wbg_Error_208446807d0d1e30(arg0, arg1) {
     const ret = Error(getStringFromWasm0(arg0, arg1));
     return ret;
 }
-export function __wbg_String_8564e559799eccda(arg0, arg1) {
-    const ret = String(arg1);
-    const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
-    const len1 = WASM_VECTOR_LEN;
-    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
-    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
-}
-export function __wbg___wbindgen_boolean_get_4f1baf9a00be3c74(arg0) {
-    const v = arg0;
-    const ret = typeof(v) === 'boolean' ? v : undefined;
-    return isLikeNone(ret) ? 0xFFFFFF : ret ? 1 : 0;
-}
 export function __wbg___wbindgen_debug_string_f249a2a76caa9a55(arg0, arg1) {
     const ret = debugString(arg1);
     const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
     const len1 = WASM_VECTOR_LEN;
     getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
     getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
-}
-export function __wbg___wbindgen_in_3f58a9d3b3a7eed2(arg0, arg1) {
-    const ret = arg0 in arg1;
-    return ret;
 }
 export function __wbg___wbindgen_is_falsy_d864b623500ae65d(arg0) {
     const ret = !arg0;
@@ -76,16 +60,6 @@ export function __wbg___wbindgen_is_object_8b968c3ab8e96595(arg0) {
 export function __wbg___wbindgen_is_undefined_be5b34249ff1fc15(arg0) {
     const ret = arg0 === undefined;
     return ret;
-}
-export function __wbg___wbindgen_jsval_loose_eq_b2f214e2e4b30e36(arg0, arg1) {
-    const ret = arg0 == arg1;
-    return ret;
-}
-export function __wbg___wbindgen_number_get_934b640d0889af78(arg0, arg1) {
-    const obj = arg1;
-    const ret = typeof(obj) === 'number' ? obj : undefined;
-    getDataViewMemory0().setFloat64((arg0 >>> 0) + 8 * 1, isLikeNone(ret) ? 0 : ret, true);
-    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, !isLikeNone(ret), true);
 }
 export function __wbg___wbindgen_string_get_7ce8eee7fd327545(arg0, arg1) {
     const obj = arg1;
@@ -114,6 +88,13 @@ export function __wbg_append_ba9a4dc30a0323fd() { return handleError(function (a
 export function __wbg_body_0da01a9a056907d8(arg0) {
     const ret = arg0.body;
     return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
+}
+export function __wbg_body_9304b9e91705c426(arg0, arg1) {
+    const ret = arg1.body;
+    const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    const len1 = WASM_VECTOR_LEN;
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
 }
 export function __wbg_call_40b008ba32f73991() { return handleError(function (arg0, arg1) {
     const ret = arg0.call(arg1);
@@ -163,46 +144,26 @@ export function __wbg_get_635eea311fa1a291() { return handleError(function (arg0
     const ret = Reflect.get(arg0, arg1);
     return ret;
 }, arguments); }
-export function __wbg_get_d7176cfb76d71114(arg0, arg1) {
-    const ret = arg0[arg1 >>> 0];
+export function __wbg_get_bb8b6b35041e00c9() { return handleError(function (arg0, arg1) {
+    const ret = Reflect.get(arg0, arg1 >>> 0);
     return ret;
-}
+}, arguments); }
 export function __wbg_get_unchecked_e6325ad374eff861(arg0, arg1) {
     const ret = arg0[arg1 >>> 0];
     return ret;
 }
-export function __wbg_get_with_ref_key_fc601247060b7204(arg0, arg1) {
-    const ret = arg0[arg1];
+export function __wbg_headers_5a53d7dacdf290c8(arg0) {
+    const ret = arg0.headers;
     return ret;
 }
 export function __wbg_headers_5fc0106c076eb731(arg0) {
     const ret = arg0.headers;
     return ret;
 }
-export function __wbg_instanceof_ArrayBuffer_12cdaa4161423e6b(arg0) {
-    let result;
-    try {
-        result = arg0 instanceof ArrayBuffer;
-    } catch (_) {
-        result = false;
-    }
-    const ret = result;
-    return ret;
-}
 export function __wbg_instanceof_Response_5b0b4f7f1daeae51(arg0) {
     let result;
     try {
         result = arg0 instanceof Response;
-    } catch (_) {
-        result = false;
-    }
-    const ret = result;
-    return ret;
-}
-export function __wbg_instanceof_Uint8Array_d7aeb0dcb3108fea(arg0) {
-    let result;
-    try {
-        result = arg0 instanceof Uint8Array;
     } catch (_) {
         result = false;
     }
@@ -224,9 +185,12 @@ export function __wbg_length_b03a0fabb109b1e9(arg0) {
 export function __wbg_log_9c6d12db93bb1dd3(arg0, arg1) {
     console.log(getStringFromWasm0(arg0, arg1));
 }
-export function __wbg_new_13de428334042d26(arg0) {
-    const ret = new Uint8Array(arg0);
-    return ret;
+export function __wbg_method_9f125db293bf50cb(arg0, arg1) {
+    const ret = arg1.method;
+    const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    const len1 = WASM_VECTOR_LEN;
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
 }
 export function __wbg_new_277c27c26f94cbc2() { return handleError(function () {
     const ret = new Headers();
@@ -251,7 +215,7 @@ export function __wbg_new_typed_e09da9dae6ee5935(arg0, arg1) {
             const a = state0.a;
             state0.a = 0;
             try {
-                return wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke___js_sys_d5e9a47aa9c4e00d___Function_fn_wasm_bindgen_ba6a51f50f66efab___JsValue_____wasm_bindgen_ba6a51f50f66efab___sys__Undefined___js_sys_d5e9a47aa9c4e00d___Function_fn_wasm_bindgen_ba6a51f50f66efab___JsValue_____wasm_bindgen_ba6a51f50f66efab___sys__Undefined_______true_(a, state0.b, arg0, arg1);
+                return wasm_bindgen_3028394397962703___convert__closures_____invoke___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined_______true_(a, state0.b, arg0, arg1);
             } finally {
                 state0.a = a;
             }
@@ -281,6 +245,13 @@ export function __wbg_now_0886912f06f8f9e0() {
 export function __wbg_now_9d126f20b8f01730() {
     const ret = Date.now();
     return ret;
+}
+export function __wbg_path_0727cdb90d0fa4e0(arg0, arg1) {
+    const ret = arg1.path;
+    const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    const len1 = WASM_VECTOR_LEN;
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
 }
 export function __wbg_prototypesetcall_13162965d1fe7aa3(arg0, arg1, arg2) {
     Uint8Array.prototype.set.call(getArrayU8FromWasm0(arg0, arg1), arg2);
@@ -354,18 +325,18 @@ export function __wbg_warn_a45d73f0cc9aae62(arg0, arg1) {
     console.warn(getStringFromWasm0(arg0, arg1));
 }
 export function __wbindgen_generic_0000000000000001(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 45, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-    const ret = makeMutClosure(arg0, arg1, wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke___wasm_bindgen_ba6a51f50f66efab___JsValue__core_693f268b3103fce3___result__Result_____wasm_bindgen_ba6a51f50f66efab___JsError___true_);
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 40, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+    const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___wasm_bindgen_3028394397962703___JsValue__core_fb20295a61c38ce1___result__Result_____wasm_bindgen_3028394397962703___JsError___true_);
     return ret;
 }
 export function __wbindgen_generic_0000000000000002(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("ReadableStreamDefaultController")], shim_idx: 8, ret: NamedExternref("Promise<any>"), inner_ret: Some(NamedExternref("Promise<any>")) }, mutable: true }) -> Externref`.
-    const ret = makeMutClosure(arg0, arg1, wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke___wasm_bindgen_ba6a51f50f66efab___JsValue__wasm_bindgen_ba6a51f50f66efab___JsValue__true_);
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("ReadableStreamDefaultController")], shim_idx: 10, ret: NamedExternref("Promise<any>"), inner_ret: Some(NamedExternref("Promise<any>")) }, mutable: true }) -> Externref`.
+    const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_80c03cb0b406b082___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_);
     return ret;
 }
 export function __wbindgen_generic_0000000000000003(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 28, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-    const ret = makeMutClosure(arg0, arg1, wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke_______true_);
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 22, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+    const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke_______true_);
     return ret;
 }
 export function __wbindgen_generic_0000000000000004(arg0) {
@@ -386,24 +357,24 @@ export function __wbindgen_init_externref_table() {
     table.set(1026, true);
     table.set(1027, false);
 }
-function wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke_______true_(arg0, arg1) {
-    wasm.wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke_______true_(arg0, arg1);
+function wasm_bindgen_3028394397962703___convert__closures_____invoke_______true_(arg0, arg1) {
+    wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke_______true_(arg0, arg1);
 }
 
-function wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke___wasm_bindgen_ba6a51f50f66efab___JsValue__wasm_bindgen_ba6a51f50f66efab___JsValue__true_(arg0, arg1, arg2) {
-    const ret = wasm.wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke___wasm_bindgen_ba6a51f50f66efab___JsValue__wasm_bindgen_ba6a51f50f66efab___JsValue__true_(arg0, arg1, arg2);
+function wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_80c03cb0b406b082___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_(arg0, arg1, arg2) {
+    const ret = wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_80c03cb0b406b082___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_(arg0, arg1, arg2);
     return ret;
 }
 
-function wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke___wasm_bindgen_ba6a51f50f66efab___JsValue__core_693f268b3103fce3___result__Result_____wasm_bindgen_ba6a51f50f66efab___JsError___true_(arg0, arg1, arg2) {
-    const ret = wasm.wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke___wasm_bindgen_ba6a51f50f66efab___JsValue__core_693f268b3103fce3___result__Result_____wasm_bindgen_ba6a51f50f66efab___JsError___true_(arg0, arg1, arg2);
+function wasm_bindgen_3028394397962703___convert__closures_____invoke___wasm_bindgen_3028394397962703___JsValue__core_fb20295a61c38ce1___result__Result_____wasm_bindgen_3028394397962703___JsError___true_(arg0, arg1, arg2) {
+    const ret = wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke___wasm_bindgen_3028394397962703___JsValue__core_fb20295a61c38ce1___result__Result_____wasm_bindgen_3028394397962703___JsError___true_(arg0, arg1, arg2);
     if (ret[1]) {
         throw takeFromExternrefTable0(ret[0]);
     }
 }
 
-function wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke___js_sys_d5e9a47aa9c4e00d___Function_fn_wasm_bindgen_ba6a51f50f66efab___JsValue_____wasm_bindgen_ba6a51f50f66efab___sys__Undefined___js_sys_d5e9a47aa9c4e00d___Function_fn_wasm_bindgen_ba6a51f50f66efab___JsValue_____wasm_bindgen_ba6a51f50f66efab___sys__Undefined_______true_(arg0, arg1, arg2, arg3) {
-    wasm.wasm_bindgen_ba6a51f50f66efab___convert__closures_____invoke___js_sys_d5e9a47aa9c4e00d___Function_fn_wasm_bindgen_ba6a51f50f66efab___JsValue_____wasm_bindgen_ba6a51f50f66efab___sys__Undefined___js_sys_d5e9a47aa9c4e00d___Function_fn_wasm_bindgen_ba6a51f50f66efab___JsValue_____wasm_bindgen_ba6a51f50f66efab___sys__Undefined_______true_(arg0, arg1, arg2, arg3);
+function wasm_bindgen_3028394397962703___convert__closures_____invoke___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined_______true_(arg0, arg1, arg2, arg3) {
+    wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined_______true_(arg0, arg1, arg2, arg3);
 }
 
 function addToExternrefTable0(obj) {

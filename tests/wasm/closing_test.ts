@@ -13,11 +13,11 @@ const REQUEST = { method: "POST", path: "/process-jobs", headers: { apikey: "key
 Deno.test("a closing isolate claims nothing, and hands back what a claim brings it late", async () => {
   const { fetch } = globalThis;
   const asked: string[] = [];
-  globalThis.fetch = (url, init) => {
+  globalThis.fetch = (url, init?: RequestInit) => {
     const call = String(url).split("/rpc/")[1];
     asked.push(call);
     if (call !== "claim_next_job") {
-      assertEquals(JSON.parse(init!.body as string), {
+      assertEquals(JSON.parse(init?.body as string), {
         p_job_id: "11111111-1111-4111-8111-111111111111",
         p_lease_token: "22222222-2222-4222-8222-222222222222",
         p_delay_seconds: 0,
