@@ -24,8 +24,6 @@ create table if not exists public.job_queue (
   completed_at timestamptz
 );
 
--- The generated column rewrites a table of the first version, once; a new one is empty.
--- squawk-ignore adding-field-with-default
 alter table public.job_queue
   add column if not exists scheduled_at timestamptz not null default now(),
   add column if not exists started_at timestamptz,
@@ -41,6 +39,8 @@ alter table public.job_queue
   add column if not exists event jsonb,
   add column if not exists woken_at timestamptz,
   add column if not exists cancel_requested_at timestamptz,
+  -- Rewrites a table of the first version, once; a new one is empty.
+  -- squawk-ignore adding-field-with-default
   add column if not exists begun boolean not null generated always as (checkpoint is not null) stored;
 
 -- Rows of the first version: its workers held no leases and kept no bound on attempts.
