@@ -28,6 +28,11 @@ impl<'a> Fields<'a> {
         self.read(field, "a string", Value::as_str)
     }
 
+    /// A list of strings.
+    pub fn texts(&self, field: &str) -> Result<Option<Vec<&'a str>>, String> {
+        self.read(field, "a list of strings", |value| value.as_array()?.iter().map(Value::as_str).collect())
+    }
+
     pub fn number(&self, field: &str) -> Result<Option<f64>, String> {
         self.read(field, "a number", Value::as_f64)
     }

@@ -1,39 +1,71 @@
-//! `download-image`: carries a picture from where it was made into Storage, without ever holding it.
+//! `download-image`: carries a generation's pictures from where they were made into Storage, one after the
+//! other, without ever holding one.
 //!
-//! The image row and the generation's status are written with the job's completion, from the
-//! result given here.
+//! The image rows and the generation's status are written with the job's completion, from the result given
+//! here: all of them or none.
 
 use super::id;
 use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response};
 use crate::error::{JobError, Service, from_status};
+use crate::fields::Fields;
 use crate::image;
 use crate::job::{Job, Outcome};
 use crate::storage;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use url::Url;
 
 struct Payload {
     generation_id: String,
     user_id: String,
-    output_url: String,
+    output_urls: Vec<String>,
 }
 
+impl Payload {
+    fn read(fields: &Fields<'_>) -> Result<Payload, String> {
+        let output_urls = match fields.texts("output_urls")? {
+            Some(urls) if !urls.is_empty() => urls.into_iter().map(str::to_owned).collect(),
+            Some(_) | None => vec![fields.required("output_url", fields.text("output_url")?)?.to_owned()],
+        };
+        Ok(Payload { generation_id: id(fields, "generation_id")?, user_id: id(fields, "user_id")?, output_urls })
+    }
+}
+
+/// After this time the run parks with what it has stored, and the next one goes on: a run must end within the
+/// platform's wall clock.
+const RUN_LONGEST: Duration = Duration::from_secs(20);
 /// Until the first bytes are here; the upload's own time-out bounds the rest.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(20);
 const REDIRECTS_MOST: usize = 3;
 const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
 
 pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
-    let payload = job.payload(|fields| {
-        Ok(Payload {
-            generation_id: id(fields, "generation_id")?,
-            user_id: id(fields, "user_id")?,
-            output_url: fields.required("output_url", fields.text("output_url")?)?.to_owned(),
-        })
-    })?;
+    let payload = job.payload(Payload::read)?;
+    let started = ctx.clock.now_milliseconds();
+    let mut stored = stored_before(job);
+    while let Some(output_url) = payload.output_urls.get(stored.len()) {
+        if !stored.is_empty() && ctx.clock.now_milliseconds().saturating_sub(started) > RUN_LONGEST.as_millis() as u64 {
+            let checkpoint = json!({ "stored": stored });
+            return Ok(Outcome::Snoozed { delay: Duration::ZERO, checkpoint, progress: None });
+        }
+        stored.push(store(ctx, &payload, output_url, stored.len() + 1).await?);
+    }
+    let result = match stored.pop() {
+        Some(only) if stored.is_empty() => only,
+        last => json!({ "images": stored.into_iter().chain(last).collect::<Vec<_>>() }),
+    };
+    Ok(Outcome::Completed { result, follow_ups: Vec::new() })
+}
 
-    let response = open(ctx, &payload.output_url).await?;
+/// What an earlier run has stored of the pictures, in their order; what cannot be read is stored again.
+fn stored_before(job: &Job) -> Vec<Value> {
+    let stored = job.checkpoint.as_ref().and_then(|checkpoint| checkpoint.get("stored")?.as_array());
+    stored.cloned().unwrap_or_default()
+}
+
+/// Stores the `number`th picture, from 1, and answers what its row is made of.
+async fn store(ctx: &Ctx, payload: &Payload, output_url: &str, number: usize) -> Result<Value, JobError> {
+    let response = open(ctx, output_url).await?;
     let announced = response.header("content-length").and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > ctx.config.max_image_bytes) {
         return Err(storage::too_large(ctx.config.max_image_bytes));
@@ -41,23 +73,20 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let mut content = response.body;
     let (format, dimensions) = identify(content.as_mut()).await?;
 
-    let filename = format!("{}.{}", payload.generation_id, format.extension());
+    let (id, extension) = (&payload.generation_id, format.extension());
+    let filename = if number == 1 { format!("{id}.{extension}") } else { format!("{id}-{number}.{extension}") };
     let path = format!("{}/{filename}", payload.user_id);
     let meter = Meter::new(ctx.config.max_image_bytes);
     storage::upload(ctx, &path, format.content_type(), content, &meter).await?;
-
-    Ok(Outcome::Completed {
-        result: json!({
-            "filename": filename,
-            "storage_path": path,
-            "public_url": storage::public_url(ctx, &path),
-            "file_size": meter.bytes(),
-            "width": dimensions.map(|(width, _)| width),
-            "height": dimensions.map(|(_, height)| height),
-            "format": format.extension(),
-        }),
-        follow_ups: Vec::new(),
-    })
+    Ok(json!({
+        "filename": filename,
+        "storage_path": path,
+        "public_url": storage::public_url(ctx, &path),
+        "file_size": meter.bytes(),
+        "width": dimensions.map(|(width, _)| width),
+        "height": dimensions.map(|(_, height)| height),
+        "format": extension,
+    }))
 }
 
 /// Requests the picture, following redirects to allowed hosts only. Outputs are public; where the

@@ -93,10 +93,11 @@ async fn a_failed_job_is_retried_without_paying_for_what_is_there() {
     let refused = enqueue(&stack, "generate-image", &generate("refused", "a fox [fail-once:nsfw]")).await;
     stack.post_drain().await.unwrap();
     assert_eq!(job(&stack, &refused).await["status"], "failed");
-    // Three polls in a row get no answer: the job is given up, the picture is made all the same.
+    // The create gets no answer, and neither does who looks for it: the job is given up, the picture is made.
     execute(&stack, "update job_types set backoff_base_seconds = 0.1, backoff_max_seconds = 0.1").await;
     let given_up = enqueue(&stack, "generate-image", &generate("given-up", "a goose")).await;
-    stack.replicate().fail_next(Endpoint::Get, Fault::Status(500), 3);
+    stack.replicate().fail_next(Endpoint::Create, Fault::DropAfter, 1);
+    stack.replicate().fail_next(Endpoint::List, Fault::Status(500), 2);
     until(&stack, "it is given up", async || {
         stack.post_drain().await.unwrap();
         job(&stack, &given_up).await["status"] == "failed"

@@ -12,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::function::Function;
 
@@ -59,13 +59,20 @@ pub(crate) fn serve(
         client: reqwest::Client::new(),
     };
     tokio::spawn(async move {
-        // Fails when there are no file descriptors left.
-        while let Ok((stream, _)) = listening.listener.accept().await {
+        // They end with this task.
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listening.listener.accept() => accepted,
+                // How a connection ends is the caller's affair.
+                Some(_) = connections.join_next() => continue,
+            };
+            // Fails when there are no file descriptors left.
+            let Ok((stream, _)) = accepted else { return };
             let _ = stream.set_nodelay(true);
             let backends = backends.clone();
             let service = service_fn(move |request| meet_fate(backends.clone(), request));
-            // How a connection ends is the caller's affair.
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     })
 }
