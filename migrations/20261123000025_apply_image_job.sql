@@ -5,7 +5,8 @@
 --   generate-image inserted                queued
 --   generate-image processing              processing; checkpoint.prediction_id -> replicate_prediction_id
 --   download-image inserted or processing  downloading
---   download-image completed with a result.storage_path  completed, and a row in images
+--   download-image completed with a result.storage_path, or a list of them in result.images
+--                                          completed, and a row in images for each
 --   failed, cancelled                      the same, with the job's error_message
 --   pending again                          stays; checkpoint.prediction_id -> replicate_prediction_id
 --   pending again after it had ended       as when it was inserted
@@ -31,8 +32,10 @@ begin
   end if;
 
   if new.status = 'completed' then
-    if v_downloads and new.result ->> 'storage_path' is not null then
-      perform public.record_image(new.payload, new.result);
+    if v_downloads and jsonb_typeof(new.result -> 'images') = 'array' then
+      perform public.record_images(new.payload, new.result -> 'images');
+    elsif v_downloads and new.result ->> 'storage_path' is not null then
+      perform public.record_images(new.payload, jsonb_build_array(new.result));
     end if;
     return null;
   end if;

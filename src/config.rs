@@ -1,5 +1,6 @@
 //! The function's settings, read from its environment.
 
+use crate::hosts;
 use crate::replicate::webhook::Webhooks;
 use serde_json::Value;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub struct Config {
     pub run_budget: Duration,
     pub poll_interval: Duration,
     pub allowed_output_hosts: Vec<String>,
+    pub allowed_source_hosts: Vec<String>,
     pub max_image_bytes: u64,
 }
 
@@ -110,13 +112,10 @@ impl Config {
             job_timeout: Duration::from_millis(number("JOB_TIMEOUT_MS", JOB_TIMEOUT_MS, 5_000, 86_400_000)?),
             run_budget: Duration::from_millis(number("RUN_BUDGET_MS", RUN_BUDGET_MS, 1_000, 390_000)?),
             poll_interval: Duration::from_millis(number("POLL_INTERVAL_MS", POLL_INTERVAL_MS, 100, 60_000)?),
-            allowed_output_hosts: text("ALLOWED_OUTPUT_HOSTS")
-                .as_deref()
-                .unwrap_or("replicate.delivery,*.replicate.delivery")
-                .split(',')
-                .map(|host| host.trim().to_ascii_lowercase())
-                .filter(|host| !host.is_empty())
-                .collect(),
+            allowed_output_hosts: hosts::read(
+                text("ALLOWED_OUTPUT_HOSTS").as_deref().unwrap_or("replicate.delivery,*.replicate.delivery"),
+            ),
+            allowed_source_hosts: hosts::read(text("ALLOWED_SOURCE_HOSTS").as_deref().unwrap_or("*")),
             max_image_bytes: number("MAX_IMAGE_BYTES", MAX_IMAGE_BYTES, 1, 5 * 1024 * 1024 * 1024)?,
         })
     }

@@ -14,11 +14,13 @@ pub mod error;
 pub mod event;
 pub mod fields;
 pub mod handlers;
+pub mod hosts;
 pub mod image;
 pub mod job;
 pub mod queue;
 pub mod replicate;
 pub mod server;
+pub mod source;
 pub mod storage;
 pub mod worker;
 

@@ -1,5 +1,5 @@
 begin;
-select plan(10);
+select plan(12);
 \set payload '{"generation_id": "g-1", "user_id": "u-1", "output_url": "https://x/y.png", "prompt": "a cat", "negative_prompt": "dog", "model_id": "owner/model", "width": 1024, "height": 1024}'
 \set stored '{"filename": "g-1.webp", "storage_path": "u-1/g-1.webp", "public_url": "http://s/u-1/g-1.webp", "file_size": 5000000000, "width": 640, "height": 480, "format": "webp"}'
 
@@ -26,6 +26,14 @@ select enqueue_job('download-image', '{"generation_id": "g-2", "user_id": "u-1"}
 select claim_next_job();
 select is(complete_job(:'id', '{"by": "hand"}'), true, 'a completion by hand without storage_path is taken');
 select is((select count(*) from images), 1::bigint, 'and makes no row');
+
+-- Several pictures of one generation.
+select enqueue_job('download-image', '{"generation_id": "g-3", "user_id": "u-1"}') as id \gset
+select lease_token from claim_next_job() \gset
+select complete_job(:'id', p_lease_token => :'lease_token', p_result => '{"images": [
+  {"filename": "g-3.png", "storage_path": "u-1/g-3.png", "width": 640, "height": 480}, {"filename": "g-3-2.png", "storage_path": "u-1/g-3-2.png", "width": 1, "height": 2}]}');
+select set_eq($$select filename, width from images where generation_id = 'g-3'$$, $$values ('g-3.png', 640), ('g-3-2.png', 1)$$, 'each has its row');
+select results_eq($$select status, width from image_generations where id = 'g-3'$$, $$values ('completed', 640)$$, 'and the generation the first one''s size');
 
 -- What cannot be recorded refuses the settle: job, generation and image change together or not at all.
 insert into image_generations (id, user_id) values ('foreign', 'u-2');

@@ -1,0 +1,99 @@
+//! Lists of hosts, as the settings give them.
+
+use url::{Host, Url};
+
+/// Whether a URL's host is in the list. `host` and `*.host` stand for https on its own port, `*` for any name that
+/// is not one of an inside network; `host:port` also allows http, which is how a local stack is reached. A URL
+/// that carries a user or a password is in no list.
+pub fn is_listed(hosts: &[String], url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    let with_port = with_port(url);
+    let listed = |entry: &String| match (url.scheme(), entry.strip_prefix('*')) {
+        ("http", _) => *entry == with_port,
+        ("https", Some("")) => url.port().is_none() && is_public_name(url),
+        ("https", Some(parent)) => {
+            url.port().is_none() && parent.starts_with('.') && host.len() > parent.len() && host.ends_with(parent)
+        }
+        ("https", None) => *entry == with_port || (url.port().is_none() && *entry == host),
+        _ => false,
+    };
+    let carries_user = !url.username().is_empty() || url.password().is_some();
+    !carries_user && hosts.iter().any(listed)
+}
+
+/// `host:port`, for messages too.
+pub fn with_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
+}
+
+/// Addresses and names without a dot, or under one that no public name has, lead to somebody's own network.
+fn is_public_name(url: &Url) -> bool {
+    let Some(Host::Domain(name)) = url.host() else { return false };
+    let inside = ["localhost", "local", "internal", "home", "lan", "arpa", "test", "invalid"];
+    name.rsplit_once('.').is_some_and(|(_, last)| !last.is_empty() && !inside.contains(&last))
+}
+
+/// Reads a list of hosts: entries between commas, in lower case.
+pub fn read(text: &str) -> Vec<String> {
+    let entries = text.split(',').map(|host| host.trim().to_ascii_lowercase());
+    entries.filter(|host| !host.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listed_hosts_are_asked() {
+        let hosts = read("replicate.delivery, *.Replicate.delivery,127.0.0.1:9,");
+        let table = [
+            ("https://replicate.delivery/a.png", true),
+            ("https://pbxt.replicate.delivery/a.png", true),
+            ("https://PBXT.Replicate.Delivery./a.png", false),
+            ("https://REPLICATE.delivery/a.png", true),
+            ("http://127.0.0.1:9/a.png", true),
+            ("http://replicate.delivery/a.png", false),
+            ("https://replicate.delivery:8443/a.png", false),
+            ("https://evilreplicate.delivery/a.png", false),
+            ("https://replicate.delivery.evil.com/a.png", false),
+            ("https://replicate.delivery@evil.com/a.png", false),
+            ("https://user@replicate.delivery/a.png", false),
+            ("https://evil.com/replicate.delivery", false),
+            ("http://127.0.0.1/a.png", false),
+            ("http://127.0.0.1:10/a.png", false),
+            ("http://[::1]:9/a.png", false),
+            ("file:///etc/passwd", false),
+            ("javascript:alert(1)", false),
+        ];
+        for (url, expected) in table {
+            assert_eq!(is_listed(&hosts, &Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn any_host_is_any_public_name() {
+        let table = [
+            ("https://example.com/a.png", true),
+            ("https://cdn.example.co.uk/a.png", true),
+            ("http://example.com/a.png", false),
+            ("https://example.com:8443/a.png", false),
+            ("https://localhost/a.png", false),
+            ("https://intranet/a.png", false),
+            ("https://printer.local/a.png", false),
+            ("https://metadata.google.internal/a", false),
+            ("https://example.com./a.png", false),
+            ("https://127.0.0.1/a.png", false),
+            ("https://2130706433/a.png", false),
+            ("https://0x7f.1/a.png", false),
+            ("https://169.254.169.254/latest", false),
+            ("https://10.0.0.1/a.png", false),
+            ("https://8.8.8.8/a.png", false),
+            ("https://[::1]/a.png", false),
+            ("https://[fd00::1]/a.png", false),
+        ];
+        for (url, expected) in table {
+            assert_eq!(is_listed(&read("*"), &Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+}
