@@ -192,14 +192,15 @@ fn decide(
             Ok(Outcome::Snoozed { delay: poll_delay, checkpoint, progress: prediction.progress() })
         }
         Status::Succeeded => {
-            let Some(output_url) = prediction.output_urls().into_iter().next() else {
+            let output_urls = prediction.output_urls();
+            if output_urls.is_empty() {
                 let message = if prediction.data_removed {
                     format!("prediction {id} succeeded, but replicate has removed its output")
                 } else {
                     format!("prediction {id} succeeded without an output")
                 };
                 return Err(JobError::never("output_gone", message));
-            };
+            }
             Ok(Outcome::Completed {
                 result: json!({
                     "prediction_id": id,
@@ -208,7 +209,7 @@ fn decide(
                     "adjustments": model.adjustments,
                     "predict_seconds": prediction.predict_seconds,
                 }),
-                follow_ups: vec![download(payload, id, output_url)],
+                follow_ups: vec![download(payload, id, output_urls)],
             })
         }
         Status::Failed => {
@@ -228,20 +229,27 @@ fn decide(
     }
 }
 
-fn download(payload: &Payload, prediction_id: &str, output_url: String) -> FollowUp {
+fn download(payload: &Payload, prediction_id: &str, mut output_urls: Vec<String>) -> FollowUp {
+    let mut download = json!({
+        "generation_id": payload.generation_id,
+        "user_id": payload.user_id,
+        "prompt": payload.image.prompt,
+        "negative_prompt": payload.image.negative_prompt,
+        "model_id": payload.image.model_id,
+    });
+    let (field, outputs) = match output_urls.len() {
+        1 => ("output_url", json!(output_urls.pop())),
+        _ => ("output_urls", json!(output_urls)),
+    };
+    if let Some(download) = download.as_object_mut() {
+        download.insert(field.to_owned(), outputs);
+    }
     FollowUp {
         job_type: "download-image",
         priority: 1,
         max_attempts: DOWNLOAD_ATTEMPTS,
         unique_key: format!("download-image:{}:{prediction_id}", payload.generation_id),
-        payload: json!({
-            "generation_id": payload.generation_id,
-            "user_id": payload.user_id,
-            "output_url": output_url,
-            "prompt": payload.image.prompt,
-            "negative_prompt": payload.image.negative_prompt,
-            "model_id": payload.image.model_id,
-        }),
+        payload: download,
     }
 }
 
