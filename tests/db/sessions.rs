@@ -1,84 +1,19 @@
 //! What takes several database sessions at once: claims, takeovers, unique keys, a second migration.
 //!
-//! `DATABASE_URL` names a superuser's database on a server. Each test makes a database of its own there,
-//! with all migrations applied, and drops it at the end; where a test fails, its database stays.
+//! Each test makes a database of its own and drops it at the end; where a test fails, its database stays.
+
+mod database;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 use uuid::Uuid;
 
+use database::{Database, migrate};
+
 const SESSIONS: usize = 10;
-
-/// A database of a test's own.
-struct Database {
-    name: String,
-}
-
-impl Database {
-    async fn create(name: &str) -> Self {
-        let admin = connect().await;
-        admin
-            .batch_execute(&format!("drop database if exists {name} with (force)"))
-            .await
-            .expect("drop an old database");
-        admin.batch_execute(&format!("create database {name}")).await.expect("create the test's database");
-        let database = Self { name: name.to_owned() };
-        migrate(&database.session().await).await;
-        database
-    }
-
-    async fn session(&self) -> Client {
-        let mut config = config();
-        config.dbname(&self.name);
-        open(&config).await
-    }
-
-    async fn drop(self) {
-        let admin = connect().await;
-        admin
-            .batch_execute(&format!("drop database {} with (force)", self.name))
-            .await
-            .expect("drop the test's database");
-    }
-}
-
-fn config() -> Config {
-    std::env::var("DATABASE_URL").expect("DATABASE_URL is set").parse().expect("DATABASE_URL is a postgres url")
-}
-
-async fn connect() -> Client {
-    open(&config()).await
-}
-
-async fn open(config: &Config) -> Client {
-    let (client, connection) = config.connect(NoTls).await.expect("connect to the test server");
-    tokio::spawn(connection);
-    client
-}
-
-/// Applies every migration in the order of its name, each in a transaction, as `supabase db push` does.
-async fn migrate(client: &Client) {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .map(|ancestor| ancestor.join("migrations"))
-        .find(|folder| folder.is_dir())
-        .expect("a folder migrations above this crate");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .expect("read migrations")
-        .map(|entry| entry.expect("read migrations").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
-        .collect();
-    files.sort();
-    for file in files {
-        let sql = std::fs::read_to_string(&file).expect("read a migration");
-        let applied = client.batch_execute(&format!("begin;\n{sql}\ncommit;")).await;
-        applied.unwrap_or_else(|error| panic!("{}: {error:?}", file.display()));
-    }
-}
 
 /// Enqueues one job of a type that no trigger looks at.
 async fn enqueue(client: &Client, max_attempts: i32) -> Uuid {
@@ -286,5 +221,44 @@ async fn a_second_run_of_every_migration_changes_nothing() {
     migrate(&client).await;
     assert_eq!(before, schema(&client).await);
     assert!(before.len() > 100, "the schema was read: {} lines", before.len());
+    database.drop().await;
+}
+
+/// Claims that meet at a bounded type, and at generations that two jobs each are about, wait for each other in no
+/// ring.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_at_the_same_generations_never_deadlock() {
+    let database = Database::create("sessions_deadlock").await;
+    let admin = database.session().await;
+    let insert = "update job_types set starts_per_minute = 100000;
+        insert into job_queue (job_type, payload, max_attempts, checkpoint)
+        select 'generate-image', jsonb_build_object('generation_id', 'g-' || n % 20, 'user_id', 'u'), 100,
+            case when n <= 20 then jsonb_build_object('prediction_id', 'p') end
+        from generate_series(1, 40) n";
+    admin.batch_execute(insert).await.expect("enqueue jobs that share generations");
+
+    let mut workers = JoinSet::new();
+    for _ in 0..6 {
+        let client = database.session().await;
+        workers.spawn(async move {
+            for round in 0..150 {
+                let claimed = client.query("select id, lease_token from claim_next_job(p_limit => 10)", &[]).await;
+                for row in claimed.expect("claim a batch") {
+                    let claim: (Uuid, Uuid) = (row.get(0), row.get(1));
+                    let settle = match round % 3 {
+                        0 => "update job_queue set lease_expires_at = now() where id = $1 and lease_token = $2",
+                        1 => "select snooze_job($1, $2, 0, jsonb_build_object('prediction_id', 'p'))",
+                        _ => "select complete_job($1, p_lease_token => $2, p_error => 'again')",
+                    };
+                    client.execute(settle, &[&claim.0, &claim.1]).await.expect("settle a job");
+                    client
+                        .execute("update job_queue set scheduled_at = now() where id = $1", &[&claim.0])
+                        .await
+                        .expect("due");
+                }
+            }
+        });
+    }
+    workers.join_all().await;
     database.drop().await;
 }

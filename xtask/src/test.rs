@@ -17,7 +17,7 @@ pub use rings::crash_matrix;
 pub enum Ring {
     /// The worker against scripted conversations
     Unit,
-    /// The SQL: pgTAP, and sessions in parallel
+    /// The SQL: pgTAP, sessions in parallel, and random operations against a model
     Db,
     /// The built wasm in both Denos
     Wasm,

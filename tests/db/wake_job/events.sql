@@ -1,5 +1,5 @@
 begin;
-select plan(17);
+select plan(18);
 insert into job_types (job_type) values ('work');
 create function pg_temp.job(p_id uuid) returns job_queue language sql as 'select * from job_queue where id = p_id';
 
@@ -27,6 +27,15 @@ select is(:'event'::jsonb, '{"status": "failed"}', 'with the later event');
 select complete_job(:'id', '{}', p_lease_token => :'lease_token');
 select is(wake_job(:'id', '{"status": "late"}'), false, 'terminal is final');
 select results_eq(format('select status, event from pg_temp.job(%L)', :'id'), $$values ('completed', null::jsonb)$$, 'and an ended job keeps no event');
+
+-- The worker of the last attempt dies.
+select enqueue_job('work', '{}', p_max_attempts => 1) as id \gset
+select claim_next_job();
+select wake_job(:'id', '{"status": "failed"}');
+update job_queue set lease_expires_at = now() where id = :'id';
+select claim_next_job();
+select results_eq(format('select status, event from pg_temp.job(%L)', :'id'), $$values ('failed', null::jsonb)$$, 'nor does one whose last lease has expired');
+
 select is(wake_job(gen_random_uuid(), '{}'), false, 'a job that is not there: false');
 
 -- A late report of an earlier life is none of the new one's.

@@ -40,7 +40,7 @@ fn has_debian_postgres(report: &mut Report, what: &str) -> Result<bool> {
 }
 
 fn db(report: &mut Report) -> Result<()> {
-    if !has_debian_postgres(report, "pgTAP and sessions")? {
+    if !has_debian_postgres(report, "pgTAP, sessions and the state machine")? {
         return Ok(());
     }
     let runtime = tokio::runtime::Runtime::new()?;
@@ -66,7 +66,7 @@ fn db(report: &mut Report) -> Result<()> {
     }
     report.runner(&mut pg_prove, report::tap)?;
     let mut sessions = tools_test();
-    sessions.args(["--test", "sessions"]).env("DATABASE_URL", cluster.url("postgres"));
+    sessions.args(["--test", "sessions", "--test", "state_machine"]).env("DATABASE_URL", cluster.url("postgres"));
     report.runner(&mut sessions, report::cargo)
 }
 

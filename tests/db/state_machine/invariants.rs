@@ -1,0 +1,176 @@
+//! What always holds, whatever was done: queries that return no row, independent of the model.
+//!
+//! They read the tables, and `transition`, which has every change of a job: by which operation, when, with which
+//! token, whether the job's type was held or paused then, and the job before (null: it is new) and after.
+
+/// Every change there is; migrations/README.md, "Which state goes where", has the same without those that keep
+/// the status, and `-` for a job's beginning.
+pub const TRANSITIONS: &[(&str, &str, &str)] = &[
+    ("enqueue", "-", "pending"),
+    ("complete", "-", "pending"),
+    ("complete", "processing", "completed"),
+    ("complete", "processing", "cancelled"),
+    ("complete", "pending", "completed"),
+    ("complete", "pending", "cancelled"),
+    ("fail", "processing", "pending"),
+    ("fail", "processing", "failed"),
+    ("fail", "processing", "cancelled"),
+    ("fail", "pending", "pending"),
+    ("fail", "pending", "failed"),
+    ("fail", "pending", "cancelled"),
+    ("snooze", "processing", "pending"),
+    ("snooze", "pending", "pending"),
+    ("heartbeat", "processing", "processing"),
+    ("wake", "pending", "pending"),
+    ("wake", "processing", "processing"),
+    ("cancel", "pending", "pending"),
+    ("cancel", "pending", "cancelled"),
+    ("cancel", "processing", "processing"),
+    ("cancel", "processing", "cancelled"),
+    ("claim", "pending", "processing"),
+    ("claim", "processing", "pending"),
+    ("claim", "processing", "failed"),
+    ("claim", "processing", "cancelled"),
+    ("retry", "failed", "pending"),
+    ("retry", "cancelled", "pending"),
+    ("redrive", "failed", "pending"),
+    ("resume", "pending", "pending"),
+    ("reset", "processing", "pending"),
+];
+
+/// A name, and a query of what breaks it.
+const INVARIANTS: &[(&str, &str)] = &[
+    (
+        "an ended job has its time and no event, an unfinished one no end, and only a completed one a result",
+        "select j from job_queue j where (status <> 'completed' and result is not null)
+           or case when status in ('pending', 'processing') then completed_at is not null
+             else completed_at is null or event is not null end",
+    ),
+    (
+        "only a job at work has a lease, or one put back by hand",
+        "select j from job_queue j where (lease_token is null) <> (lease_expires_at is null) or case status
+           when 'processing' then lease_token is null
+           when 'pending' then lease_token is not null
+             and not exists (select from transition t where operation = 'reset' and (t.after).lease_token = j.lease_token)
+           else lease_token is not null end",
+    ),
+    (
+        "a job at work is within its attempts and due",
+        "select j from job_queue j where attempt_number > max_attempts
+           or status = 'processing' and (attempt_number < 1 or scheduled_at > now() or started_at is null)",
+    ),
+    (
+        "a failed job says why, a completed one has no error",
+        "select j from job_queue j where case status
+           when 'failed' then error_message is null or errors = '[]'
+           when 'completed' then error_message is not null end",
+    ),
+    (
+        "no two unfinished jobs have one key",
+        "select unique_key from job_queue where unique_key is not null and status in ('pending', 'processing')
+         group by job_type, unique_key having count(*) > 1",
+    ),
+    (
+        "a job asked to cancel has been at work, counts as begun, and ends as nothing else",
+        "select j from job_queue j where cancel_requested_at is not null
+           and (first_started_at is null or checkpoint is null or status in ('completed', 'failed'))",
+    ),
+    (
+        "attempts are the claims but the snoozed ones, and one at least in a later life",
+        "select j from job_queue j join (
+           select (after).id, count(*) filter (where operation = 'claim' and (after).status = 'processing')
+             - count(*) filter (where operation = 'snooze')
+             + sum((after).attempt_number - (before).attempt_number) filter (where operation in ('retry', 'redrive'))
+             as attempts
+           from transition group by 1
+         ) spent using (id) where spent.attempts <> j.attempt_number",
+    ),
+    (
+        "errors has an entry a failed attempt, and keeps it",
+        "select j from job_queue j join (
+           select (after).id, count(*) filter (
+             where operation = 'fail' or operation = 'claim' and (before).status = 'processing') as failures
+           from transition group by 1
+         ) counted using (id) where counted.failures <> jsonb_array_length(j.errors)",
+    ),
+    (
+        "every change is one of the known ones",
+        "select t from transition t where (operation, coalesce((before).status, '-'), (after).status) not in (TRANSITIONS)",
+    ),
+    (
+        "an ended job is changed by a retry only, a completed one never",
+        "select t from transition t where (before).status = 'completed'
+           or (before).status in ('failed', 'cancelled') and operation not in ('retry', 'redrive')",
+    ),
+    (
+        "a lease token is given by a claim only, and to one only",
+        "select (after).lease_token from transition where (after).lease_token is not null
+           and ((before).lease_token is distinct from (after).lease_token or operation = 'claim')
+         group by 1 having count(*) > 1 or bool_or(operation <> 'claim')",
+    ),
+    (
+        "a call with a token changes the job only that has it",
+        "select t from transition t where token is not null and before is distinct from null
+           and (before).lease_token is distinct from token",
+    ),
+    (
+        "a job of a held type is not claimed, nor one of a paused type that has not begun",
+        "select t from transition t where operation = 'claim' and (after).status = 'processing'
+           and (held or paused and not (before).begun)",
+    ),
+    (
+        "a job is not claimed before it is due",
+        "select t from transition t where operation = 'claim' and (after).status = 'processing'
+           and ((before).status <> 'pending' or (before).scheduled_at > now())",
+    ),
+    (
+        "no more jobs of a type begin in any time than its bucket holds and gets",
+        "with start as (
+           select row_number() over (partition by t.job_type order by clock) as n, clock, t.job_type, t.starts_per_minute
+           from transition join job_types t on t.job_type = (after).job_type and t.starts_per_minute is not null
+           where operation = 'claim' and (after).status = 'processing' and not (before).begun
+         )
+         select format('%s of %s from %s to %s', b.n - a.n + 1, job_type, a.clock, b.clock)
+         from start a join start b using (job_type, starts_per_minute)
+         where b.n >= a.n and b.n - a.n + 1 > greatest(1, starts_per_minute / 10) + starts_per_minute * (b.clock - a.clock) / 60e6 + 1e-6",
+    ),
+    (
+        "every image job has its generation",
+        "select j from job_queue j where job_type <> 'work'
+           and not exists (select from image_generations g where g.id = j.payload ->> 'generation_id')",
+    ),
+    (
+        "a generation is completed and has one picture, if and only if a download has stored it",
+        "select g from image_generations g cross join lateral (
+           select exists (
+             select from job_queue j
+             where j.payload ->> 'generation_id' = g.id and j.status = 'completed' and j.result ? 'storage_path'
+           ) as stored
+         ) download
+         where (g.status = 'completed') <> stored
+           or (select count(*) from images i where i.generation_id = g.id) <> stored::int",
+    ),
+    (
+        // Each has one chain of jobs, until it is completed; the download is the newer one.
+        "an unfinished generation is as its newest job, with its error and prediction",
+        "select (g.status, g.error_message, g.replicate_prediction_id, j) from (
+           select distinct on (payload ->> 'generation_id') * from job_queue
+           where job_type <> 'work' order by payload ->> 'generation_id', job_type
+         ) j join image_generations g on g.id = j.payload ->> 'generation_id' and g.status <> 'completed'
+         where coalesce(j.checkpoint ->> 'prediction_id' <> g.replicate_prediction_id, false) or case
+           when j.status in ('failed', 'cancelled')
+             then (g.status, g.error_message) is distinct from (j.status, j.error_message)
+           when g.error_message is not null then true
+           when j.job_type = 'download-image' then g.status <> 'downloading'
+           when j.status = 'pending' and j.started_at is null then g.status not in ('queued', 'processing')
+           else g.status <> 'processing' end",
+    ),
+];
+
+/// One query of all: (name, what breaks it).
+pub fn query() -> String {
+    let quoted: Vec<String> = TRANSITIONS.iter().map(|(by, from, to)| format!("('{by}', '{from}', '{to}')")).collect();
+    let branch = |(name, query): &(&str, &str)| format!("select '{name}', broken::text from ({query}) broken");
+    let branches: Vec<String> = INVARIANTS.iter().map(branch).collect();
+    branches.join("\nunion all ").replace("TRANSITIONS", &quoted.join(", "))
+}
