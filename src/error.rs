@@ -70,10 +70,6 @@ impl Service {
     }
 }
 
-/// The kind of an error that says that a model does not take the input it was given.
-pub const INPUT_REJECTED: &str = "input_rejected";
-/// The title of the body of a 422 that is about the input, and not about a version that is not there.
-const INPUT_REJECTED_TITLE: &str = "Input validation failed";
 /// How long to wait after a 429 that does not say.
 const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(10);
 /// A rate limit that asks for more is looked at again after this time.
@@ -88,7 +84,6 @@ pub fn from_status(service: Service, status: u16, retry_after: Option<&str>, bod
         (Service::Replicate, 401) => ("unauthorized", Again::WhenResumed),
         (Service::Replicate, 402) => ("insufficient_credit", Again::WhenResumed),
         (Service::Replicate, 429) => ("rate_limited", Again::After(rate_limit_delay(retry_after, body))),
-        (Service::Replicate, 422) if body.contains(INPUT_REJECTED_TITLE) => (INPUT_REJECTED, Again::Never),
         (Service::Delivery, 404 | 410) => ("output_gone", Again::Never),
         (_, 408 | 429) | (_, 500..) => ("unavailable", Again::Backoff),
         _ => ("rejected", Again::Never),
@@ -157,8 +152,6 @@ mod tests {
             (Replicate, 402, None, "", "insufficient_credit", WhenResumed),
             (Replicate, 404, None, "", "rejected", Never),
             (Replicate, 422, None, "", "rejected", Never),
-            (Replicate, 422, None, r#"{"title":"Input validation failed"}"#, "input_rejected", Never),
-            (Replicate, 422, None, r#"{"title":"Invalid version or not permitted"}"#, "rejected", Never),
             (Replicate, 429, None, "", "rate_limited", seconds(10)),
             (Replicate, 429, Some("7"), r#"{"retry_after":5}"#, "rate_limited", seconds(7)),
             (Replicate, 429, None, r#"{"retry_after":5}"#, "rate_limited", seconds(5)),

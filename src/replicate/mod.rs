@@ -6,8 +6,6 @@
 pub mod catalogue;
 pub mod input;
 mod prediction;
-pub mod published;
-pub mod schema;
 pub mod webhook;
 
 pub use prediction::{Prediction, Status};
@@ -55,10 +53,10 @@ pub async fn cancel(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobErr
     read(&send(ctx, "POST", url, Vec::new(), Body::Empty).await?)
 }
 
-/// The newest prediction made since `created_after` (RFC 3339) of one of these models with its very input
+/// The newest prediction made since `created_after` (RFC 3339) of this model with this very input
 /// that has not come to a bad end: the create whose answer was lost, if it was made. Fails for good where the
 /// list is too long to say that it was not.
-pub async fn find(ctx: &Ctx, models: &[ModelInput], created_after: &str) -> Result<Option<Prediction>, JobError> {
+pub async fn find(ctx: &Ctx, model: &ModelInput, created_after: &str) -> Result<Option<Prediction>, JobError> {
     let api = &ctx.config.replicate_api_url;
     let mut url = format!("{api}/predictions?created_after={}", created_after.replace('+', "%2B"));
     for _ in 0..LIST_PAGES_MOST {
@@ -66,7 +64,7 @@ pub async fn find(ctx: &Ctx, models: &[ModelInput], created_after: &str) -> Resu
         let results = page.get("results").and_then(Value::as_array).ok_or_else(|| unfit("no results"))?;
         for result in results {
             let prediction = read(result)?;
-            if models.iter().any(|model| prediction.is_of(model)) {
+            if prediction.is_of(model) {
                 return Ok(Some(prediction));
             }
         }

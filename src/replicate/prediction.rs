@@ -107,7 +107,6 @@ impl Prediction {
 
     /// Whether this is a create of `model` that may still give, or gave, its picture. Replicate echoes the input,
     /// perhaps with defaults added and without what the model does not know; official models hide their version.
-    /// Source pictures are not compared: each attempt signs their addresses anew.
     pub(super) fn is_of(&self, model: &ModelInput) -> bool {
         let alive = self.status.is_running() || self.status == Status::Succeeded;
         let (name, hash) = match model.version.split_once(':') {
@@ -117,8 +116,7 @@ impl Prediction {
         };
         let hidden = hash.is_empty() || self.version == "hidden";
         let same_model = if hidden { name.is_empty() || self.model == name } else { self.version == hash };
-        let same_input = |(field, value): (&String, &Value)| match self.input.get(field) {
-            _ if model.source_field.as_ref() == Some(field) => true,
+        let same_input = |(field, value)| match self.input.get(field) {
             Some(found) => found == value,
             None => field != "prompt",
         };
@@ -194,20 +192,8 @@ mod tests {
         ];
         for (version, fields, same) in table {
             let input = input("a", json!({})).as_object().unwrap().clone();
-            let model = ModelInput { version: version.to_owned(), input, ..ModelInput::default() };
+            let model = ModelInput { version: version.to_owned(), input, adjustments: Vec::new() };
             assert_eq!(prediction(fields.clone()).is_of(&model), same, "{version} {fields}");
-        }
-    }
-
-    #[test]
-    fn a_source_picture_is_not_compared() {
-        let input = json!({ "prompt": "a", "seed": 7, "image": "https://a/sign/a.png?token=1" });
-        let input = input.as_object().unwrap().clone();
-        let source_field = Some("image".to_owned());
-        let model = ModelInput { version: "o/n".to_owned(), input, source_field, ..ModelInput::default() };
-        for (seed, same) in [(7, true), (8, false)] {
-            let echoed = json!({ "prompt": "a", "seed": seed, "image": "https://replicate.delivery/a.png" });
-            assert_eq!(prediction(json!({ "model": "o/n", "input": echoed })).is_of(&model), same, "{seed}");
         }
     }
 
