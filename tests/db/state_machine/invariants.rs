@@ -51,7 +51,8 @@ const INVARIANTS: &[(&str, &str)] = &[
         "select j from job_queue j where (lease_token is null) <> (lease_expires_at is null) or case status
            when 'processing' then lease_token is null
            when 'pending' then lease_token is not null
-             and not exists (select from transition t where operation = 'reset' and (t.after).lease_token = j.lease_token)
+             and not exists (
+               select from transition t where operation = 'reset' and (t.after).lease_token = j.lease_token)
            else lease_token is not null end",
     ),
     (
@@ -95,7 +96,8 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "every change is one of the known ones",
-        "select t from transition t where (operation, coalesce((before).status, '-'), (after).status) not in (TRANSITIONS)",
+        "select t from transition t
+         where (operation, coalesce((before).status, '-'), (after).status) not in (TRANSITIONS)",
     ),
     (
         "an ended job is changed by a retry only, a completed one never",
@@ -126,13 +128,30 @@ const INVARIANTS: &[(&str, &str)] = &[
     (
         "no more jobs of a type begin in any time than its bucket holds and gets",
         "with start as (
-           select row_number() over (partition by t.job_type order by clock) as n, clock, t.job_type, t.starts_per_minute
+           select row_number() over (partition by t.job_type order by clock) as n, clock,
+             t.job_type, t.starts_per_minute / 60 as rate, greatest(1, t.starts_per_minute / 10) as most
            from transition join job_types t on t.job_type = (after).job_type and t.starts_per_minute is not null
            where operation = 'claim' and (after).status = 'processing' and not (before).begun
          )
          select format('%s of %s from %s to %s', b.n - a.n + 1, job_type, a.clock, b.clock)
-         from start a join start b using (job_type, starts_per_minute)
-         where b.n >= a.n and b.n - a.n + 1 > greatest(1, starts_per_minute / 10) + starts_per_minute * (b.clock - a.clock) / 60e6 + 1e-6",
+         from start a join start b using (job_type, rate, most)
+         where b.n >= a.n and b.n - a.n + 1 > most + rate * (b.clock - a.clock) / 1e6 + 1e-6",
+    ),
+    (
+        "a job that may have begun something is not cancelled over a worker's head",
+        "select t from transition t where operation = 'cancel' and token is null and (after).status = 'cancelled'
+           and ((before).begun or (before).attempt_number > 0)",
+    ),
+    (
+        "a retried job begins anew",
+        "select t from transition t where operation in ('retry', 'redrive')
+           and ((after).begun or (after).event is not null or (after).started_at is not null)",
+    ),
+    (
+        "a job that is woken or asked to cancel is due: at once, when it parks, or when its lease is over",
+        "select t from transition t where (after).status = 'pending'
+           and (operation in ('wake', 'cancel') or operation = 'snooze' and (before).woken_at is not null)
+           and (after).scheduled_at > greatest(now(), (after).lease_expires_at)",
     ),
     (
         "every image job has its generation",
@@ -170,7 +189,8 @@ const INVARIANTS: &[(&str, &str)] = &[
 /// One query of all: (name, what breaks it).
 pub fn query() -> String {
     let quoted: Vec<String> = TRANSITIONS.iter().map(|(by, from, to)| format!("('{by}', '{from}', '{to}')")).collect();
-    let branch = |(name, query): &(&str, &str)| format!("select '{name}', broken::text from ({query}) broken");
+    let branch =
+        |(name, query): &(&str, &str)| format!("select $name${name}$name$, broken::text from ({query}) broken");
     let branches: Vec<String> = INVARIANTS.iter().map(branch).collect();
     branches.join("\nunion all ").replace("TRANSITIONS", &quoted.join(", "))
 }

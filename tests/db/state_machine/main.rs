@@ -1,7 +1,7 @@
 //! The queue as a state machine: thousands of random sequences of operations, and after each step of each
 //!
-//! - the call has answered, and every row of job_queue and job_types is, as a model of migrations/README.md says (`model`);
-//! - no invariant is broken (`invariants`): queries that know nothing of the model, of the images too;
+//! - the call has answered, and every row of job_queue and job_types is, as a model of migrations/README.md says;
+//! - no invariant is broken: queries that know nothing of the model, and look at the images too;
 //! - before each claim, `seconds_until_next_job` has said when there is something to claim.
 //!
 //! Each sequence runs in a transaction that is rolled back. Time stands still in one, so it is moved by moving all

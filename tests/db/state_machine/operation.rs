@@ -120,7 +120,8 @@ impl Operation {
     }
 }
 
-/// Which job: the nth, counted round, of those that the operation is meant for (of all, where there is none), or of all.
+/// Which job: the nth, counted round, of those that the operation is meant for (where there is none, of all), or of
+/// all.
 #[derive(Clone, Copy, Debug)]
 pub enum Pick {
     Fitting(usize),

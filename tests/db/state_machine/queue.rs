@@ -24,7 +24,7 @@ pub struct Queue {
     statements: RefCell<HashMap<&'static str, Statement>>,
 }
 
-/// Ids that are the same in every run and yet in no order; and a table of all changes of jobs, which the invariants read.
+/// Ids that are the same in every run and yet in no order; and a table of all changes of jobs, for the invariants.
 const PREPARE: &str = "
     create sequence job_number;
     alter table job_queue alter id set default md5(nextval('job_number')::text)::uuid;
