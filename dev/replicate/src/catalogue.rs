@@ -69,26 +69,6 @@ impl Catalogue {
         serde_json::from_str(include_str!("../models.json")).context("dev/replicate/models.json")
     }
 
-    /// Gives a model other inputs, as when Replicate publishes a new version of it; one that is not there is added,
-    /// official and with a PNG for an output.
-    pub fn publish(&mut self, id: &str, inputs: Map<String, Value>) {
-        match self.models.iter_mut().find(|model| model.id == id) {
-            Some(model) => model.inputs = inputs,
-            None => self.models.push(Model {
-                id: id.to_owned(),
-                official: true,
-                version: None,
-                required: vec!["prompt".to_owned()],
-                output: Shape::Array,
-                count: Some("num_outputs".to_owned()),
-                format: FormatRule { input: None, default: Format::Png },
-                size: vec![SizeRule::WidthHeight { when: None }],
-                inputs,
-                input_schema: OnceLock::new(),
-            }),
-        }
-    }
-
     pub fn by_name(&self, id: &str) -> Option<&Model> {
         self.models.iter().find(|model| model.id == id)
     }
@@ -152,6 +132,11 @@ impl Model {
 
     pub fn to_json(&self) -> Value {
         let (owner, name) = self.id.split_once('/').unwrap_or((&self.id, ""));
+        let uri = json!({"type": "string", "format": "uri"});
+        let output = match self.output {
+            Shape::Array => json!({"type": "array", "items": uri, "title": "Output"}),
+            Shape::String => json!({"type": "string", "format": "uri", "title": "Output"}),
+        };
         json!({
             "url": format!("https://replicate.com/{}", self.id),
             "owner": owner,
@@ -165,23 +150,14 @@ impl Model {
             "run_count": 0,
             "cover_image_url": null,
             "default_example": null,
-            "latest_version": self.version_json(),
-        })
-    }
-
-    pub fn version_json(&self) -> Value {
-        let uri = json!({"type": "string", "format": "uri"});
-        let output = match self.output {
-            Shape::Array => json!({"type": "array", "items": uri, "title": "Output"}),
-            Shape::String => json!({"type": "string", "format": "uri", "title": "Output"}),
-        };
-        json!({
-            "id": self.version.as_deref().unwrap_or("hidden"),
-            "openapi_schema": {
-                "openapi": "3.0.2",
-                "info": {"title": "Cog", "version": "0.1.0"},
-                "paths": {},
-                "components": {"schemas": {"Input": self.input_schema(), "Output": output}},
+            "latest_version": {
+                "id": self.version.as_deref().unwrap_or("hidden"),
+                "openapi_schema": {
+                    "openapi": "3.0.2",
+                    "info": {"title": "Cog", "version": "0.1.0"},
+                    "paths": {},
+                    "components": {"schemas": {"Input": self.input_schema(), "Output": output}},
+                },
             },
         })
     }
