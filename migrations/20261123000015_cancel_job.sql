@@ -2,8 +2,8 @@
 -- not there, or not the caller's.
 --
 -- pending, never at work              -> cancelled
--- pending, parked or retrying         -> stays pending, due now (put back by hand: when its lease is over), with cancel_requested_at: a worker ends what
---                                        it has begun outside, then the job
+-- pending, parked or retrying         -> stays pending, due now (put back by hand: when its lease is over), with
+--                                        cancel_requested_at: a worker ends what it has begun, then the job
 -- processing                          -> goes on, with cancel_requested_at; its run's end is `cancelled`,
 --                                        and where the run parks, a worker ends what it has begun
 -- processing, with p_lease_token      -> cancelled: the worker says that nothing goes on outside
@@ -31,7 +31,10 @@ begin
   update public.job_queue j
   set cancel_requested_at = coalesce(j.cancel_requested_at, now()),
     checkpoint = coalesce(j.checkpoint, '{}'),
-    scheduled_at = case when j.status = 'pending' then least(j.scheduled_at, greatest(now(), j.lease_expires_at)) else j.scheduled_at end,
+    scheduled_at = case
+      when j.status = 'pending' then least(j.scheduled_at, greatest(now(), j.lease_expires_at))
+      else j.scheduled_at
+    end,
     woken_at = now(), updated_at = now()
   where j.id = p_job_id and j.status in ('pending', 'processing');
   return found;

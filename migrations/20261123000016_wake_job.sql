@@ -23,7 +23,10 @@ begin
 
   update public.job_queue j
   set event = p_event,
-    scheduled_at = case when j.status = 'pending' then least(j.scheduled_at, greatest(now(), j.lease_expires_at)) else j.scheduled_at end,
+    scheduled_at = case
+      when j.status = 'pending' then least(j.scheduled_at, greatest(now(), j.lease_expires_at))
+      else j.scheduled_at
+    end,
     woken_at = now(), updated_at = now()
   where j.id = p_job_id and j.status in ('pending', 'processing')
     and j.life = coalesce(p_life, j.life) and j.event is distinct from p_event;

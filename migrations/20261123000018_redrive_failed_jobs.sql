@@ -6,7 +6,7 @@
 -- p_limit         at most so many, 1 to 10000
 -- p_attempts      as retry_job takes it
 --
--- A job whose unique_key an unfinished one has stays failed. Reads the whole table: for people, not for
+-- A job whose unique_key an unfinished one has stays failed, and counts for nothing. Reads the whole table: for people, not for
 -- the claim loop. Refuses (22023) arguments out of these bounds.
 create or replace function public.redrive_failed_jobs(
   p_job_type text default null,
@@ -33,8 +33,8 @@ begin
       and (p_job_type is null or j.job_type = p_job_type)
       and (p_failed_after is null or j.completed_at > p_failed_after)
     order by j.completed_at
-    limit p_limit
   loop
+    exit when v_redriven = p_limit;
     begin
       v_redriven := v_redriven + public.retry_job(v_job_id, p_attempts)::int;
     exception

@@ -255,8 +255,8 @@ impl Model {
                     let chosen = seen.jobs.get(id).is_some_and(|job| job.status == Status::Pending);
                     (self.jobs[id].completed_at, !chosen)
                 });
-                failed.truncate(limit as usize);
-                Answer::Count(failed.into_iter().filter(|&id| self.retry(id, attempts)).count() as i64)
+                let redriven = failed.into_iter().filter(|&id| self.retry(id, attempts)).take(limit as usize);
+                Answer::Count(redriven.count() as i64)
             }
             Operation::Pause { job_type } => {
                 Answer::Bool(!std::mem::replace(&mut self.job_type(job_type).paused, true))
