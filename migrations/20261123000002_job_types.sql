@@ -6,8 +6,7 @@
 --                    for another claim, it can end while its run goes on
 -- starts_per_minute  how many jobs may begin a minute, null: no bound; a tenth of it, at least one, may begin
 --                    at once, so that no minute sees more than 1.1 times as many. start_tokens of that tenth
---                    were left at start_tokens_at (available_starts); claims at the same moment may take more
---                    than there are, and leave a debt that later ones wait for
+--                    were left at start_tokens_at (available_starts)
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun go on
 -- held_until         a *held* type waits until then, with all its jobs
 --

@@ -7,10 +7,11 @@
 -- Order: highest priority, then oldest, then id. p_job_types null: every type with a row in job_types.
 -- p_lease_seconds null: the type's lease_seconds. A type is open unless it is held; of a paused type only
 -- jobs that have begun are claimed; of one with starts_per_minute no more begin than that allows.
--- Jobs that another transaction has locked are passed over, so workers never wait for one another and never get
--- the same job. (Last, they count the starts of a bounded type in its row: after the rows of the generations,
--- which is the order of locks everywhere.) A job put back by hand after its last attempt gets one attempt more,
--- and max_attempts rises with it. At most 100 expired leases are taken back in one call.
+-- Jobs that another transaction has locked are passed over, so workers never get the same job and wait for one
+-- another only where starts are counted: claims that may begin a job of a bounded type take turns, by a lock that
+-- they take before any other. (They write the type's row last: after the rows of the generations, which is the
+-- order of locks everywhere.) A job put back by hand after its last attempt gets one attempt more, and
+-- max_attempts rises with it. At most 100 expired leases are taken back in one call.
 --
 -- What a worker needs beside the columns: cancel_requested; lease_seconds; age_seconds since started_at, by the database's clock; and search_from, before which the job has done nothing
 -- outside: a minute before its very first claim, for clocks that differ, and two hours ago at most.
@@ -47,7 +48,7 @@ declare
     where job_type = %L and %s begun and status = 'pending' and scheduled_at <= now()
     order by priority desc, created_at, id limit %L
   )$q$;
-  v_counted boolean := false;
+  v_counted boolean;
   v_ready text[] = '{}';
   v_picked uuid[];
 begin
@@ -56,6 +57,24 @@ begin
   end if;
   if p_lease_seconds not between 1 and 86400 then
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
+  end if;
+
+  v_counted := exists (
+    select 1 from public.job_types t
+    where t.starts_per_minute is not null and t.paused_at is null
+      and (p_job_types is null or t.job_type = any (p_job_types))
+      and (t.held_until is null or t.held_until <= now())
+      and (
+        now() >= (
+          select j.scheduled_at from public.job_queue j
+          where j.job_type = t.job_type and not j.begun and j.status = 'pending'
+          order by j.scheduled_at limit 1
+        )
+        or exists (select 1 from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
+      )
+  );
+  if v_counted then
+    perform pg_advisory_xact_lock(hashtext('claim_next_job: starts_per_minute'));
   end if;
 
   -- Found first and updated by their ids, like the ready ones below: a join would leave the planner, with
@@ -109,9 +128,8 @@ begin
     end if;
     if v_type.start_due and v_type.starts_per_minute is null then
       v_ready := v_ready || format(v_branch, v_type.job_type, 'not', null);
-    elsif v_type.start_due and v_type.starts >= 1 then
+    elsif v_type.start_due and v_counted and v_type.starts >= 1 then
       v_ready := v_ready || format(v_branch, v_type.job_type, 'not', floor(v_type.starts)::bigint);
-      v_counted := true;
     end if;
   end loop;
   if v_ready = '{}' then

@@ -5,6 +5,8 @@
 mod database;
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -260,5 +262,38 @@ async fn claims_at_the_same_generations_never_deadlock() {
         });
     }
     workers.join_all().await;
+    database.drop().await;
+}
+
+/// Claims that meet at a bounded type share its starts: they do not each begin what there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_at_the_same_moment_share_the_starts() {
+    let database = Database::create("sessions_starts").await;
+    let admin = database.session().await;
+    let insert = "insert into job_types (job_type, starts_per_minute) values ('work', 100);
+        insert into job_queue (job_type) select 'work' from generate_series(1, 1000)";
+    admin.batch_execute(insert).await.expect("enqueue a thousand jobs");
+
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        sessions.push(Arc::new(database.session().await));
+    }
+    for round in 0..10 {
+        // An hour later: the bucket is full again.
+        admin
+            .batch_execute("update job_types set start_tokens_at = start_tokens_at - interval '1 hour'")
+            .await
+            .expect("fill the bucket");
+        let begin = Instant::now();
+        let mut workers = JoinSet::new();
+        for client in sessions.iter().cloned() {
+            workers.spawn(async move {
+                client.query("select id from claim_next_job(p_limit => 10)", &[]).await.expect("claim a batch").len()
+            });
+        }
+        let begun: usize = workers.join_all().await.into_iter().sum();
+        let filled = begin.elapsed().as_secs_f64() * 100.0 / 60.0;
+        assert!((10..=10 + filled.ceil() as usize).contains(&begun), "round {round}: {begun} of 10 and {filled:.1}");
+    }
     database.drop().await;
 }

@@ -159,7 +159,7 @@ async fn a_rate_limit_makes_the_whole_type_wait() {
 #[tokio::test]
 async fn creates_stay_below_replicates_limit() {
     let replicate = replicate_stand_in::Options {
-        creates: Rate { per_second: 2.0, burst: 8.0 },
+        creates: Rate { per_second: 2.0, burst: 12.0 },
         ..replicate_stand_in::Options::default()
     };
     let stack = start(local_stack::Options { replicate, ..settings(&[("POLL_INTERVAL_MS", "200")]) }).await;
