@@ -4,6 +4,8 @@
 --   job                                    generation
 --   generate-image inserted                queued
 --   generate-image processing              processing; checkpoint.prediction_id -> replicate_prediction_id
+--   generate-image completed with a result.prediction_id
+--                                          processing; result.prediction_id -> replicate_prediction_id
 --   download-image inserted or processing  downloading
 --   download-image completed with a result.storage_path, or a list of them in result.images
 --                                          completed, and a row in images for each
@@ -21,7 +23,7 @@ set search_path = ''
 as $$
 declare
   v_downloads boolean := new.job_type = 'download-image';
-  v_prediction_id text := new.checkpoint ->> 'prediction_id';
+  v_prediction_id text := coalesce(new.result ->> 'prediction_id', new.checkpoint ->> 'prediction_id');
   v_id_pattern constant text := '^[A-Za-z0-9_-]{1,128}$';
 begin
   if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then
@@ -31,10 +33,10 @@ begin
     return null;
   end if;
 
-  if new.status = 'completed' then
-    if v_downloads and jsonb_typeof(new.result -> 'images') = 'array' then
+  if new.status = 'completed' and v_downloads then
+    if jsonb_typeof(new.result -> 'images') = 'array' then
       perform public.record_images(new.payload, new.result -> 'images');
-    elsif v_downloads and new.result ->> 'storage_path' is not null then
+    elsif new.result ->> 'storage_path' is not null then
       perform public.record_images(new.payload, jsonb_build_array(new.result));
     end if;
     return null;
@@ -47,6 +49,7 @@ begin
       perform public.set_generation_status(new.payload, 'downloading', null, v_prediction_id);
     elsif new.status = 'pending' and (tg_op = 'INSERT' or old.status in ('failed', 'cancelled')) then
       perform public.set_generation_status(new.payload, 'queued', null, v_prediction_id);
+    -- A completed one has no checkpoint to tell where its prediction was found already done.
     elsif new.status = 'processing' or v_prediction_id is not null then
       perform public.set_generation_status(new.payload, 'processing', null, v_prediction_id);
     end if;

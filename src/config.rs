@@ -27,6 +27,7 @@ pub struct Config {
     pub run_budget: Duration,
     pub poll_interval: Duration,
     pub allowed_output_hosts: Vec<String>,
+    pub allowed_source_hosts: Vec<String>,
     pub max_image_bytes: u64,
 }
 
@@ -114,6 +115,7 @@ impl Config {
             allowed_output_hosts: hosts::read(
                 text("ALLOWED_OUTPUT_HOSTS").as_deref().unwrap_or("replicate.delivery,*.replicate.delivery"),
             ),
+            allowed_source_hosts: hosts::read(text("ALLOWED_SOURCE_HOSTS").as_deref().unwrap_or("*")),
             max_image_bytes: number("MAX_IMAGE_BYTES", MAX_IMAGE_BYTES, 1, 5 * 1024 * 1024 * 1024)?,
         })
     }

@@ -1,5 +1,6 @@
 //! What went wrong, and whether to try again.
 
+use crate::ctx::Response;
 use std::fmt;
 use std::time::Duration;
 
@@ -70,20 +71,33 @@ impl Service {
     }
 }
 
+/// The kind of an error that says that a model does not take the input it was given.
+pub const INPUT_REJECTED: &str = "input_rejected";
+/// The title of the body of a 422 that is about the input, and not about a version that is not there.
+const INPUT_REJECTED_TITLE: &str = "Input validation failed";
 /// How long to wait after a 429 that does not say.
 const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(10);
 /// A rate limit that asks for more is looked at again after this time.
 const RATE_LIMIT_LONGEST: Duration = Duration::from_secs(3600);
 /// A remote body is cut to this many characters in a message.
 const DETAIL_CHARACTERS: usize = 500;
+/// A remote body is read this far for what it says of an error.
+const BODY_MAX_BYTES: usize = 64 * 1024;
 
-/// Classifies an answer that is no success. `retry_after` is the header of that name.
-pub fn from_status(service: Service, status: u16, retry_after: Option<&str>, body: &str) -> JobError {
+/// Classifies an answer that is no success, and says what it says.
+pub async fn from_answer(service: Service, response: Response) -> JobError {
+    let (status, retry_after) = (response.status, response.header("retry-after").map(str::to_owned));
+    let body = response.body.text(BODY_MAX_BYTES).await.unwrap_or_default();
+    from_status(service, status, retry_after.as_deref(), &body)
+}
+
+fn from_status(service: Service, status: u16, retry_after: Option<&str>, body: &str) -> JobError {
     let message = format!("{} answered {status}: {}", service.name(), detail(body));
     let (kind, again) = match (service, status) {
         (Service::Replicate, 401) => ("unauthorized", Again::WhenResumed),
         (Service::Replicate, 402) => ("insufficient_credit", Again::WhenResumed),
         (Service::Replicate, 429) => ("rate_limited", Again::After(rate_limit_delay(retry_after, body))),
+        (Service::Replicate, 422) if body.contains(INPUT_REJECTED_TITLE) => (INPUT_REJECTED, Again::Never),
         (Service::Delivery, 404 | 410) => ("output_gone", Again::Never),
         (_, 408 | 429) | (_, 500..) => ("unavailable", Again::Backoff),
         _ => ("rejected", Again::Never),
@@ -152,6 +166,8 @@ mod tests {
             (Replicate, 402, None, "", "insufficient_credit", WhenResumed),
             (Replicate, 404, None, "", "rejected", Never),
             (Replicate, 422, None, "", "rejected", Never),
+            (Replicate, 422, None, r#"{"title":"Input validation failed"}"#, "input_rejected", Never),
+            (Replicate, 422, None, r#"{"title":"Invalid version or not permitted"}"#, "rejected", Never),
             (Replicate, 429, None, "", "rate_limited", seconds(10)),
             (Replicate, 429, Some("7"), r#"{"retry_after":5}"#, "rate_limited", seconds(7)),
             (Replicate, 429, None, r#"{"retry_after":5}"#, "rate_limited", seconds(5)),

@@ -33,6 +33,11 @@ impl<'a> Fields<'a> {
         self.read(field, "a list of strings", |value| value.as_array()?.iter().map(Value::as_str).collect())
     }
 
+    /// False where it is absent.
+    pub fn flag(&self, field: &str) -> Result<bool, String> {
+        Ok(self.read(field, "true or false", Value::as_bool)?.unwrap_or(false))
+    }
+
     pub fn number(&self, field: &str) -> Result<Option<f64>, String> {
         self.read(field, "a number", Value::as_f64)
     }
@@ -84,12 +89,15 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let value =
-            json!({ "width": 1024.0, "height": "tall", "steps": 1.5, "seed": null, "prompt": ["a"], "big": 1e300 });
+        let value = json!({
+            "width": 1024.0, "height": "tall", "steps": 1.5, "seed": null, "prompt": ["a"], "big": 1e300,
+            "mixed": ["a", 1],
+        });
         let fields = Fields::of("payload", &value).unwrap();
         assert_eq!(fields.integer("width", 0..=2000), Ok(Some(1024)));
         assert_eq!(fields.integer("seed", 0..=9), Ok(None));
         assert_eq!(fields.number("big"), Ok(Some(1e300)));
+        assert_eq!(fields.texts("prompt"), Ok(Some(vec!["a"])));
         let refusals = [
             (
                 fields.integer("height", 0..=9).unwrap_err(),
@@ -105,6 +113,7 @@ mod tests {
             ),
             (fields.number("height").unwrap_err(), r#"payload: height must be a number, found "tall""#),
             (fields.text("prompt").unwrap_err(), r#"payload: prompt must be a string, found ["a"]"#),
+            (fields.texts("mixed").unwrap_err(), r#"payload: mixed must be a list of strings, found ["a",1]"#),
             (fields.required::<()>("user_id", None).unwrap_err(), "payload: user_id is missing"),
             (fields.only(&["width"]).unwrap_err(), "payload: big is not a field, known are width"),
             (Fields::of("body", &json!([1])).err().unwrap(), "body must be an object, found [1]"),

@@ -1,16 +1,18 @@
 //! Lists of hosts, as the settings give them.
 
-use url::Url;
+use url::{Host, Url};
 
-/// Whether a URL's host is in the list. `host` and `*.host` stand for https on its own port; `host:port`
-/// also allows http, which is how a local stack is reached. A URL that carries a user or a password is in no list.
+/// Whether a URL's host is in the list. `host` and `*.host` stand for https on its own port, `*` for any name that
+/// is not one of an inside network; `host:port` also allows http, which is how a local stack is reached. A URL
+/// that carries a user or a password is in no list.
 pub fn is_listed(hosts: &[String], url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
     let with_port = with_port(url);
-    let listed = |entry: &String| match (url.scheme(), entry.strip_prefix("*.")) {
+    let listed = |entry: &String| match (url.scheme(), entry.strip_prefix('*')) {
         ("http", _) => *entry == with_port,
+        ("https", Some("")) => url.port().is_none() && is_public_name(url),
         ("https", Some(parent)) => {
-            url.port().is_none() && host.strip_suffix(parent).is_some_and(|front| front.ends_with('.'))
+            url.port().is_none() && parent.starts_with('.') && host.len() > parent.len() && host.ends_with(parent)
         }
         ("https", None) => *entry == with_port || (url.port().is_none() && *entry == host),
         _ => false,
@@ -23,6 +25,13 @@ pub fn is_listed(hosts: &[String], url: &Url) -> bool {
 pub fn with_port(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
     format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
+}
+
+/// Addresses and names without a dot, or under one that no public name has, lead to somebody's own network.
+fn is_public_name(url: &Url) -> bool {
+    let Some(Host::Domain(name)) = url.host() else { return false };
+    let inside = ["localhost", "local", "internal", "home", "lan", "arpa", "test", "invalid"];
+    name.rsplit_once('.').is_some_and(|(_, last)| !last.is_empty() && !inside.contains(&last))
 }
 
 /// Reads a list of hosts: entries between commas, in lower case.
@@ -59,6 +68,32 @@ mod tests {
         ];
         for (url, expected) in table {
             assert_eq!(is_listed(&hosts, &Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn any_host_is_any_public_name() {
+        let table = [
+            ("https://example.com/a.png", true),
+            ("https://cdn.example.co.uk/a.png", true),
+            ("http://example.com/a.png", false),
+            ("https://example.com:8443/a.png", false),
+            ("https://localhost/a.png", false),
+            ("https://intranet/a.png", false),
+            ("https://printer.local/a.png", false),
+            ("https://metadata.google.internal/a", false),
+            ("https://example.com./a.png", false),
+            ("https://127.0.0.1/a.png", false),
+            ("https://2130706433/a.png", false),
+            ("https://0x7f.1/a.png", false),
+            ("https://169.254.169.254/latest", false),
+            ("https://10.0.0.1/a.png", false),
+            ("https://8.8.8.8/a.png", false),
+            ("https://[::1]/a.png", false),
+            ("https://[fd00::1]/a.png", false),
+        ];
+        for (url, expected) in table {
+            assert_eq!(is_listed(&read("*"), &Url::parse(url).unwrap()), expected, "{url}");
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod job;
 pub mod queue;
 pub mod replicate;
 pub mod server;
+pub mod source;
 pub mod storage;
 pub mod worker;
 

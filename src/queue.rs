@@ -104,6 +104,11 @@ pub async fn enqueue(ctx: &Ctx, arguments: Value) -> Result<String, QueueError> 
     answer.as_str().map(str::to_owned).ok_or_else(|| unfit("enqueue_job", "no id"))
 }
 
+/// The schema of a model's input that was kept within a day; with `schema`, keeps that. Null: there is none.
+pub async fn keep_model_schema(ctx: &Ctx, model: &str, schema: Option<&Value>) -> Result<Value, QueueError> {
+    call(ctx, "keep_model_schema", json!({ "p_model": model, "p_schema": schema })).await
+}
+
 /// Depth, age and pauses, as `queue_stats` gives them.
 pub async fn stats(ctx: &Ctx) -> Result<Value, QueueError> {
     call(ctx, "queue_stats", json!({})).await

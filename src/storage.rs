@@ -1,12 +1,14 @@
-//! Supabase Storage: one upload that never holds the picture.
+//! Supabase Storage: an upload that never holds the picture, and what it takes to show a private one to Replicate.
 
-use crate::ctx::{Body, Ctx, Incoming, Meter, Request};
-use crate::error::{JobError, Service, from_status};
+use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response, TransportError};
+use crate::error::{JobError, Service, from_answer};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// With the 45 s a drain claims in and 20 s until the first bytes, this stays under the 150 s after which the
 /// smallest plan kills the function.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(75);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
 
 /// Streams `content` to `path` in the bucket, over what lies there. The body goes in chunks without
@@ -18,32 +20,56 @@ pub async fn upload(
     content: Box<dyn Incoming>,
     meter: &Meter,
 ) -> Result<(), JobError> {
-    let config = &ctx.config;
-    let request = Request {
-        method: "POST",
-        url: format!("{}/storage/v1/object/{}/{path}", config.supabase_url, config.storage_bucket),
-        headers: vec![
-            ("apikey".to_owned(), config.service_key.clone()),
-            ("authorization".to_owned(), format!("Bearer {}", config.service_key)),
-            ("content-type".to_owned(), content_type.to_owned()),
-            ("cache-control".to_owned(), "max-age=3600".to_owned()),
-            ("x-upsert".to_owned(), "true".to_owned()),
-        ],
-        body: Body::Stream { content, meter: meter.clone() },
-        timeout: UPLOAD_TIMEOUT,
-    };
-    let sent = ctx.http.send(request).await;
+    let headers = [("content-type", content_type), ("cache-control", "max-age=3600"), ("x-upsert", "true")];
+    let path = format!("{}/{path}", ctx.config.storage_bucket);
+    let body = Body::Stream { content, meter: meter.clone() };
+    let sent = ask(ctx, "POST", &path, &headers, body, UPLOAD_TIMEOUT).await;
     if meter.exceeded() {
-        return Err(too_large(config.max_image_bytes));
+        return Err(too_large(ctx.config.max_image_bytes));
     }
-    let lost = |error| JobError::backoff("unavailable", format!("upload to storage broke off: {error}"));
-    let response = sent.map_err(lost)?;
-    if (200..300).contains(&response.status) {
-        return Ok(());
+    sent.map(|_| ())
+}
+
+/// The object at `path`, which begins with its bucket.
+pub async fn read(ctx: &Ctx, path: &str) -> Result<Box<dyn Incoming>, JobError> {
+    Ok(ask(ctx, "GET", path, &[], Body::Empty, TIMEOUT).await?.body)
+}
+
+/// An address at which anyone may read the object at `path`, which begins with its bucket, for so long.
+pub async fn sign(ctx: &Ctx, path: &str, lasts: Duration) -> Result<String, JobError> {
+    let body = Body::Text(json!({ "expiresIn": lasts.as_secs() }).to_string());
+    let headers = [("content-type", "application/json")];
+    let response = ask(ctx, "POST", &format!("sign/{path}"), &headers, body, TIMEOUT).await?;
+    let answer = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
+    let answer = serde_json::from_str::<Value>(&answer).unwrap_or_default();
+    match answer.get("signedURL").and_then(Value::as_str) {
+        Some(signed) if signed.starts_with('/') => Ok(format!("{}/storage/v1{signed}", ctx.config.supabase_url)),
+        _ => Err(JobError::backoff("unavailable", "storage answered without a signed URL")),
     }
-    let (status, retry_after) = (response.status, response.header("retry-after").map(str::to_owned));
-    let body = response.body.text(ANSWER_MAX_BYTES).await.unwrap_or_default();
-    Err(from_status(Service::Storage, status, retry_after.as_deref(), &body))
+}
+
+/// A request to what lies below `/object/`, with the service key; an answer that is no success is an error.
+async fn ask(
+    ctx: &Ctx,
+    method: &'static str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Body,
+    timeout: Duration,
+) -> Result<Response, JobError> {
+    let key = &ctx.config.service_key;
+    let mut all = vec![("apikey".to_owned(), key.clone()), ("authorization".to_owned(), format!("Bearer {key}"))];
+    all.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let url = format!("{}/storage/v1/object/{path}", ctx.config.supabase_url);
+    let response = ctx.http.send(Request { method, url, headers: all, body, timeout }).await.map_err(lost)?;
+    match response.status {
+        200..=299 => Ok(response),
+        _ => Err(from_answer(Service::Storage, response).await),
+    }
+}
+
+pub fn lost(error: TransportError) -> JobError {
+    JobError::backoff("unavailable", format!("storage did not answer: {error}"))
 }
 
 pub fn too_large(limit: u64) -> JobError {

@@ -6,7 +6,7 @@
 
 use super::id;
 use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response};
-use crate::error::{JobError, Service, from_status};
+use crate::error::{JobError, Service, from_answer};
 use crate::fields::Fields;
 use crate::job::{Job, Outcome};
 use crate::storage;
@@ -37,7 +37,6 @@ const RUN_LONGEST: Duration = Duration::from_secs(20);
 /// Until the first bytes are here; the upload's own time-out bounds the rest.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(20);
 const REDIRECTS_MOST: usize = 3;
-const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
 
 pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let payload = job.payload(Payload::read)?;
@@ -110,11 +109,7 @@ async fn open(ctx: &Ctx, output_url: &str) -> Result<Response, JobError> {
             (401 | 403, _) if token.is_none() && is_replicates(&url) && ctx.config.replicate_api_token.is_some() => {
                 token = ctx.config.replicate_api_token.as_deref();
             }
-            (status, _) => {
-                let retry_after = response.header("retry-after").map(str::to_owned);
-                let body = response.body.text(ERROR_BODY_MAX_BYTES).await.unwrap_or_default();
-                return Err(from_status(Service::Delivery, status, retry_after.as_deref(), &body));
-            }
+            _ => return Err(from_answer(Service::Delivery, response).await),
         }
     }
     Err(JobError::never("rejected", format!("output host redirected more than {REDIRECTS_MOST} times")))

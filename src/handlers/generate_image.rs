@@ -1,12 +1,14 @@
 //! `generate-image`: asks Replicate for a picture, parks while it is made, then hands over to
 //! `download-image`.
 
+mod sent;
+
 use super::id;
 use crate::ctx::Ctx;
 use crate::error::{Again, JobError};
 use crate::fields::Fields;
 use crate::job::{FollowUp, Job, Outcome};
-use crate::replicate::input::{self, ImageRequest, ModelInput};
+use crate::replicate::input::{ImageRequest, ModelInput};
 use crate::replicate::{self, Prediction, Status};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -15,14 +17,15 @@ struct Payload {
     generation_id: String,
     user_id: String,
     image: ImageRequest,
+    /// The model's published schema is asked for even though the catalogue has the model.
+    published_schema: bool,
 }
 
 impl Payload {
     fn read(fields: &Fields<'_>) -> Result<Payload, String> {
         let text = |field: &str| Ok::<_, String>(fields.text(field)?.map(str::to_owned));
-        let count = |field: &str, default: u32| {
-            Ok::<_, String>(fields.integer(field, 0..=i64::from(u32::MAX))?.map_or(default, |number| number as u32))
-        };
+        let count =
+            |field: &str| Ok::<_, String>(fields.integer(field, 0..=i64::from(u32::MAX))?.map(|number| number as u32));
         Ok(Payload {
             generation_id: id(fields, "generation_id")?,
             user_id: id(fields, "user_id")?,
@@ -31,15 +34,25 @@ impl Payload {
                 negative_prompt: text("negative_prompt")?,
                 model_id: fields.required("model_id", text("model_id")?)?,
                 model_version: text("model_version")?,
-                width: count("width", 1024)?,
-                height: count("height", 1024)?,
-                num_inference_steps: count("num_inference_steps", 30)?,
-                guidance_scale: fields.number("guidance_scale")?.unwrap_or(7.5),
+                width: count("width")?,
+                height: count("height")?,
+                num_inference_steps: count("num_inference_steps")?,
+                guidance_scale: fields.number("guidance_scale")?,
                 seed: fields.integer("seed", i64::MIN..=i64::MAX)?,
-                source_image_url: text("source_image_url")?,
+                output_format: text("output_format")?,
+                num_outputs: count("num_outputs")?,
+                source_images: source_images(fields)?,
                 strength: fields.number("strength")?,
             },
+            published_schema: fields.flag("published_schema")?,
         })
+    }
+}
+
+fn source_images(fields: &Fields<'_>) -> Result<Vec<String>, String> {
+    match (fields.text("source_image_url")?, fields.texts("source_image_urls")?) {
+        (Some(_), Some(_)) => Err("payload: source_image_url and source_image_urls are both there".to_owned()),
+        (one, list) => Ok(list.unwrap_or_default().into_iter().chain(one).map(str::to_owned).collect()),
     }
 }
 
@@ -49,6 +62,8 @@ struct Checkpoint {
     prediction_id: Option<String>,
     /// The attempt that created or found it; a later one makes a new one if Replicate let it fail.
     attempt_number: u32,
+    /// What was sent, for the result; none: it is what the catalogue says.
+    sent: Option<Value>,
 }
 
 impl Checkpoint {
@@ -58,11 +73,16 @@ impl Checkpoint {
         Checkpoint {
             prediction_id: field("prediction_id").and_then(Value::as_str).map(str::to_owned),
             attempt_number: field("attempt_number").and_then(Value::as_u64).unwrap_or(0) as u32,
+            sent: field("sent").cloned(),
         }
     }
 
     fn to_json(&self) -> Value {
-        json!({ "prediction_id": self.prediction_id, "attempt_number": self.attempt_number })
+        let mut json = json!({ "prediction_id": self.prediction_id, "attempt_number": self.attempt_number });
+        if let (Some(sent), Some(json)) = (&self.sent, json.as_object_mut()) {
+            json.insert("sent".to_owned(), sent.clone());
+        }
+        json
     }
 }
 
@@ -78,8 +98,6 @@ const SWEEP: u32 = 10;
 
 pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let payload = job.payload(Payload::read)?;
-    let model = model_input(job, &payload)?;
-
     let mut checkpoint = Checkpoint::read(job);
     let known = match (told(job, &checkpoint), &checkpoint.prediction_id) {
         (Some(prediction), _) => Some(prediction),
@@ -101,26 +119,28 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
             && is_infrastructure(prediction.error.as_deref().unwrap_or_default())
             && checkpoint.attempt_number < job.attempt_number
     };
-    let prediction = match known.filter(|prediction| !is_spent(prediction)) {
-        // Not the first attempt, yet no living prediction is known: the answer to a create may have been lost.
-        None if job.attempt_number > 1 => {
-            checkpoint.attempt_number = job.attempt_number;
-            replicate::find(ctx, &model, &job.search_from).await?
-        }
-        known => known,
-    };
     let timeout = ctx.config.job_timeout;
-    let seconds = timeout.as_secs();
-    let prediction = match prediction {
+    let prediction = match known.filter(|prediction| !is_spent(prediction)) {
         Some(prediction) => prediction,
-        None if job.age >= timeout => {
-            let message = format!("no prediction could be made within JOB_TIMEOUT_MS ({seconds} s)");
-            return Err(JobError::never("timed_out", message));
-        }
         None => {
+            let mut sent = sent::of(ctx, job, &payload).await?;
+            // Not the first attempt, yet no living prediction is known: the answer to a create may have been lost.
+            let found = match job.attempt_number {
+                1 => None,
+                _ => sent::find(ctx, job, &payload, &sent).await?,
+            };
+            let prediction = match found {
+                Some(prediction) => prediction,
+                None if job.age >= timeout => {
+                    let seconds = timeout.as_secs();
+                    let message = format!("no prediction could be made within JOB_TIMEOUT_MS ({seconds} s)");
+                    return Err(JobError::never("timed_out", message));
+                }
+                None => sent::create(ctx, job, &payload, &mut sent).await?,
+            };
             checkpoint.attempt_number = job.attempt_number;
-            job.check_lease(ctx.clock.now_milliseconds())?;
-            replicate::create(ctx, job, &model, timeout.saturating_sub(job.age)).await?
+            checkpoint.sent = sent.by_schema.then(|| shown(&sent.model));
+            prediction
         }
     };
     checkpoint.prediction_id = Some(prediction.id.clone());
@@ -128,10 +148,20 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     if prediction.status.is_running() && job.age >= timeout {
         // Replicate ends it by itself at the same time; this only saves what is left.
         let _ = replicate::cancel(ctx, &prediction.id).await;
+        let seconds = timeout.as_secs();
         let message = format!("prediction {} was not done within JOB_TIMEOUT_MS ({seconds} s)", prediction.id);
         return Err(JobError::never("timed_out", message));
     }
-    decide(&payload, &model, &prediction, poll_delay(ctx, job), checkpoint.to_json())
+    let sent = match (prediction.status, &checkpoint.sent) {
+        (Status::Succeeded, None) => shown(&sent::of(ctx, job, &payload).await?.model),
+        (_, sent) => sent.clone().unwrap_or_default(),
+    };
+    decide(&payload, &sent, &prediction, poll_delay(ctx, job), checkpoint.to_json())
+}
+
+/// What the result shows of an input.
+fn shown(model: &ModelInput) -> Value {
+    json!({ "model": model.version, "input": model.input, "adjustments": model.adjustments })
 }
 
 /// Ends the prediction of a job that is not wanted any more, and waits for its end.
@@ -152,7 +182,8 @@ pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     // An attempt that ended without a word may have left another one.
     if !goes_on && job.attempt_number > 1 && checkpoint.attempt_number < job.attempt_number {
         let payload = job.payload(Payload::read)?;
-        let found = replicate::find(ctx, &model_input(job, &payload)?, &job.search_from).await?;
+        let sent = sent::of(ctx, job, &payload).await?;
+        let found = sent::find(ctx, job, &payload, &sent).await?;
         if let Some(found) = found.filter(|found| found.status.is_running()) {
             goes_on = replicate::cancel(ctx, &found.id).await?.status.is_running();
             checkpoint.prediction_id = Some(found.id);
@@ -173,15 +204,10 @@ fn told(job: &Job, checkpoint: &Checkpoint) -> Option<Prediction> {
     counts.then_some(prediction)
 }
 
-fn model_input(job: &Job, payload: &Payload) -> Result<ModelInput, JobError> {
-    input::build(&payload.image, seed_of(&job.id))
-        .map_err(|message| JobError::never("invalid_payload", format!("payload: {message}")))
-}
-
 /// Turns what Replicate said into the outcome.
 fn decide(
     payload: &Payload,
-    model: &ModelInput,
+    sent: &Value,
     prediction: &Prediction,
     poll_delay: Duration,
     checkpoint: Value,
@@ -204,9 +230,9 @@ fn decide(
             Ok(Outcome::Completed {
                 result: json!({
                     "prediction_id": id,
-                    "model": model.version,
-                    "input": model.input,
-                    "adjustments": model.adjustments,
+                    "model": sent.get("model"),
+                    "input": sent.get("input"),
+                    "adjustments": sent.get("adjustments"),
                     "predict_seconds": prediction.predict_seconds,
                 }),
                 follow_ups: vec![download(payload, id, output_urls)],
@@ -265,10 +291,4 @@ fn poll_delay(ctx: &Ctx, job: &Job) -> Duration {
 fn is_infrastructure(error: &str) -> bool {
     let codes = ["PA", "E9828", "E8765", "E1000"];
     error.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| codes.contains(&word))
-}
-
-/// A seed for a request without one, the same at every attempt, so that a job's input is its
-/// fingerprint in Replicate's list. FNV-1a over the job's random id, in the 31 bits all models take.
-fn seed_of(job_id: &str) -> u32 {
-    job_id.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) >> 1
 }

@@ -1,17 +1,27 @@
 //! Turns what a job asks for into what its model takes.
 //!
 //! Replicate answers 422 to a value out of range and silently drops a field it does not know, so
-//! every field is named, ranged and rounded after [`catalogue`], and each change is told.
+//! every field is named, ranged and rounded after the model's description, and each change is told.
+//!
+//! What a job leaves out is left to the model. The first version sent 30 steps and a guidance of 7.5
+//! instead, which are Stable Diffusion's: a model made for 4 steps refuses the one, and the other burns
+//! the pictures of all but that family. Only a model of which nothing is known still gets them, since
+//! such models are of that family as a rule and their jobs were written against that version.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::catalogue::{self, Guidance, Model, Seed, Size, SourceImage, Steps};
+use super::catalogue::{self, Model, Outputs, Pictures, Pixels, Preset, Range, Seed, Size};
+use super::schema;
 
 /// Sides above this, in pixels, are a mistake and no wish: no known model reaches a third of it.
 const MAX_SIDE: u32 = 16_384;
+/// The sides of a job that gives none.
+const DEFAULT_SIDE: u32 = 1024;
+const FORMATS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+const MAX_OUTPUTS: u32 = 10;
 
 /// A picture as a job's payload describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ImageRequest {
     pub prompt: String,
     pub negative_prompt: Option<String>,
@@ -19,22 +29,30 @@ pub struct ImageRequest {
     pub model_id: String,
     pub model_version: Option<String>,
     /// In pixels.
-    pub width: u32,
-    pub height: u32,
-    pub num_inference_steps: u32,
-    pub guidance_scale: f64,
+    pub width: Option<u32>,
+    pub height: Option<u32>,
+    pub num_inference_steps: Option<u32>,
+    pub guidance_scale: Option<f64>,
     pub seed: Option<i64>,
-    pub source_image_url: Option<String>,
+    /// `png`, `jpg`, `jpeg` or `webp`.
+    pub output_format: Option<String>,
+    /// From 1 to 10.
+    pub num_outputs: Option<u32>,
+    /// Addresses that Replicate can fetch, in order: the payload's `source_image_url` or `source_image_urls`.
+    pub source_images: Vec<String>,
     /// From 0, keep the source picture, to 1, ignore it.
     pub strength: Option<f64>,
 }
 
 /// The body of a create, as far as the model decides it.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelInput {
     /// What `POST /v1/predictions` takes as `version`: `owner/name`, `owner/name:64hex` or `64hex`.
     pub version: String,
     pub input: Map<String, Value>,
+    /// The field of `input` that holds the addresses of source pictures, if there are any. Each attempt
+    /// may sign them anew.
+    pub source_field: Option<String>,
     /// One short sentence for each thing that is not sent as the job has it. They repeat numbers
     /// and field names, never the payload's texts.
     pub adjustments: Vec<String>,
@@ -42,179 +60,263 @@ pub struct ModelInput {
 
 /// Builds the input for the request's model.
 ///
-/// A model of the catalogue gets only fields it has, within its limits. Any other gets the fields
-/// of the stable-diffusion family as they are in the request.
+/// With `published`, the `openapi_schema` of the model's version, it gets only fields which that has,
+/// within its limits; without, or where nothing can be read from it, those that the catalogue knows. A model
+/// of neither gets the fields of the stable-diffusion family as they are in the request.
 ///
-/// `default_seed` is used where a model of the catalogue takes a seed and the request has none.
+/// `default_seed` is used where the model is known to take a seed and the request has none.
 /// Derived from the job's id it makes the input a fingerprint of the job.
 ///
 /// The error is a sentence that names the field. The request fails for good: empty texts, sides of
-/// 0 or over 16384 pixels, guidance or strength out of range, a malformed model id or version, a
-/// source picture for a model that takes none.
-pub fn build(request: &ImageRequest, default_seed: u32) -> Result<ModelInput, String> {
+/// 0 or over 16384 pixels, guidance or strength out of range, an unknown format, a malformed model id or
+/// version, source pictures that the model does not take, or none where it needs one.
+pub fn build(request: &ImageRequest, default_seed: u32, published: Option<&Value>) -> Result<ModelInput, String> {
     check(request)?;
-    let (model, version) = match reference(&request.model_id, request.model_version.as_deref())? {
+    let reference = reference(&request.model_id, request.model_version.as_deref())?;
+    let (known, version) = match reference {
         Reference::Name { name, version } => {
-            let model = catalogue::find(name);
-            let version = version.or(model.and_then(|model| model.version));
-            (model, version.map_or(name.to_owned(), |version| format!("{name}:{version}")))
+            let known = catalogue::find(name);
+            let version = version.or(known.and_then(|model| model.version));
+            (known, version.map_or(name.to_owned(), |version| format!("{name}:{version}")))
         }
         Reference::Version(version) => (catalogue::find(version), version.to_owned()),
     };
-    let mut built = ModelInput { version, input: Map::new(), adjustments: Vec::new() };
-    match model {
-        Some(model) => built.fill(model, request, default_seed)?,
-        None => built.fill_plain(request)?,
+    let id = known.map_or(request.model_id.as_str(), |model| model.id);
+    let mut built = ModelInput { version, ..ModelInput::default() };
+    match (published.and_then(|published| schema::read(id, published, known)), known) {
+        (Some(model), _) => built.fill(&model, request, default_seed)?,
+        (None, Some(model)) => built.fill(model, request, default_seed)?,
+        (None, None) => built.fill_plain(request)?,
     }
     Ok(built)
 }
 
+/// Whether the catalogue has the request's model.
+pub fn is_known(request: &ImageRequest) -> bool {
+    let reference = reference(&request.model_id, request.model_version.as_deref());
+    reference.is_ok_and(|reference| match reference {
+        Reference::Name { name, .. } => catalogue::find(name).is_some(),
+        Reference::Version(version) => catalogue::find(version).is_some(),
+    })
+}
+
 impl ModelInput {
-    fn fill(&mut self, model: &Model, request: &ImageRequest, default_seed: u32) -> Result<(), String> {
-        self.put("prompt", request.prompt.as_str());
-        for (field, text) in model.fixed {
-            self.put(field, *text);
+    fn fill(&mut self, model: &Model<'_>, request: &ImageRequest, default_seed: u32) -> Result<(), String> {
+        match model.prompt {
+            true => self.put_text("prompt", &request.prompt),
+            false => self.adjustments.push("prompt dropped: the model has none".to_owned()),
         }
-        self.put_size(&model.size, request.width, request.height);
-        self.put_steps(model.steps.as_ref(), request.num_inference_steps);
-        self.put_guidance(model.guidance.as_ref(), request.guidance_scale);
+        self.put_size(&model.size, request);
+        let steps = request.num_inference_steps.map(f64::from);
+        self.put_number("num_inference_steps", model.steps.as_ref(), steps);
+        self.put_number("guidance_scale", model.guidance.as_ref(), request.guidance_scale);
         self.put_negative_prompt(model.negative_prompt, request.negative_prompt.as_deref());
         self.put_seed(model.seed.as_ref(), request.seed, default_seed);
-        match (&model.image, request.source_image_url.as_deref()) {
-            (Some(image), Some(url)) => self.put_image(image, url, request.strength),
-            (None, Some(_)) => {
-                return Err(format!("source_image_url: the model {} takes no picture", model.id));
+        self.put_format(&model.formats, request.output_format.as_deref());
+        self.put_outputs(model.outputs.as_ref(), request.num_outputs);
+        self.put_pictures(model.id, model.pictures.as_ref(), request)?;
+        let missing = |field: &&&str| !self.input.contains_key(**field);
+        match model.required.iter().find(missing) {
+            None => Ok(()),
+            Some(field) if model.pictures.as_ref().is_some_and(|pictures| pictures.field == *field) => {
+                Err(format!("source_image_url: the model {} needs a picture, and there is none", model.id))
             }
-            (_, None) => self.drop_strength(request.strength, "there is no source_image_url"),
+            Some(field) => Err(format!("model_id: the model {} needs {field}, which a job does not carry", model.id)),
         }
-        Ok(())
     }
 
     fn fill_plain(&mut self, request: &ImageRequest) -> Result<(), String> {
-        if request.source_image_url.is_some() {
+        if !request.source_images.is_empty() {
             return Err(format!(
-                "source_image_url: the model {} is not in the catalogue, so how it takes a picture is unknown",
+                "{}: the model {} is not in the catalogue, so how it takes a picture is unknown",
+                source_field(request),
                 self.version
             ));
         }
-        self.put("prompt", request.prompt.as_str());
+        self.put_text("prompt", &request.prompt);
         self.put_negative_prompt(true, request.negative_prompt.as_deref());
-        self.put("width", request.width);
-        self.put("height", request.height);
-        self.put("num_inference_steps", request.num_inference_steps);
-        self.put("guidance_scale", number(request.guidance_scale));
+        self.put("width", Value::from(request.width.unwrap_or(DEFAULT_SIDE)));
+        self.put("height", Value::from(request.height.unwrap_or(DEFAULT_SIDE)));
+        self.put("num_inference_steps", Value::from(request.num_inference_steps.unwrap_or(30)));
+        self.put("guidance_scale", number(request.guidance_scale.unwrap_or(7.5)));
         if let Some(seed) = request.seed {
-            self.put("seed", seed);
+            self.put("seed", Value::from(seed));
+        }
+        let unknown = "dropped: the model is not in the catalogue";
+        if let Some(format) = &request.output_format {
+            self.adjustments.push(format!("output_format {format} {unknown}"));
+        }
+        if let Some(count) = request.num_outputs {
+            self.adjusted("num_outputs", &Value::from(count), unknown);
         }
         self.drop_strength(request.strength, "there is no source_image_url");
         Ok(())
     }
 
-    fn put_size(&mut self, size: &Size, width: u32, height: u32) {
-        let sent = match size {
-            Size::AspectRatio { ratios, preset } => {
-                let wanted = f64::from(width) / f64::from(height);
-                let ratio = nearest(ratios.iter(), wanted, |ratio| f64::from(ratio.width) / f64::from(ratio.height));
-                let area = f64::from(width) * f64::from(height);
-                let preset = preset.as_ref().and_then(|preset| {
-                    let (name, _) = nearest(preset.pixels.iter(), area, |(_, pixels)| f64::from(*pixels))?;
-                    Some((preset.field, *name))
-                });
-                let fields = ratio.map(|ratio| ("aspect_ratio", ratio.name)).into_iter().chain(preset);
-                let mut sent = Vec::new();
-                for (field, text) in fields {
-                    self.put(field, text);
-                    sent.push(format!("{field} {text}"));
-                }
-                sent.join(", ")
+    fn put_size(&mut self, size: &Size<'_>, request: &ImageRequest) {
+        let is_asked = request.width.is_some() || request.height.is_some();
+        if let (Some(text), false, false) = (size.matching, is_asked, request.source_images.is_empty()) {
+            return self.put_text("aspect_ratio", text);
+        }
+        let (width, height) = (request.width.unwrap_or(DEFAULT_SIDE), request.height.unwrap_or(DEFAULT_SIDE));
+        let mut sent = String::new();
+        if let Some(pixels) = &size.pixels {
+            if let Some((field, value)) = pixels.custom {
+                self.put_text(field, value);
             }
-            Size::Pixels { min, max, step } => {
-                let (sent_width, sent_height) = fit(width, height, *min, *max, *step);
-                self.put("width", sent_width);
-                self.put("height", sent_height);
-                if (sent_width, sent_height) == (width, height) {
-                    return;
-                }
-                format!("width {sent_width} x height {sent_height}")
+            let (sent_width, sent_height) = fit(width, height, pixels);
+            self.put("width", Value::from(sent_width));
+            self.put("height", Value::from(sent_height));
+            if (sent_width, sent_height) == (width, height) {
+                return;
             }
-        };
-        self.adjustments.push(format!("width {width} x height {height} -> {sent}"));
+            sent = format!("-> width {sent_width} x height {sent_height}");
+        }
+        if let Some((field, text)) = nearest_shape(size, width, height) {
+            sent = format!("-> {field} {text}");
+            self.put(field, Value::String(text));
+        }
+        if let Some((field, text)) = size.preset.as_ref().and_then(|preset| nearest_preset(preset, width, height)) {
+            sent.push_str(if sent.is_empty() { "-> " } else { ", " });
+            sent = sent + field + " " + text;
+            self.put_text(field, text);
+        }
+        if is_asked {
+            let sent = if sent.is_empty() { "dropped: the model has none" } else { &sent };
+            self.adjustments.push(format!("width {width} x height {height} {sent}"));
+        }
     }
 
-    fn put_steps(&mut self, steps: Option<&Steps>, wanted: u32) {
-        let Some(steps) = steps else {
-            return self.adjusted("num_inference_steps", wanted, "dropped: the model has none");
-        };
-        let sent = wanted.clamp(steps.min, steps.max);
-        if sent != wanted {
-            self.adjusted("num_inference_steps", wanted, format_args!("-> {sent}"));
+    fn put_number(&mut self, name: &str, range: Option<&Range<'_>>, wanted: Option<f64>) {
+        match (range, wanted) {
+            (_, None) => {}
+            (None, Some(wanted)) => self.adjusted(name, &number(wanted), "dropped: the model has none"),
+            (Some(range), Some(wanted)) => {
+                let sent = number(within(range, wanted));
+                if sent != number(wanted) {
+                    self.adjusted(name, &number(wanted), &format!("-> {sent}"));
+                }
+                self.put(range.field, sent);
+            }
         }
-        self.put(steps.field, sent);
-    }
-
-    fn put_guidance(&mut self, guidance: Option<&Guidance>, wanted: f64) {
-        let Some(guidance) = guidance else {
-            return self.adjusted("guidance_scale", number(wanted), "dropped: the model has none");
-        };
-        let sent = clamped(wanted, guidance.min, guidance.max);
-        if sent != wanted {
-            self.adjusted("guidance_scale", number(wanted), format_args!("-> {}", number(sent)));
-        }
-        self.put(guidance.field, number(sent));
     }
 
     fn put_negative_prompt(&mut self, taken: bool, wanted: Option<&str>) {
         match wanted {
-            Some(text) if taken => self.put("negative_prompt", text),
+            Some(text) if taken => self.put_text("negative_prompt", text),
             Some("") | None => {}
             Some(_) => self.adjustments.push("negative_prompt dropped: the model has none".to_owned()),
         }
     }
 
     fn put_seed(&mut self, seed: Option<&Seed>, wanted: Option<i64>, default_seed: u32) {
-        let Some(seed) = seed else {
-            if let Some(wanted) = wanted {
-                self.adjusted("seed", wanted, "dropped: the model has none");
+        match (seed, wanted) {
+            (None, None) => {}
+            (None, Some(wanted)) => self.adjusted("seed", &Value::from(wanted), "dropped: the model has none"),
+            (Some(seed), wanted) => {
+                let chosen = wanted.unwrap_or(i64::from(default_seed));
+                let sent = match (seed.min..=seed.max).contains(&chosen) {
+                    true => chosen,
+                    false => {
+                        let least = seed.min.max(0);
+                        let count = seed.max.saturating_sub(least).max(0).saturating_add(1);
+                        least.saturating_add(chosen.rem_euclid(count))
+                    }
+                };
+                if wanted.is_some_and(|wanted| wanted != sent) {
+                    self.adjusted("seed", &Value::from(chosen), &format!("-> {sent}"));
+                }
+                self.put("seed", Value::from(sent));
             }
-            return;
-        };
-        let chosen = wanted.unwrap_or(i64::from(default_seed));
-        let sent = match seed.max {
-            Some(max) if !(0..=max).contains(&chosen) => chosen.rem_euclid(max.saturating_add(1)),
-            Some(_) | None => chosen,
-        };
-        if wanted.is_some_and(|wanted| wanted != sent) {
-            self.adjusted("seed", chosen, format_args!("-> {sent}"));
         }
-        self.put("seed", sent);
     }
 
-    fn put_image(&mut self, image: &SourceImage, url: &str, wanted: Option<f64>) {
-        self.put(image.field, if image.list { json!([url]) } else { json!(url) });
-        match (&image.strength, wanted) {
-            (Some(strength), Some(wanted)) if strength.inverted => {
-                // 1 - 0.9 is 0.09999999999999998; six places are as exact as anyone's wish.
-                let sent = number(((1.0 - wanted) * 1e6).round() / 1e6);
-                self.adjusted("strength", number(wanted), format_args!("-> {} {sent}", strength.field));
-                self.put(strength.field, sent);
+    fn put_format(&mut self, formats: &[&str], wanted: Option<&str>) {
+        let Some(wanted) = wanted else { return };
+        let is_jpg = |format: &str| format == "jpg" || format == "jpeg";
+        for format in formats {
+            if *format == wanted || (is_jpg(format) && is_jpg(wanted)) {
+                return self.put_text("output_format", format);
             }
-            (Some(strength), Some(wanted)) => self.put(strength.field, number(wanted)),
-            (None, wanted) => self.drop_strength(wanted, "the model has none"),
-            (Some(_), None) => {}
         }
+        let has = if formats.is_empty() { "none".to_owned() } else { formats.join(", ") };
+        self.adjustments.push(format!("output_format {wanted} dropped: the model has {has}"));
+    }
+
+    fn put_outputs(&mut self, outputs: Option<&Outputs<'_>>, wanted: Option<u32>) {
+        match (outputs, wanted) {
+            (_, None) | (None, Some(1)) => {}
+            (None, Some(wanted)) => self.adjusted("num_outputs", &Value::from(wanted), "dropped: the model makes one"),
+            (Some(outputs), Some(wanted)) => {
+                let sent = wanted.min(outputs.max);
+                self.put(outputs.field, Value::from(sent));
+                if let (Some((field, value)), true) = (outputs.with, sent > 1) {
+                    self.put_text(field, value);
+                    let what = format!("-> {} {sent}: the model makes as many as it likes, up to this", outputs.field);
+                    self.adjusted("num_outputs", &Value::from(wanted), &what);
+                } else if sent != wanted {
+                    self.adjusted("num_outputs", &Value::from(wanted), &format!("-> {sent}"));
+                }
+            }
+        }
+    }
+
+    fn put_pictures(
+        &mut self,
+        id: &str,
+        pictures: Option<&Pictures<'_>>,
+        request: &ImageRequest,
+    ) -> Result<(), String> {
+        let urls = &request.source_images;
+        let Some(first) = urls.first() else {
+            self.drop_strength(request.strength, "there is no source_image_url");
+            return Ok(());
+        };
+        let refused = |why: &str| Err(format!("{}: the model {id} {why}", source_field(request)));
+        let Some(pictures) = pictures else { return refused("takes no picture") };
+        if pictures.mask {
+            return refused("needs a mask with its picture, which a job does not carry");
+        }
+        let most = if pictures.list { pictures.most } else { Some(1) };
+        if let Some(most) = most.filter(|most| urls.len() > *most as usize) {
+            return refused(&format!("takes {most} at most, and there are {}", urls.len()));
+        }
+        match pictures.list {
+            true => self.put(pictures.field, urls.iter().map(String::as_str).collect()),
+            false => self.put_text(pictures.field, first),
+        }
+        self.source_field = Some(pictures.field.to_owned());
+        match (&pictures.strength, request.strength) {
+            (_, None) => {}
+            (None, wanted) => self.drop_strength(wanted, "the model has none"),
+            (Some(strength), Some(wanted)) => {
+                // 1 - 0.9 is 0.09999999999999998; six places are as exact as anyone's wish.
+                let turned = if strength.inverted { ((1.0 - wanted) * 1e6).round() / 1e6 } else { wanted };
+                let (field, sent) = (strength.range.field, within(&strength.range, turned));
+                if strength.inverted || sent != wanted {
+                    self.adjusted("strength", &number(wanted), &format!("-> {field} {}", number(sent)));
+                }
+                self.put(field, number(sent));
+            }
+        }
+        Ok(())
     }
 
     fn drop_strength(&mut self, wanted: Option<f64>, why: &str) {
         if let Some(wanted) = wanted {
-            self.adjusted("strength", number(wanted), format_args!("dropped: {why}"));
+            self.adjusted("strength", &number(wanted), &format!("dropped: {why}"));
         }
     }
 
-    fn put(&mut self, field: &str, value: impl Into<Value>) {
-        self.input.insert(field.to_owned(), value.into());
+    fn put(&mut self, field: &str, value: Value) {
+        self.input.insert(field.to_owned(), value);
     }
 
-    fn adjusted(&mut self, field: &str, wanted: impl std::fmt::Display, what: impl std::fmt::Display) {
+    fn put_text(&mut self, field: &str, text: &str) {
+        self.put(field, Value::String(text.to_owned()));
+    }
+
+    fn adjusted(&mut self, field: &str, wanted: &Value, what: &str) {
         self.adjustments.push(format!("{field} {wanted} {what}"));
     }
 }
@@ -223,7 +325,7 @@ impl ModelInput {
 /// comparison, and to serde_json 7.0 is not 7. Messages show it too: what prints an `f64` would add 7 KB.
 fn number(value: f64) -> Value {
     let whole = value as i64;
-    if whole as f64 == value { json!(whole) } else { json!(value) }
+    if whole as f64 == value { Value::from(whole) } else { Value::from(value) }
 }
 
 /// `f64::clamp`, but its panic would print an `f64`.
@@ -231,16 +333,53 @@ fn clamped(value: f64, min: f64, max: f64) -> f64 {
     value.max(min).min(max)
 }
 
-/// The one whose measure is nearest to `wanted` by ratio, the first of equals; `None` of none.
-fn nearest<T>(choices: impl Iterator<Item = T>, wanted: f64, measure: impl Fn(&T) -> f64) -> Option<T> {
-    // The larger quotient orders as the absolute logarithm does.
-    let apart = |choice: &T| (measure(choice) / wanted).max(wanted / measure(choice));
-    choices.min_by(|a, b| apart(a).total_cmp(&apart(b)))
+fn within(range: &Range<'_>, wanted: f64) -> f64 {
+    let fitting = clamped(wanted, range.min, range.max);
+    if range.whole { fitting.round() } else { fitting }
+}
+
+/// How far apart two sizes are, as a quotient from 1 up, which orders as the absolute logarithm does.
+fn apart(a: u32, b: u32) -> f64 {
+    let quotient = f64::from(a) / f64::from(b);
+    quotient.max(1.0 / quotient)
+}
+
+/// The field and value nearest in ratio, of those the nearest in area, of those the first.
+fn nearest_shape<'a>(size: &Size<'a>, width: u32, height: u32) -> Option<(&'a str, String)> {
+    let wanted = f64::from(width) / f64::from(height);
+    let area = width.saturating_mul(height);
+    let named = size.named.as_ref().map_or(("", &[][..]), |named| (named.field, &named.sizes));
+    let mut nearest = None;
+    let mut shortest = (f64::INFINITY, f64::INFINITY);
+    for (field, joiner, shapes) in [("aspect_ratio", ':', &*size.ratios), (named.0, 'x', named.1)] {
+        for &(width, height) in shapes {
+            let ratio = f64::from(width) / f64::from(height);
+            let away = if joiner == 'x' { apart(u32::from(width) * u32::from(height), area) } else { 1.0 };
+            let distance = ((ratio / wanted).max(wanted / ratio), away);
+            if distance < shortest {
+                (nearest, shortest) = (Some((field, joiner, width, height)), distance);
+            }
+        }
+    }
+    nearest.map(|(field, joiner, width, height)| (field, format!("{width}{joiner}{height}")))
+}
+
+fn nearest_preset<'a>(preset: &'a Preset<'_>, width: u32, height: u32) -> Option<(&'a str, &'a str)> {
+    let area = width.saturating_mul(height);
+    let mut nearest = None;
+    let mut shortest = f64::INFINITY;
+    for (name, pixels) in preset.pixels.iter() {
+        let distance = apart(*pixels, area);
+        if distance < shortest {
+            (nearest, shortest) = (Some((preset.field, *name)), distance);
+        }
+    }
+    nearest
 }
 
 /// The size with both sides in `min..=max`, multiples of `step`, and the ratio kept as well as that
 /// allows: what fits is only rounded, what is too large or small is scaled first.
-fn fit(width: u32, height: u32, min: u32, max: u32, step: u32) -> (u32, u32) {
+fn fit(width: u32, height: u32, &Pixels { min, max, step, .. }: &Pixels<'_>) -> (u32, u32) {
     let long = f64::from(width.max(height));
     let short = f64::from(width.min(height));
     let scale = (f64::from(max) / long).min(1.0).max(f64::from(min) / short);
@@ -309,23 +448,34 @@ fn quoted(text: &str) -> String {
     format!("{:?}", text.chars().take(100).collect::<String>())
 }
 
+/// The payload's name for where the source pictures come from.
+fn source_field(request: &ImageRequest) -> &'static str {
+    if request.source_images.len() > 1 { "source_image_urls" } else { "source_image_url" }
+}
+
 fn check(request: &ImageRequest) -> Result<(), String> {
     if request.prompt.trim().is_empty() {
         return Err("prompt is empty".to_owned());
     }
     for (field, side) in [("width", request.width), ("height", request.height)] {
-        if !(1..=MAX_SIDE).contains(&side) {
+        if let Some(side) = side.filter(|side| !(1..=MAX_SIDE).contains(side)) {
             return Err(format!("{field} is {side}, not from 1 to {MAX_SIDE} pixels"));
         }
     }
-    if !(0.0..f64::INFINITY).contains(&request.guidance_scale) {
-        return Err(format!("guidance_scale is {}, not a number from 0 up", number(request.guidance_scale)));
+    if let Some(scale) = request.guidance_scale.filter(|scale| !(0.0..f64::INFINITY).contains(scale)) {
+        return Err(format!("guidance_scale is {}, not a number from 0 up", number(scale)));
     }
     if let Some(strength) = request.strength.filter(|strength| !(0.0..=1.0).contains(strength)) {
         return Err(format!("strength is {}, not from 0 (keep the picture) to 1 (ignore it)", number(strength)));
     }
-    if request.source_image_url.as_deref().is_some_and(|url| url.trim().is_empty()) {
-        return Err("source_image_url is empty".to_owned());
+    if let Some(format) = request.output_format.as_deref().filter(|format| !FORMATS.contains(format)) {
+        return Err(format!("output_format is {}, not {}", quoted(format), FORMATS.join(", ")));
+    }
+    if let Some(count) = request.num_outputs.filter(|count| !(1..=MAX_OUTPUTS).contains(count)) {
+        return Err(format!("num_outputs is {count}, not from 1 to {MAX_OUTPUTS}"));
+    }
+    if request.source_images.iter().any(|url| url.trim().is_empty()) {
+        return Err(format!("{} is empty", source_field(request)));
     }
     Ok(())
 }

@@ -6,12 +6,14 @@
 pub mod catalogue;
 pub mod input;
 mod prediction;
+pub mod published;
+pub mod schema;
 pub mod webhook;
 
 pub use prediction::{Prediction, Status};
 
 use crate::ctx::{Body, Ctx, Request};
-use crate::error::{Again, JobError, Service, from_status};
+use crate::error::{Again, JobError, Service, from_answer};
 use crate::job::Job;
 use input::ModelInput;
 use serde_json::{Value, json};
@@ -53,10 +55,10 @@ pub async fn cancel(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobErr
     read(&send(ctx, "POST", url, Vec::new(), Body::Empty).await?)
 }
 
-/// The newest prediction made since `created_after` (RFC 3339) of this model with this very input
+/// The newest prediction made since `created_after` (RFC 3339) of one of these models with its very input
 /// that has not come to a bad end: the create whose answer was lost, if it was made. Fails for good where the
 /// list is too long to say that it was not.
-pub async fn find(ctx: &Ctx, model: &ModelInput, created_after: &str) -> Result<Option<Prediction>, JobError> {
+pub async fn find(ctx: &Ctx, models: &[ModelInput], created_after: &str) -> Result<Option<Prediction>, JobError> {
     let api = &ctx.config.replicate_api_url;
     let mut url = format!("{api}/predictions?created_after={}", created_after.replace('+', "%2B"));
     for _ in 0..LIST_PAGES_MOST {
@@ -64,7 +66,7 @@ pub async fn find(ctx: &Ctx, model: &ModelInput, created_after: &str) -> Result<
         let results = page.get("results").and_then(Value::as_array).ok_or_else(|| unfit("no results"))?;
         for result in results {
             let prediction = read(result)?;
-            if prediction.is_of(model) {
+            if models.iter().any(|model| prediction.is_of(model)) {
                 return Ok(Some(prediction));
             }
         }
@@ -97,11 +99,10 @@ async fn send(
     }
     let lost = |error| JobError::backoff("unavailable", format!("replicate did not answer: {error}"));
     let response = ctx.http.send(Request { method, url, headers, body, timeout: API_TIMEOUT }).await.map_err(lost)?;
-    let (status, retry_after) = (response.status, response.header("retry-after").map(str::to_owned));
-    let text = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
-    if !(200..300).contains(&status) {
-        return Err(from_status(Service::Replicate, status, retry_after.as_deref(), &text));
+    if !(200..300).contains(&response.status) {
+        return Err(from_answer(Service::Replicate, response).await);
     }
+    let text = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
     serde_json::from_str(&text).map_err(|_| unfit("no JSON"))
 }
 

@@ -107,6 +107,7 @@ impl Prediction {
 
     /// Whether this is a create of `model` that may still give, or gave, its picture. Replicate echoes the input,
     /// perhaps with defaults added and without what the model does not know; official models hide their version.
+    /// Of source pictures the signature, which each attempt makes anew, is not compared.
     pub(super) fn is_of(&self, model: &ModelInput) -> bool {
         let alive = self.status.is_running() || self.status == Status::Succeeded;
         let (name, hash) = match model.version.split_once(':') {
@@ -116,12 +117,19 @@ impl Prediction {
         };
         let hidden = hash.is_empty() || self.version == "hidden";
         let same_model = if hidden { name.is_empty() || self.model == name } else { self.version == hash };
-        let same_input = |(field, value)| match self.input.get(field) {
+        let same_input = |(field, value): (&String, &Value)| match self.input.get(field) {
+            Some(found) if model.source_field.as_ref() == Some(field) => addresses(found) == addresses(value),
             Some(found) => found == value,
             None => field != "prompt",
         };
         alive && same_model && model.input.iter().all(same_input)
     }
+}
+
+/// One address or a list of them, without their queries, which hold the signatures.
+fn addresses(pictures: &Value) -> Vec<&str> {
+    let list = pictures.as_array().map_or(std::slice::from_ref(pictures), Vec::as_slice);
+    list.iter().filter_map(|url| url.as_str()?.split('?').next()).collect()
 }
 
 #[cfg(test)]
@@ -192,8 +200,29 @@ mod tests {
         ];
         for (version, fields, same) in table {
             let input = input("a", json!({})).as_object().unwrap().clone();
-            let model = ModelInput { version: version.to_owned(), input, adjustments: Vec::new() };
+            let model = ModelInput { version: version.to_owned(), input, ..ModelInput::default() };
             assert_eq!(prediction(fields.clone()).is_of(&model), same, "{version} {fields}");
+        }
+    }
+
+    #[test]
+    fn a_source_picture_is_known_again_whatever_its_signature() {
+        let url = |path: &str, token: &str| json!(format!("https://a/sign/{path}?token={token}"));
+        let (mine, other) = (url("a.png", "1"), url("b.png", "1"));
+        let table = [
+            (mine.clone(), mine.clone(), true),
+            (mine.clone(), url("a.png", "2"), true),
+            (mine.clone(), other.clone(), false),
+            (json!([mine, other]), json!([url("a.png", "2"), url("b.png", "2")]), true),
+            (json!([mine, other]), json!([other, mine]), false),
+            (json!([mine, other]), json!([mine]), false),
+        ];
+        for (sent, echoed, same) in table {
+            let input = json!({ "prompt": "a", "image": sent }).as_object().unwrap().clone();
+            let source_field = Some("image".to_owned());
+            let model = ModelInput { version: "o/n".to_owned(), input, source_field, ..ModelInput::default() };
+            let found = prediction(json!({ "model": "o/n", "input": { "prompt": "a", "image": echoed } }));
+            assert_eq!(found.is_of(&model), same, "{found:?}");
         }
     }
 

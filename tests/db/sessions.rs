@@ -286,7 +286,8 @@ async fn claims_at_the_same_moment_share_the_starts() {
             .expect("fill the bucket");
         let begin = Instant::now();
         let mut workers = JoinSet::new();
-        for client in sessions.iter().cloned() {
+        for client in &sessions {
+            let client = client.clone();
             workers.spawn(async move {
                 client.query("select id from claim_next_job(p_limit => 10)", &[]).await.expect("claim a batch").len()
             });

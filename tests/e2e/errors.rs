@@ -61,11 +61,7 @@ async fn what_passes_by_itself_is_retried() {
     enqueue(&stack, "generate-image", &generate("bad-gateway", "a goose")).await;
     enqueue(&stack, "generate-image", &generate("lost", "a hare")).await;
     enqueue(&stack, "generate-image", &generate("file", "a crow [file:500-once]")).await;
-    until(&stack, "all is done", async || {
-        stack.post_drain().await.unwrap();
-        count(&stack, "select count(*) from job_queue where status in ('pending', 'processing')").await == 0
-    })
-    .await;
+    drain_until_done(&stack).await;
     assert_eq!(
         count(&stack, "select count(*) from image_generations where status = 'completed'").await,
         4,
@@ -88,11 +84,7 @@ async fn a_create_whose_answer_is_lost_is_paid_once() {
     for animal in ["fox", "goose", "hare"] {
         enqueue(&stack, "generate-image", &generate(animal, animal)).await;
     }
-    until(&stack, "all is done", async || {
-        stack.post_drain().await.unwrap();
-        count(&stack, "select count(*) from job_queue where status in ('pending', 'processing')").await == 0
-    })
-    .await;
+    drain_until_done(&stack).await;
     assert_eq!(count(&stack, "select count(*) from images").await, 3);
     assert_eq!(stack.replicate().predictions().len(), 3);
     stack.stop().await.unwrap();

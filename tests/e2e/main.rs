@@ -6,6 +6,7 @@
 mod cancel;
 mod errors;
 mod kills;
+mod models;
 mod outcomes;
 mod queue;
 mod routes;

@@ -73,6 +73,15 @@ pub async fn until(stack: &Stack, what: &str, mut holds: impl AsyncFnMut() -> bo
     }
 }
 
+/// Drains until no job is left to run.
+pub async fn drain_until_done(stack: &Stack) {
+    until(stack, "all is done", async || {
+        stack.post_drain().await.unwrap();
+        count(stack, "select count(*) from job_queue where status in ('pending', 'processing')").await == 0
+    })
+    .await;
+}
+
 /// A drain that answers at once and goes on in the background.
 pub async fn drain_in_background(stack: &Stack) {
     let answer = call(stack, "POST", "", &[("prefer", "respond-async")], None).await;

@@ -29,6 +29,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/predictions/{id}", get(show))
         .route("/v1/predictions/{id}/cancel", post(cancel))
         .route("/v1/models/{owner}/{name}", get(model))
+        .route("/v1/models/{owner}/{name}/versions/{version}", get(version))
         .route("/v1/models/{owner}/{name}/predictions", post(create_by_model))
         .route("/v1/webhooks/default/secret", get(webhook_secret))
         .fallback(|| async { answer::not_found() })
@@ -83,6 +84,11 @@ async fn cancel(Handle(shared): App, Path(id): Path<String>) -> Response {
 async fn model(Handle(shared): App, Path((owner, name)): Path<(String, String)>) -> Response {
     let model = shared.catalogue.by_name(&format!("{owner}/{name}"));
     model.map_or_else(answer::not_found, |model| answer::json_answer(StatusCode::OK, &model.to_json()))
+}
+
+async fn version(Handle(shared): App, Path((owner, name, version)): Path<(String, String, String)>) -> Response {
+    let model = shared.catalogue.by_version(&version).filter(|model| model.id == format!("{owner}/{name}"));
+    model.map_or_else(answer::not_found, |model| answer::json_answer(StatusCode::OK, &model.version_json()))
 }
 
 /// Newest first. `created_after` is inclusive, `created_before` is not. A cursor is the place of

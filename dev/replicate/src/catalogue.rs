@@ -28,6 +28,8 @@ pub struct Model {
     pub output: Shape,
     /// the input that says how many pictures are made
     count: Option<String>,
+    /// an input and the value it must have for `count` to count
+    count_when: Option<(String, String)>,
     format: FormatRule,
     /// the first rule that gives a size wins; 1024x1024 where none does
     size: Vec<SizeRule>,
@@ -69,6 +71,27 @@ impl Catalogue {
         serde_json::from_str(include_str!("../models.json")).context("dev/replicate/models.json")
     }
 
+    /// Gives a model other inputs, as when Replicate publishes a new version of it; one that is not there is added,
+    /// official and with a PNG for an output.
+    pub fn publish(&mut self, id: &str, inputs: Map<String, Value>) {
+        match self.models.iter_mut().find(|model| model.id == id) {
+            Some(model) => model.inputs = inputs,
+            None => self.models.push(Model {
+                id: id.to_owned(),
+                official: true,
+                version: None,
+                required: vec!["prompt".to_owned()],
+                output: Shape::Array,
+                count: Some("num_outputs".to_owned()),
+                count_when: None,
+                format: FormatRule { input: None, default: Format::Png },
+                size: vec![SizeRule::WidthHeight { when: None }],
+                inputs,
+                input_schema: OnceLock::new(),
+            }),
+        }
+    }
+
     pub fn by_name(&self, id: &str) -> Option<&Model> {
         self.models.iter().find(|model| model.id == id)
     }
@@ -79,9 +102,7 @@ impl Catalogue {
 
     /// The size in pixels of a picture made from this input.
     pub fn size(&self, model: &Model, input: &Map<String, Value>) -> (u32, u32) {
-        let applies = |when: &Option<(String, String)>| {
-            when.as_ref().is_none_or(|(key, value)| model.text(input, key) == Some(value.as_str()))
-        };
+        let applies = |when: &Option<(String, String)>| model.has(input, when.as_ref());
         let ratio = model.text(input, "aspect_ratio").unwrap_or("1:1");
         let found = model.size.iter().find_map(|rule| match rule {
             SizeRule::WidthHeight { when } if applies(when) => {
@@ -122,7 +143,8 @@ impl Model {
     }
 
     pub fn count(&self, input: &Map<String, Value>) -> u32 {
-        self.count.as_deref().and_then(|key| self.number(input, key)).unwrap_or(1)
+        let count = self.count.as_deref().filter(|_| self.has(input, self.count_when.as_ref()));
+        count.and_then(|key| self.number(input, key)).unwrap_or(1)
     }
 
     /// The number of denoising steps; none for the models that Replicate only forwards to.
@@ -132,11 +154,6 @@ impl Model {
 
     pub fn to_json(&self) -> Value {
         let (owner, name) = self.id.split_once('/').unwrap_or((&self.id, ""));
-        let uri = json!({"type": "string", "format": "uri"});
-        let output = match self.output {
-            Shape::Array => json!({"type": "array", "items": uri, "title": "Output"}),
-            Shape::String => json!({"type": "string", "format": "uri", "title": "Output"}),
-        };
         json!({
             "url": format!("https://replicate.com/{}", self.id),
             "owner": owner,
@@ -150,16 +167,53 @@ impl Model {
             "run_count": 0,
             "cover_image_url": null,
             "default_example": null,
-            "latest_version": {
-                "id": self.version.as_deref().unwrap_or("hidden"),
-                "openapi_schema": {
-                    "openapi": "3.0.2",
-                    "info": {"title": "Cog", "version": "0.1.0"},
-                    "paths": {},
-                    "components": {"schemas": {"Input": self.input_schema(), "Output": output}},
-                },
+            "latest_version": self.version_json(),
+        })
+    }
+
+    pub fn version_json(&self) -> Value {
+        let uri = json!({"type": "string", "format": "uri"});
+        let output = match self.output {
+            Shape::Array => json!({"type": "array", "items": uri, "title": "Output"}),
+            Shape::String => json!({"type": "string", "format": "uri", "title": "Output"}),
+        };
+        let (input, mut schemas) = self.published_input();
+        schemas.insert("Input".to_owned(), input);
+        schemas.insert("Output".to_owned(), output);
+        json!({
+            "id": self.version.as_deref().unwrap_or("hidden"),
+            "openapi_schema": {
+                "openapi": "3.0.2",
+                "info": {"title": "Cog", "version": "0.1.0"},
+                "paths": {},
+                "components": {"schemas": schemas},
             },
         })
+    }
+
+    /// The input's schema as cog writes it: enums are schemas of their own, which the inputs refer to.
+    fn published_input(&self) -> (Value, Map<String, Value>) {
+        let mut enums = Map::new();
+        let mut inputs = Map::new();
+        for (order, (name, input)) in self.inputs.iter().enumerate() {
+            let mut input = input.as_object().cloned().unwrap_or_default();
+            if let Some(values) = input.remove("enum") {
+                let kind = input.remove("type");
+                let of = json!({"title": name, "type": kind, "description": "An enumeration.", "enum": values});
+                enums.insert(name.clone(), of);
+                input.insert("allOf".to_owned(), json!([{"$ref": format!("#/components/schemas/{name}")}]));
+            } else {
+                input.insert("title".to_owned(), name.as_str().into());
+            }
+            input.insert("x-order".to_owned(), order.into());
+            inputs.insert(name.clone(), Value::Object(input));
+        }
+        (json!({"type": "object", "title": "Input", "required": self.required, "properties": inputs}), enums)
+    }
+
+    /// Whether the input has the value that `when` names, if any.
+    fn has(&self, input: &Map<String, Value>, when: Option<&(String, String)>) -> bool {
+        when.is_none_or(|(key, value)| self.text(input, key) == Some(value.as_str()))
     }
 
     fn text<'a>(&'a self, input: &'a Map<String, Value>, key: &str) -> Option<&'a str> {

@@ -1,5 +1,6 @@
 //! The handle: two listeners and the knobs a test turns.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use axum::body::Bytes;
 use axum::{Extension, Router};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
 use crate::catalogue::Catalogue;
@@ -32,6 +34,8 @@ pub struct Options {
     pub others: Rate,
     /// from the end of a prediction until its input, output and logs are removed
     pub retention: Duration,
+    /// models with other inputs than `models.json` gives them, or that are not there, by id: JSON schemas by name
+    pub published: HashMap<String, Map<String, Value>>,
     /// `whsec_` and the base64 of the key
     pub webhook_secret: String,
 }
@@ -45,6 +49,7 @@ impl Default for Options {
             creates: Rate::CREATES,
             others: Rate::OTHERS,
             retention: Duration::from_secs(3600),
+            published: HashMap::new(),
             webhook_secret: "whsec_c3RhbmQtaW4gd2ViaG9vayBzZWNyZXQh".to_owned(),
         }
     }
@@ -60,11 +65,15 @@ impl Server {
         let api = TcpListener::bind("127.0.0.1:0").await.context("listen for the API")?;
         let files = TcpListener::bind("127.0.0.1:0").await.context("listen for the files")?;
         let sender = Sender::new(&options.webhook_secret)?;
+        let mut catalogue = Catalogue::load()?;
+        for (id, inputs) in &options.published {
+            catalogue.publish(id, inputs.clone());
+        }
         let shared = Arc::new(Shared::new(
             options,
             format!("http://{}/v1", api.local_addr()?),
             files.local_addr()?.to_string(),
-            Catalogue::load()?,
+            catalogue,
             sender,
         ));
         shared.tasks.spawn(serve(shared.clone(), api, api::router(shared.clone())));

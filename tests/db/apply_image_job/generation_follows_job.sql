@@ -1,5 +1,5 @@
 begin;
-select plan(19);
+select plan(20);
 create function pg_temp.status() returns text language sql as $$ select status from image_generations where id = 'g-1' $$;
 \set payload '{"generation_id": "g-1", "user_id": "u-1", "prompt": "a cat", "negative_prompt": "dog", "model_id": "owner/model", "width": 512, "height": 768, "num_inference_steps": 4, "guidance_scale": 7.5}'
 
@@ -37,9 +37,10 @@ select results_eq(
 
 select enqueue_job('generate-image', :'payload') as id \gset
 select lease_token from claim_next_job() \gset
-select complete_job(:'id', '{}', p_lease_token => :'lease_token',
+select complete_job(:'id', '{"prediction_id": "p-2"}', p_lease_token => :'lease_token',
   p_follow_ups => jsonb_build_array(jsonb_build_object('job_type', 'download-image', 'payload', :'payload'::jsonb)));
 select is(pg_temp.status(), 'downloading', 'generated, with the download enqueued: downloading');
+select is((select replicate_prediction_id from image_generations), 'p-2', 'with the prediction of the result, which no checkpoint told');
 select id, lease_token from claim_next_job() \gset
 select is(pg_temp.status(), 'downloading', 'download claimed: downloading');
 select complete_job(:'id', p_error => 'storage answered 503', p_lease_token => :'lease_token');

@@ -1,8 +1,8 @@
 begin;
-select plan(9);
+select plan(10);
 select is_empty(
   $$select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'
-    and relname in ('job_queue', 'job_types', 'image_generations', 'images', 'process_jobs_secret') and not relrowsecurity$$,
+    and relname in ('job_queue', 'job_types', 'image_generations', 'images', 'process_jobs_secret', 'model_schemas') and not relrowsecurity$$,
   'row level security is on everywhere');
 select table_privs_are('public', 'job_queue', 'anon', '{}', 'anon has no privilege on job_queue');
 select table_privs_are('public', 'job_queue', 'authenticated', '{}', 'nor has authenticated');
@@ -12,5 +12,6 @@ select table_privs_are('public', 'image_generations', 'anon', '{}', 'anon has no
 select table_privs_are('public', 'images', 'anon', '{}', 'nor on images');
 select table_privs_are('public', 'image_generations', 'authenticated', '{SELECT}', 'authenticated reads image_generations');
 select table_privs_are('public', 'images', 'authenticated', '{SELECT}', 'and images');
+select table_privs_are('public', 'model_schemas', 'authenticated', '{}', 'nobody but service_role reads model_schemas');
 select * from finish();
 rollback;
