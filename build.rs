@@ -147,6 +147,8 @@ struct Size {
     preset: Option<Preset>,
     #[serde(rename = "match")]
     matching: Option<String>,
+    #[serde(skip)]
+    own_default: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -155,6 +157,10 @@ struct Pixels {
     min: u32,
     max: u32,
     step: u32,
+    #[serde(skip)]
+    widths: List<u32>,
+    #[serde(skip)]
+    heights: List<u32>,
     custom: Option<Setting>,
 }
 
@@ -180,6 +186,8 @@ struct Range {
     max: f64,
     #[serde(skip)]
     whole: bool,
+    #[serde(skip)]
+    among: List<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -220,6 +228,8 @@ struct Pictures {
     list: bool,
     most: Option<u32>,
     #[serde(default)]
+    follows: bool,
+    #[serde(default)]
     mask: bool,
     strength: Option<Strength>,
 }
@@ -242,7 +252,7 @@ struct StrengthEntry {
 
 impl From<StrengthEntry> for Strength {
     fn from(StrengthEntry { field, inverted }: StrengthEntry) -> Strength {
-        Strength { range: Range { field, min: 0.0, max: 1.0, whole: false }, inverted }
+        Strength { range: Range { field, min: 0.0, max: 1.0, whole: false, among: List::default() }, inverted }
     }
 }
 

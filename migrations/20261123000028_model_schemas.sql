@@ -4,7 +4,7 @@ create table if not exists public.model_schemas (
   model text primary key,
   schema jsonb not null,
   fetched_at timestamptz not null default now(),
-  constraint model_schemas_model_length check (length(model) between 1 and 250)
+  constraint model_schemas_model_length check (length(model) between 1 and 300)
 );
 
 alter table public.model_schemas enable row level security;

@@ -1,15 +1,23 @@
--- keep_model_schema: the published schema of a model's input that is at most a day old; null: there is none.
+-- keep_model_schema: the published schema of a model's input that was kept within a day, or, where p_any_age, ever;
+-- null: there is none.
 --
 -- p_schema not null, a json object: kept as of now, and answered. Refuses (22023) one of another kind or larger
 -- than 1048576 bytes as text.
-create or replace function public.keep_model_schema(p_model text, p_schema jsonb default null) returns jsonb
+create or replace function public.keep_model_schema(
+  p_model text,
+  p_schema jsonb default null,
+  p_any_age boolean default false
+) returns jsonb
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
   if p_schema is null then
-    return (select m.schema from public.model_schemas m where m.model = p_model and m.fetched_at > now() - interval '1 day');
+    return (
+      select m.schema from public.model_schemas m
+      where m.model = p_model and (p_any_age or m.fetched_at > now() - interval '1 day')
+    );
   end if;
   if jsonb_typeof(p_schema) <> 'object' then
     raise exception 'p_schema must be a json object, not %', jsonb_typeof(p_schema) using errcode = '22023';
@@ -23,5 +31,5 @@ begin
 end
 $$;
 
-revoke execute on function public.keep_model_schema(text, jsonb) from public, anon, authenticated;
-grant execute on function public.keep_model_schema(text, jsonb) to service_role;
+revoke execute on function public.keep_model_schema(text, jsonb, boolean) from public, anon, authenticated;
+grant execute on function public.keep_model_schema(text, jsonb, boolean) to service_role;

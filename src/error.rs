@@ -135,12 +135,21 @@ pub fn detail(body: &str) -> String {
     let json = serde_json::from_str::<serde_json::Value>(body).ok();
     let sentence =
         ["detail", "message", "error"].iter().find_map(|key| json.as_ref()?.get(key)?.as_str()).unwrap_or(body).trim();
-    if sentence.is_empty() { "no body".to_owned() } else { cut(&without_nul(sentence), DETAIL_CHARACTERS) }
+    if sentence.is_empty() { "no body".to_owned() } else { cut(&cleaned(sentence), DETAIL_CHARACTERS) }
 }
 
-/// Postgres takes no NUL character in a text, and an error that cannot be recorded would be another.
-pub fn without_nul(text: &str) -> String {
-    text.replace('\0', "")
+/// A remote text as it may be kept and shown: without NUL, which Postgres takes in no text, and without the queries
+/// of addresses, which may hold a signature.
+pub fn cleaned(text: &str) -> String {
+    let text = text.replace('\0', "");
+    let mut parts = text.split("://");
+    let mut cleaned = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_whitespace() || "\"'<>()".contains(c)).unwrap_or(part.len());
+        let (address, rest) = part.split_at(end);
+        cleaned = cleaned + "://" + address.split('?').next().unwrap_or_default() + rest;
+    }
+    cleaned
 }
 
 /// The first `characters` of a text, marked when something is left out.
@@ -202,6 +211,8 @@ mod tests {
         let error = from_status(Service::Replicate, 402, None, r#"{"detail":"no\u0000 credit"}"#);
         assert_eq!(error.message, "replicate answered 402: no credit");
         assert_eq!(from_status(Service::Storage, 500, None, "").message, "storage answered 500: no body");
+        let error = "403 Forbidden for url: https://a.co/sign/b.png?token=secret, and 'http://c.co/?d' (e?)";
+        assert_eq!(cleaned(error), "403 Forbidden for url: https://a.co/sign/b.png and 'http://c.co/' (e?)");
         assert_eq!(cut("añb", 2), "añ…");
         assert_eq!(cut("añ", 2), "añ");
     }

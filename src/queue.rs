@@ -104,8 +104,13 @@ pub async fn enqueue(ctx: &Ctx, arguments: Value) -> Result<String, QueueError> 
     answer.as_str().map(str::to_owned).ok_or_else(|| unfit("enqueue_job", "no id"))
 }
 
-/// The schema of a model's input that was kept within a day; with `schema`, keeps that. Null: there is none.
-pub async fn keep_model_schema(ctx: &Ctx, model: &str, schema: Option<&Value>) -> Result<Value, QueueError> {
+/// The schema of a model's input that was kept within a day, or ever. Null: there is none.
+pub async fn kept_model_schema(ctx: &Ctx, model: &str, any_age: bool) -> Result<Value, QueueError> {
+    call(ctx, "keep_model_schema", json!({ "p_model": model, "p_any_age": any_age })).await
+}
+
+/// Keeps the schema of a model's input, for a day.
+pub async fn keep_model_schema(ctx: &Ctx, model: &str, schema: &Value) -> Result<Value, QueueError> {
     call(ctx, "keep_model_schema", json!({ "p_model": model, "p_schema": schema })).await
 }
 

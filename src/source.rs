@@ -18,39 +18,68 @@ const SIGNED_SHORTEST: Duration = Duration::from_secs(60);
 /// The address to give to Replicate for a picture of the payload. Fails for good, naming the field, where the host
 /// is not allowed, the object is not there, or the picture is too large to be sent.
 pub async fn reachable(ctx: &Ctx, source: &str) -> Result<String, JobError> {
-    if source.starts_with("data:") {
-        // Four characters of base64 are three bytes.
-        let fits = source.len() <= DATA_BYTES_MOST * 4 / 3 + 100;
-        return if fits { Ok(source.to_owned()) } else { Err(too_large()) };
-    }
-    let url = Url::parse(source).map_err(|_| refused(&format!("is not a URL: {:?}", cut(source, 100))))?;
-    let storage = format!("{}/storage/v1/object/", ctx.config.supabase_url);
-    // Of the parsed address: its dots are resolved, so that the service key goes to objects and nowhere else.
-    if let Some(object) = url.as_str().strip_prefix(storage.as_str()) {
-        return of_storage(ctx, source, object).await;
-    }
-    match hosts::is_listed(&ctx.config.allowed_source_hosts, &url) {
-        true => Ok(source.to_owned()),
-        false => {
-            let host = cut(&hosts::with_port(&url), 100);
-            let message =
-                format!("payload: source_image_url: {}://{host} is not in ALLOWED_SOURCE_HOSTS", url.scheme());
-            Err(JobError::never("host_not_allowed", message))
+    match Source::read(ctx, source)? {
+        Source::Elsewhere(address) => Ok(address),
+        Source::Private(path) => {
+            storage::sign(ctx, &path, ctx.config.job_timeout.max(SIGNED_SHORTEST)).await.map_err(of_source)
         }
+        Source::Local(path) => as_data(ctx, &path).await,
     }
 }
 
-/// `object` is what follows `/storage/v1/object/`: `public/…`, `sign/…?token=…`, `authenticated/…`, or bucket and path.
-async fn of_storage(ctx: &Ctx, source: &str, object: &str) -> Result<String, JobError> {
-    let (path, _) = object.split_once('?').unwrap_or((object, ""));
-    let own = ["public/", "sign/", "authenticated/"].iter().find_map(|kind| path.strip_prefix(kind)).unwrap_or(path);
-    if !ctx.config.supabase_url.starts_with("https:") {
-        return as_data(ctx, own).await;
+/// The same as Replicate lists it, but for the signature. It asks for nothing that may be gone; of a picture that
+/// is, what it was sent as cannot be told.
+pub async fn as_listed(ctx: &Ctx, source: &str) -> String {
+    match Source::read(ctx, source) {
+        Ok(Source::Elsewhere(address)) => address,
+        Ok(Source::Private(path)) => format!("{}/storage/v1/object/sign/{path}", ctx.config.supabase_url),
+        Ok(Source::Local(path)) => as_data(ctx, &path).await.unwrap_or_else(|_| source.to_owned()),
+        Err(_) => source.to_owned(),
     }
-    if object.starts_with("public/") || object.starts_with("sign/") {
-        return Ok(source.to_owned());
+}
+
+enum Source {
+    /// Replicate can fetch it by itself, or it is all there.
+    Elsewhere(String),
+    /// An object of our own Storage, by bucket and path, that not everyone may read.
+    Private(String),
+    /// An object of a Storage that nobody outside can reach.
+    Local(String),
+}
+
+impl Source {
+    fn read(ctx: &Ctx, source: &str) -> Result<Source, JobError> {
+        if source.starts_with("data:") {
+            // Four characters of base64 are three bytes.
+            let fits = source.len() <= DATA_BYTES_MOST * 4 / 3 + 100;
+            return if fits { Ok(Source::Elsewhere(source.to_owned())) } else { Err(too_large()) };
+        }
+        // Parsed, its dots are resolved, so that the service key goes to objects and nowhere else.
+        let url = Url::parse(source).map_err(|_| refused(&format!("is not a URL: {:?}", cut(source, 100))))?;
+        let own = Url::parse(&ctx.config.supabase_url).ok();
+        let is_local = own.as_ref().is_some_and(|own| own.scheme() == "http");
+        // A local stack has several names: the one that the function knows, and those that others reach it by.
+        let is_own = own.is_some_and(|own| own.origin() == url.origin()) || (is_local && url.scheme() == "http");
+        if let Some(object) = url.path().strip_prefix("/storage/v1/object/").filter(|_| is_own) {
+            let kinds = ["public/", "sign/", "authenticated/"];
+            let (kind, path) =
+                kinds.iter().find_map(|kind| Some((*kind, object.strip_prefix(kind)?))).unwrap_or(("", object));
+            return Ok(match (is_local, kind) {
+                (true, _) => Source::Local(path.to_owned()),
+                (false, "public/" | "sign/") => Source::Elsewhere(url.into()),
+                (false, _) => Source::Private(path.to_owned()),
+            });
+        }
+        match hosts::is_listed(&ctx.config.allowed_source_hosts, &url) {
+            true => Ok(Source::Elsewhere(url.into())),
+            false => {
+                let host = cut(&hosts::with_port(&url), 100);
+                let message =
+                    format!("payload: source_image_url: {}://{host} is not in ALLOWED_SOURCE_HOSTS", url.scheme());
+                Err(JobError::never("host_not_allowed", message))
+            }
+        }
     }
-    storage::sign(ctx, own, ctx.config.job_timeout.max(SIGNED_SHORTEST)).await.map_err(of_source)
 }
 
 async fn as_data(ctx: &Ctx, path: &str) -> Result<String, JobError> {

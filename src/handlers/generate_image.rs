@@ -8,7 +8,7 @@ use crate::ctx::Ctx;
 use crate::error::{Again, JobError};
 use crate::fields::Fields;
 use crate::job::{FollowUp, Job, Outcome};
-use crate::replicate::input::{ImageRequest, ModelInput};
+use crate::replicate::input::ImageRequest;
 use crate::replicate::{self, Prediction, Status};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -127,7 +127,7 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
             // Not the first attempt, yet no living prediction is known: the answer to a create may have been lost.
             let found = match job.attempt_number {
                 1 => None,
-                _ => sent::find(ctx, job, &payload, &sent).await?,
+                _ => sent::find(ctx, job, &payload, &mut sent).await?,
             };
             let prediction = match found {
                 Some(prediction) => prediction,
@@ -139,7 +139,7 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
                 None => sent::create(ctx, job, &payload, &mut sent).await?,
             };
             checkpoint.attempt_number = job.attempt_number;
-            checkpoint.sent = sent.by_schema.then(|| shown(&sent.model));
+            checkpoint.sent = sent.by_schema.then(|| sent::shown(&sent.model));
             prediction
         }
     };
@@ -153,15 +153,12 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
         return Err(JobError::never("timed_out", message));
     }
     let sent = match (prediction.status, &checkpoint.sent) {
-        (Status::Succeeded, None) => shown(&sent::of(ctx, job, &payload).await?.model),
-        (_, sent) => sent.clone().unwrap_or_default(),
+        // The picture is there, whatever has become of the model's schema.
+        (Status::Succeeded, None) => sent::of(ctx, job, &payload).await.ok().map(|sent| sent::shown(&sent.model)),
+        (_, sent) => sent.clone(),
     };
+    let sent = sent.unwrap_or_default();
     decide(&payload, &sent, &prediction, poll_delay(ctx, job), checkpoint.to_json())
-}
-
-/// What the result shows of an input.
-fn shown(model: &ModelInput) -> Value {
-    json!({ "model": model.version, "input": model.input, "adjustments": model.adjustments })
 }
 
 /// Ends the prediction of a job that is not wanted any more, and waits for its end.
@@ -182,8 +179,8 @@ pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     // An attempt that ended without a word may have left another one.
     if !goes_on && job.attempt_number > 1 && checkpoint.attempt_number < job.attempt_number {
         let payload = job.payload(Payload::read)?;
-        let sent = sent::of(ctx, job, &payload).await?;
-        let found = sent::find(ctx, job, &payload, &sent).await?;
+        let mut sent = sent::of(ctx, job, &payload).await?;
+        let found = sent::find(ctx, job, &payload, &mut sent).await?;
         if let Some(found) = found.filter(|found| found.status.is_running()) {
             goes_on = replicate::cancel(ctx, &found.id).await?.status.is_running();
             checkpoint.prediction_id = Some(found.id);

@@ -44,6 +44,8 @@ pub struct Size<'a> {
     pub preset: Option<Preset<'a>>,
     /// What `aspect_ratio` takes for the size of the source picture.
     pub matching: Option<&'a str>,
+    /// Whether the size is left to the model where a job gives none.
+    pub own_default: bool,
 }
 
 /// `width` and `height` in pixels, each from `min` to `max` in steps of `step`.
@@ -52,6 +54,9 @@ pub struct Pixels<'a> {
     pub min: u32,
     pub max: u32,
     pub step: u32,
+    /// The only ones taken, where that is so.
+    pub widths: Cow<'a, [u32]>,
+    pub heights: Cow<'a, [u32]>,
     /// The field and value that make the model look at them.
     pub custom: Option<(&'a str, &'a str)>,
 }
@@ -79,6 +84,8 @@ pub struct Range<'a> {
     pub max: f64,
     /// Whether it takes whole numbers only.
     pub whole: bool,
+    /// The only ones it takes, where that is so.
+    pub among: Cow<'a, [f64]>,
 }
 
 /// The least and the largest seed; where the model sets no limits, those of 64 bits.
@@ -106,7 +113,9 @@ pub struct Pictures<'a> {
     pub list: bool,
     /// How many, where a limit is known.
     pub most: Option<u32>,
-    /// Whether it also needs a mask, which a job does not carry.
+    /// Whether the picture made has the size of its source, whatever is asked for.
+    pub follows: bool,
+    /// Whether it also needs a mask, which a job cannot give.
     pub mask: bool,
     pub strength: Option<Strength<'a>>,
 }

@@ -19,6 +19,8 @@ const MAX_SIDE: u32 = 16_384;
 const DEFAULT_SIDE: u32 = 1024;
 const FORMATS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 const MAX_OUTPUTS: u32 = 10;
+/// What becomes of a payload's field where the catalogue, or the schema, has none that is known to mean it.
+const UNKNOWN_FIELD: &str = "dropped: the model has no known field for it";
 
 /// A picture as a job's payload describes it.
 #[derive(Clone, Debug, Default)]
@@ -71,42 +73,77 @@ pub struct ModelInput {
 /// 0 or over 16384 pixels, guidance or strength out of range, an unknown format, a malformed model id or
 /// version, source pictures that the model does not take, or none where it needs one.
 pub fn build(request: &ImageRequest, default_seed: u32, published: Option<&Value>) -> Result<ModelInput, String> {
-    check(request)?;
-    let reference = reference(&request.model_id, request.model_version.as_deref())?;
-    let (known, version) = match reference {
-        Reference::Name { name, version } => {
-            let known = catalogue::find(name);
-            let version = version.or(known.and_then(|model| model.version));
-            (known, version.map_or(name.to_owned(), |version| format!("{name}:{version}")))
-        }
-        Reference::Version(version) => (catalogue::find(version), version.to_owned()),
-    };
+    let Target { known, mut version } = target(request)?;
+    // Only official models are called without one; the fields are those of this version.
+    let latest = published.filter(|published| published.get("is_official").is_some_and(|it| *it == false));
+    if let Some(latest) = latest.and_then(|published| published.get("version")?.as_str())
+        && is_version(latest)
+        && is_name(&version)
+    {
+        version = format!("{version}:{latest}");
+    }
     let id = known.map_or(request.model_id.as_str(), |model| model.id);
     let mut built = ModelInput { version, ..ModelInput::default() };
     match (published.and_then(|published| schema::read(id, published, known)), known) {
         (Some(model), _) => built.fill(&model, request, default_seed)?,
         (None, Some(model)) => built.fill(model, request, default_seed)?,
-        (None, None) => built.fill_plain(request)?,
+        (None, None) => built.fill_plain(request, default_seed)?,
     }
     Ok(built)
 }
 
-/// Whether the catalogue has the request's model.
-pub fn is_known(request: &ImageRequest) -> bool {
-    let reference = reference(&request.model_id, request.model_version.as_deref());
-    reference.is_ok_and(|reference| match reference {
-        Reference::Name { name, .. } => catalogue::find(name).is_some(),
-        Reference::Version(version) => catalogue::find(version).is_some(),
-    })
+/// What a job is to be sent to.
+pub struct Target {
+    known: Option<&'static Model<'static>>,
+    version: String,
+}
+
+/// Checks the request, and finds its model. The errors are those of [`build`] that no model has a part in.
+pub fn target(request: &ImageRequest) -> Result<Target, String> {
+    check(request)?;
+    let (known, version) = match reference(&request.model_id, request.model_version.as_deref())? {
+        Reference::Name { name, version } => {
+            let known = catalogue::find(name);
+            let version = version.or(known.and_then(|model| model.version));
+            (known, version.map_or(name.to_owned(), |version| format!("{name}:{version}")))
+        }
+        Reference::Version(version) => match catalogue::find(version) {
+            Some(known) => (Some(known), format!("{}:{version}", known.id)),
+            None => (None, version.to_owned()),
+        },
+    };
+    Ok(Target { known, version })
+}
+
+impl Target {
+    /// Whether the catalogue has the model.
+    pub fn is_known(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// `owner/name`, `owner/name:64hex` or `64hex`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
 }
 
 impl ModelInput {
-    fn fill(&mut self, model: &Model<'_>, request: &ImageRequest, default_seed: u32) -> Result<(), String> {
-        match model.prompt {
-            true => self.put_text("prompt", &request.prompt),
-            false => self.adjustments.push("prompt dropped: the model has none".to_owned()),
+    /// The addresses of the source pictures, in the input.
+    pub fn sources(&mut self) -> &mut [Value] {
+        match self.source_field.as_ref().and_then(|field| self.input.get_mut(field)) {
+            Some(Value::Array(sources)) => sources,
+            Some(source) => std::slice::from_mut(source),
+            None => &mut [],
         }
-        self.put_size(&model.size, request);
+    }
+
+    fn fill(&mut self, model: &Model<'_>, request: &ImageRequest, default_seed: u32) -> Result<(), String> {
+        match (model.prompt, request.source_images.is_empty()) {
+            (true, _) => self.put_text("prompt", &request.prompt),
+            (false, false) => self.adjustments.push(format!("prompt {UNKNOWN_FIELD}")),
+            (false, true) => return Err(format!("prompt: the model {} has no known field for it", model.id)),
+        }
+        self.put_size(model, request);
         let steps = request.num_inference_steps.map(f64::from);
         self.put_number("num_inference_steps", model.steps.as_ref(), steps);
         self.put_number("guidance_scale", model.guidance.as_ref(), request.guidance_scale);
@@ -121,11 +158,11 @@ impl ModelInput {
             Some(field) if model.pictures.as_ref().is_some_and(|pictures| pictures.field == *field) => {
                 Err(format!("source_image_url: the model {} needs a picture, and there is none", model.id))
             }
-            Some(field) => Err(format!("model_id: the model {} needs {field}, which a job does not carry", model.id)),
+            Some(field) => Err(format!("model_id: the model {} needs {field}, which the job does not give", model.id)),
         }
     }
 
-    fn fill_plain(&mut self, request: &ImageRequest) -> Result<(), String> {
+    fn fill_plain(&mut self, request: &ImageRequest, default_seed: u32) -> Result<(), String> {
         if !request.source_images.is_empty() {
             return Err(format!(
                 "{}: the model {} is not in the catalogue, so how it takes a picture is unknown",
@@ -139,9 +176,8 @@ impl ModelInput {
         self.put("height", Value::from(request.height.unwrap_or(DEFAULT_SIDE)));
         self.put("num_inference_steps", Value::from(request.num_inference_steps.unwrap_or(30)));
         self.put("guidance_scale", number(request.guidance_scale.unwrap_or(7.5)));
-        if let Some(seed) = request.seed {
-            self.put("seed", Value::from(seed));
-        }
+        // Replicate drops it where the model has none; else it tells the job's prediction from others.
+        self.put("seed", Value::from(request.seed.unwrap_or(i64::from(default_seed))));
         let unknown = "dropped: the model is not in the catalogue";
         if let Some(format) = &request.output_format {
             self.adjustments.push(format!("output_format {format} {unknown}"));
@@ -153,12 +189,23 @@ impl ModelInput {
         Ok(())
     }
 
-    fn put_size(&mut self, size: &Size<'_>, request: &ImageRequest) {
+    fn put_size(&mut self, model: &Model<'_>, request: &ImageRequest) {
+        let size = &model.size;
         let is_asked = request.width.is_some() || request.height.is_some();
-        if let (Some(text), false, false) = (size.matching, is_asked, request.source_images.is_empty()) {
-            return self.put_text("aspect_ratio", text);
-        }
         let (width, height) = (request.width.unwrap_or(DEFAULT_SIDE), request.height.unwrap_or(DEFAULT_SIDE));
+        let has_source = !request.source_images.is_empty();
+        if has_source && model.pictures.as_ref().is_some_and(|pictures| pictures.follows) {
+            if is_asked {
+                let why = "dropped: the picture has the size of its source";
+                self.adjustments.push(format!("width {width} x height {height} {why}"));
+            }
+            return;
+        }
+        match size.matching {
+            Some(text) if has_source && !is_asked => return self.put_text("aspect_ratio", text),
+            _ if size.own_default && !is_asked => return,
+            _ => {}
+        }
         let mut sent = String::new();
         if let Some(pixels) = &size.pixels {
             if let Some((field, value)) = pixels.custom {
@@ -172,17 +219,20 @@ impl ModelInput {
             }
             sent = format!("-> width {sent_width} x height {sent_height}");
         }
-        if let Some((field, text)) = nearest_shape(size, width, height) {
+        let shape = nearest_shape(size, width, height);
+        let preset =
+            size.preset.as_ref().filter(|preset| shape.as_ref().is_none_or(|(field, _)| *field != preset.field));
+        if let Some((field, text)) = shape {
             sent = format!("-> {field} {text}");
             self.put(field, Value::String(text));
         }
-        if let Some((field, text)) = size.preset.as_ref().and_then(|preset| nearest_preset(preset, width, height)) {
+        if let Some((field, text)) = preset.and_then(|preset| nearest_preset(preset, width, height)) {
             sent.push_str(if sent.is_empty() { "-> " } else { ", " });
             sent = sent + field + " " + text;
             self.put_text(field, text);
         }
         if is_asked {
-            let sent = if sent.is_empty() { "dropped: the model has none" } else { &sent };
+            let sent = if sent.is_empty() { UNKNOWN_FIELD } else { &sent };
             self.adjustments.push(format!("width {width} x height {height} {sent}"));
         }
     }
@@ -190,7 +240,7 @@ impl ModelInput {
     fn put_number(&mut self, name: &str, range: Option<&Range<'_>>, wanted: Option<f64>) {
         match (range, wanted) {
             (_, None) => {}
-            (None, Some(wanted)) => self.adjusted(name, &number(wanted), "dropped: the model has none"),
+            (None, Some(wanted)) => self.adjusted(name, &number(wanted), UNKNOWN_FIELD),
             (Some(range), Some(wanted)) => {
                 let sent = number(within(range, wanted));
                 if sent != number(wanted) {
@@ -205,14 +255,14 @@ impl ModelInput {
         match wanted {
             Some(text) if taken => self.put_text("negative_prompt", text),
             Some("") | None => {}
-            Some(_) => self.adjustments.push("negative_prompt dropped: the model has none".to_owned()),
+            Some(_) => self.adjustments.push(format!("negative_prompt {UNKNOWN_FIELD}")),
         }
     }
 
     fn put_seed(&mut self, seed: Option<&Seed>, wanted: Option<i64>, default_seed: u32) {
         match (seed, wanted) {
             (None, None) => {}
-            (None, Some(wanted)) => self.adjusted("seed", &Value::from(wanted), "dropped: the model has none"),
+            (None, Some(wanted)) => self.adjusted("seed", &Value::from(wanted), UNKNOWN_FIELD),
             (Some(seed), wanted) => {
                 let chosen = wanted.unwrap_or(i64::from(default_seed));
                 let sent = match (seed.min..=seed.max).contains(&chosen) {
@@ -239,8 +289,10 @@ impl ModelInput {
                 return self.put_text("output_format", format);
             }
         }
-        let has = if formats.is_empty() { "none".to_owned() } else { formats.join(", ") };
-        self.adjustments.push(format!("output_format {wanted} dropped: the model has {has}"));
+        self.adjustments.push(match formats {
+            [] => format!("output_format {wanted} {UNKNOWN_FIELD}"),
+            formats => format!("output_format {wanted} dropped: the model has {}", formats.join(", ")),
+        });
     }
 
     fn put_outputs(&mut self, outputs: Option<&Outputs<'_>>, wanted: Option<u32>) {
@@ -275,7 +327,7 @@ impl ModelInput {
         let refused = |why: &str| Err(format!("{}: the model {id} {why}", source_field(request)));
         let Some(pictures) = pictures else { return refused("takes no picture") };
         if pictures.mask {
-            return refused("needs a mask with its picture, which a job does not carry");
+            return refused("needs a mask with its picture, which a job cannot give");
         }
         let most = if pictures.list { pictures.most } else { Some(1) };
         if let Some(most) = most.filter(|most| urls.len() > *most as usize) {
@@ -288,7 +340,7 @@ impl ModelInput {
         self.source_field = Some(pictures.field.to_owned());
         match (&pictures.strength, request.strength) {
             (_, None) => {}
-            (None, wanted) => self.drop_strength(wanted, "the model has none"),
+            (None, wanted) => self.drop_strength(wanted, "the model has no known field for it"),
             (Some(strength), Some(wanted)) => {
                 // 1 - 0.9 is 0.09999999999999998; six places are as exact as anyone's wish.
                 let turned = if strength.inverted { ((1.0 - wanted) * 1e6).round() / 1e6 } else { wanted };
@@ -335,7 +387,9 @@ fn clamped(value: f64, min: f64, max: f64) -> f64 {
 
 fn within(range: &Range<'_>, wanted: f64) -> f64 {
     let fitting = clamped(wanted, range.min, range.max);
-    if range.whole { fitting.round() } else { fitting }
+    let fitting = if range.whole { fitting.round() } else { fitting };
+    let nearer = |a: &f64, b: &f64| (a - fitting).abs().total_cmp(&(b - fitting).abs());
+    range.among.iter().copied().min_by(nearer).unwrap_or(fitting)
 }
 
 /// How far apart two sizes are, as a quotient from 1 up, which orders as the absolute logarithm does.
@@ -378,8 +432,25 @@ fn nearest_preset<'a>(preset: &'a Preset<'_>, width: u32, height: u32) -> Option
 }
 
 /// The size with both sides in `min..=max`, multiples of `step`, and the ratio kept as well as that
-/// allows: what fits is only rounded, what is too large or small is scaled first.
-fn fit(width: u32, height: u32, &Pixels { min, max, step, .. }: &Pixels<'_>) -> (u32, u32) {
+/// allows: what fits is only rounded, what is too large or small is scaled first. Where only some sides are taken,
+/// the two nearest in ratio, of those the nearest in area.
+fn fit(width: u32, height: u32, pixels: &Pixels<'_>) -> (u32, u32) {
+    let &Pixels { min, max, step, .. } = pixels;
+    let mut nearest = None;
+    let mut shortest = (f64::INFINITY, f64::INFINITY);
+    for &a in pixels.widths.iter() {
+        for &b in pixels.heights.iter() {
+            let quotient = f64::from(a) * f64::from(height) / f64::from(b) / f64::from(width);
+            let areas = apart(a.saturating_mul(b), width.saturating_mul(height));
+            let distance = (quotient.max(1.0 / quotient), areas);
+            if distance < shortest {
+                (nearest, shortest) = (Some((a, b)), distance);
+            }
+        }
+    }
+    if let Some(nearest) = nearest {
+        return nearest;
+    }
     let long = f64::from(width.max(height));
     let short = f64::from(width.min(height));
     let scale = (f64::from(max) / long).min(1.0).max(f64::from(min) / short);

@@ -56,9 +56,13 @@ pub async fn cancel(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobErr
 }
 
 /// The newest prediction made since `created_after` (RFC 3339) of one of these models with its very input
-/// that has not come to a bad end: the create whose answer was lost, if it was made. Fails for good where the
-/// list is too long to say that it was not.
-pub async fn find(ctx: &Ctx, models: &[ModelInput], created_after: &str) -> Result<Option<Prediction>, JobError> {
+/// that has not come to a bad end, and which of them it is: the create whose answer was lost, if it was made. Fails
+/// for good where the list is too long to say that it was not.
+pub async fn find(
+    ctx: &Ctx,
+    models: &[ModelInput],
+    created_after: &str,
+) -> Result<Option<(Prediction, usize)>, JobError> {
     let api = &ctx.config.replicate_api_url;
     let mut url = format!("{api}/predictions?created_after={}", created_after.replace('+', "%2B"));
     for _ in 0..LIST_PAGES_MOST {
@@ -66,8 +70,8 @@ pub async fn find(ctx: &Ctx, models: &[ModelInput], created_after: &str) -> Resu
         let results = page.get("results").and_then(Value::as_array).ok_or_else(|| unfit("no results"))?;
         for result in results {
             let prediction = read(result)?;
-            if models.iter().any(|model| prediction.is_of(model)) {
-                return Ok(Some(prediction));
+            if let Some(which) = models.iter().position(|model| prediction.is_of(model)) {
+                return Ok(Some((prediction, which)));
             }
         }
         let Some(next) = page.get("next").and_then(Value::as_str) else { return Ok(None) };

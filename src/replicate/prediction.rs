@@ -1,7 +1,7 @@
 //! A prediction as Replicate tells it.
 
 use super::input::ModelInput;
-use crate::error::{cut, without_nul};
+use crate::error::{cleaned, cut};
 use crate::fields::Fields;
 use serde_json::Value;
 
@@ -78,7 +78,7 @@ impl Prediction {
             input: json("input"),
             output: json("output"),
             data_removed: json("data_removed") == true,
-            error: text("error").map(|error| without_nul(&error)),
+            error: text("error").map(|error| cleaned(&error)),
             logs: text("logs").unwrap_or_default(),
             predict_seconds: json("metrics").get("predict_time").and_then(Value::as_f64),
         })

@@ -3,34 +3,57 @@
 use super::send;
 use crate::ctx::{Body, Ctx};
 use crate::error::{Again, JobError};
-use crate::queue;
+use crate::queue::{self, QueueError};
 use serde_json::{Value, json};
 
-/// The published schema of a model: `owner/name`, or `owner/name:version` for one version of it. None: Replicate
-/// has published none, or the model is called by its version alone.
-pub async fn schema(ctx: &Ctx, model: &str) -> Result<Option<Value>, JobError> {
-    let Some(path) = path(model) else { return Ok(None) };
-    if let Some(kept) = kept(ctx, model).await? {
-        return Ok(Some(kept));
+/// The published schema of a model, kept within a day (or ever) or asked for now: `owner/name`, or `owner/name:version` for one
+/// version of it. None: Replicate has published none, or the model is called by its version alone.
+pub async fn schema(ctx: &Ctx, model: &str, any_age: bool) -> Result<Option<Value>, JobError> {
+    match kept(ctx, model, any_age).await? {
+        None => fresh(ctx, model).await,
+        kept => Ok(kept),
     }
+}
+
+/// The same, asked for now. Kept before it is used: whoever looks for what was made of it must find it.
+pub async fn fresh(ctx: &Ctx, model: &str) -> Result<Option<Value>, JobError> {
+    let Some(path) = path(model) else { return Ok(None) };
     let url = format!("{}/models/{path}", ctx.config.replicate_api_url);
-    let answer = send(ctx, "GET", url, Vec::new(), Body::Empty).await?;
+    let answer = send(ctx, "GET", url, Vec::new(), Body::Empty).await.map_err(of_model)?;
     let version = answer.get("latest_version").unwrap_or(&answer);
-    let Some(schemas) = version.get("openapi_schema").and_then(|schema| schema.get("components")?.get("schemas"))
-    else {
-        return Ok(None);
-    };
-    let schema = json!({ "components": { "schemas": schemas } });
-    // Where it cannot be kept it is only asked for again.
-    let _ = queue::keep_model_schema(ctx, model, Some(&schema)).await;
+    let schemas = version.get("openapi_schema").and_then(|schema| schema.get("components")?.get("schemas"));
+    let Some(schemas) = schemas.and_then(Value::as_object) else { return Ok(None) };
+    // The others describe predictions, and are larger than all that is read here.
+    let mut read = schemas.clone();
+    read.retain(|name, schema| name == "Input" || schema.get("enum").is_some());
+    let schema = json!({
+        "version": version.get("id"),
+        "is_official": answer.get("is_official"),
+        "components": { "schemas": read },
+    });
+    queue::keep_model_schema(ctx, model, &schema).await.map_err(unavailable)?;
     Ok(Some(schema))
 }
 
-/// The same, where it has been asked for within a day.
-pub async fn kept(ctx: &Ctx, model: &str) -> Result<Option<Value>, JobError> {
-    let kept = queue::keep_model_schema(ctx, model, None).await;
-    let kept = kept.map_err(|error| JobError { kind: "unavailable", message: error.message, again: Again::Backoff })?;
+/// What was kept of it, within a day or ever.
+pub async fn kept(ctx: &Ctx, model: &str, any_age: bool) -> Result<Option<Value>, JobError> {
+    if path(model).is_none() {
+        return Ok(None);
+    }
+    let kept = queue::kept_model_schema(ctx, model, any_age).await.map_err(unavailable)?;
     Ok(Some(kept).filter(|kept| !kept.is_null()))
+}
+
+fn unavailable(error: QueueError) -> JobError {
+    JobError::backoff("unavailable", error.message)
+}
+
+/// A refusal is the payload's mistake.
+fn of_model(error: JobError) -> JobError {
+    match error.again {
+        Again::Never => JobError { message: format!("payload: model_id: {}", error.message), ..error },
+        _ => error,
+    }
 }
 
 /// Below `/models/`; none for what is no name, and must not get into a URL.

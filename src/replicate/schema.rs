@@ -33,7 +33,8 @@ const PRESETS: &[&str] = &["megapixels", "resolution", "size", "image_size"];
 /// The value of `aspect_ratio` or `size` that makes a model look at `width` and `height`.
 const CUSTOM: &str = "custom";
 /// Where neither the schema nor the catalogue limits the sides: what models of all kinds take.
-const PIXELS: Pixels<'static> = Pixels { min: 256, max: 2048, step: 8, custom: None };
+const PIXELS: Pixels<'static> =
+    Pixels { min: 256, max: 2048, step: 8, widths: Cow::Borrowed(&[]), heights: Cow::Borrowed(&[]), custom: None };
 /// How deep a property may hide its type behind references; they may go in circles.
 const DEPTH: u32 = 4;
 
@@ -45,6 +46,7 @@ pub fn read<'a>(id: &'a str, published: &'a Value, known: Option<&Model<'static>
     let strength = schema.range(STRENGTH);
     let mut required = texts(input.get("required"));
     required.retain(|field| *field != "prompt");
+    let pictures = schema.pictures(strength, &required, known.and_then(|known| known.pictures.as_ref()));
     Some(Model {
         id,
         version: known.and_then(|known| known.version),
@@ -56,7 +58,7 @@ pub fn read<'a>(id: &'a str, published: &'a Value, known: Option<&Model<'static>
         seed: schema.seed(),
         formats: schema.formats(),
         outputs: schema.outputs(),
-        pictures: schema.pictures(strength, known.and_then(|known| known.pictures.as_ref())),
+        pictures,
         required: Cow::Owned(required),
     })
 }
@@ -91,12 +93,26 @@ impl<'a> Schema<'a> {
 
     fn range(&self, fields: &[&'static str]) -> Option<Range<'a>> {
         let field = self.first(fields)?;
+        let kind = self.facet(field, "type");
+        let is_integer = |kind: &Value| *kind == "integer";
         Some(Range {
             field,
             min: self.limit(field, "minimum").unwrap_or(f64::MIN),
             max: self.limit(field, "maximum").unwrap_or(f64::MAX),
-            whole: self.facet(field, "type").is_some_and(|kind| kind == "integer"),
+            whole: kind
+                .is_some_and(|kind| is_integer(kind) || kind.as_array().is_some_and(|all| all.iter().any(is_integer))),
+            among: Cow::Owned(self.numbers(field)),
         })
+    }
+
+    fn numbers(&self, field: &str) -> Vec<f64> {
+        let mut numbers = Vec::new();
+        if let Some(Value::Array(values)) = self.facet(field, "enum") {
+            for value in values {
+                numbers.extend(value.as_f64());
+            }
+        }
+        numbers
     }
 
     fn seed(&self) -> Option<Seed> {
@@ -118,15 +134,16 @@ impl<'a> Schema<'a> {
         if self.has("width") && self.has("height") && (custom.is_some() || ratios.is_empty()) {
             let pixels = self.pixels(known.and_then(|known| known.pixels.as_ref()).unwrap_or(&PIXELS));
             let pixels = Some(Pixels { custom: custom.map(|field| (field, CUSTOM)), ..pixels });
-            return Size { pixels, matching, ..Size::default() };
+            return Size { pixels, matching, own_default: known.is_none(), ..Size::default() };
         }
         let named = NAMED_SIZES.iter().find_map(|field| {
             let sizes = sides(&self.texts(field), 'x');
             (!sizes.is_empty()).then_some(Named { field, sizes: Cow::Owned(sizes) })
         });
+        let own_default = known.is_none();
         let known = known.and_then(|known| known.preset.as_ref());
         let preset = PRESETS.iter().find_map(|field| self.preset(field, known.filter(|known| known.field == *field)));
-        Size { pixels: None, ratios: Cow::Owned(ratios), named, preset, matching }
+        Size { pixels: None, ratios: Cow::Owned(ratios), named, preset, matching, own_default }
     }
 
     fn preset(&self, field: &'static str, known: Option<&Preset<'static>>) -> Option<Preset<'a>> {
@@ -151,7 +168,11 @@ impl<'a> Schema<'a> {
         let min = min_width.max(min_height).unwrap_or(otherwise.min);
         let max = max_width.unwrap_or(u32::MAX).min(max_height.unwrap_or(u32::MAX));
         let max = if max == u32::MAX { otherwise.max } else { max };
-        Pixels { min: min.div_ceil(step).saturating_mul(step), max: max / step * step, step, custom: None }
+        let [widths, heights] = ["width", "height"].map(|field| {
+            Cow::Owned(self.numbers(field).iter().map(|side| *side as u32).filter(|side| *side > 0).collect())
+        });
+        let min = min.max(1).div_ceil(step).saturating_mul(step);
+        Pixels { min, max: (max / step * step).max(min), step, widths, heights, custom: None }
     }
 
     fn formats(&self) -> Cow<'a, [&'a str]> {
@@ -172,8 +193,14 @@ impl<'a> Schema<'a> {
         })
     }
 
-    fn pictures(&self, strength: Option<Range<'a>>, known: Option<&Pictures<'static>>) -> Option<Pictures<'a>> {
-        let field = self.first(PICTURES)?;
+    fn pictures(
+        &self,
+        strength: Option<Range<'a>>,
+        required: &[&str],
+        known: Option<&Pictures<'static>>,
+    ) -> Option<Pictures<'a>> {
+        let needed = PICTURES.iter().copied().find(|field| required.contains(field));
+        let field = needed.or_else(|| self.first(PICTURES))?;
         let list = self.facet(field, "items").is_some();
         let known = known.filter(|known| known.field == field);
         let most = self.facet(field, "maxItems").and_then(Value::as_u64).map(|most| most as u32);
@@ -181,6 +208,7 @@ impl<'a> Schema<'a> {
             field,
             list,
             most: most.or(known.and_then(|known| known.most)).filter(|_| list),
+            follows: known.is_some_and(|known| known.follows),
             // Where the prompt cannot change the whole picture, it changes what is masked.
             mask: self.has("mask") && strength.is_none(),
             strength: strength.map(|range| Strength { inverted: range.field == INVERTED_STRENGTH, range }),
@@ -195,7 +223,7 @@ fn facet<'a>(schemas: &'a Value, node: &'a Value, key: &str, depth: u32) -> Opti
     }
     let depth = depth.checked_sub(1)?;
     let target = node.get("$ref").and_then(Value::as_str).and_then(|path| schemas.get(path.rsplit('/').next()?));
-    let parts = ["allOf", "anyOf"].into_iter().filter_map(|key| node.get(key)?.as_array()).flatten();
+    let parts = ["allOf", "anyOf", "oneOf"].into_iter().filter_map(|key| node.get(key)?.as_array()).flatten();
     target.into_iter().chain(parts).find_map(|node| facet(schemas, node, key, depth))
 }
 

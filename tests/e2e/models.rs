@@ -155,6 +155,8 @@ async fn source_pictures_go_with_the_prediction() {
         ("dev", "black-forest-labs/flux-dev", json!({ "source_image_url": source, "strength": 0.3 })),
         ("ultra", "black-forest-labs/flux-1.1-pro-ultra", json!({ "source_image_url": public, "strength": 0.3 })),
         ("banana", "google/nano-banana", json!({ "source_image_urls": [source, public] })),
+        // By the name that others than the function know the stack by.
+        ("elsewhere", "google/nano-banana", json!({ "source_image_url": source.replace("127.0.0.1", "localhost") })),
         ("gone", "google/nano-banana", json!({ "source_image_url": format!("{source}.gone") })),
         (
             "too-large",
@@ -177,6 +179,7 @@ async fn source_pictures_go_with_the_prediction() {
     assert_eq!((&sent["image_prompt"], &sent["image_prompt_strength"]), (&json!(public), &json!(0.7)), "{sent}");
     let sent = input(&stack, "banana").await;
     assert_eq!(sent["image_input"], json!([data_uri(PICTURE), public]), "{sent}");
+    assert_eq!(input(&stack, "elsewhere").await["image_input"], json!([data_uri(PICTURE)]));
     assert_eq!(result(&stack, "dev").await["input"]["image"], json!(source), "the picture itself is in no row");
     for (id, why) in [
         ("gone", "payload: source_image_url: storage answered 4"),
@@ -245,6 +248,8 @@ async fn models_that_change_or_are_new_are_read_as_published() {
     let requests = stack.replicate().requests();
     let creates = requests.iter().filter(|it| it.endpoint == Some(Endpoint::Create)).map(|it| it.status.unwrap());
     assert_eq!(creates.collect::<Vec<_>>(), [422, 201, 201, 422, 201, 201]);
+    let called = result(&stack, "new-1").await["model"].clone();
+    assert!(called.as_str().unwrap().starts_with("somebody/new-model:0"), "by its version: {called}");
     let schemas = requests.iter().filter(|it| it.path.starts_with("/v1/models/")).count();
     assert_eq!(schemas, 2, "each schema is asked for once and kept");
     stack.stop().await.unwrap();
@@ -285,6 +290,7 @@ async fn bad_input_fails_at_once_and_names_the_field() {
             "payload: source_image_url: the model google/imagen-4 takes no picture",
         ),
         ("openai/gpt-image-1", json!({}), "payload: model_id: the model openai/gpt-image-1 needs openai_api_key"),
+        ("somebody/new-model", json!({ "width": 0 }), "payload: width is 0, not from 1 to 16384 pixels"),
     ];
     let mut jobs = Vec::new();
     for (number, (model, fields, _)) in cases.iter().enumerate() {

@@ -72,14 +72,14 @@ impl Catalogue {
     }
 
     /// Gives a model other inputs, as when Replicate publishes a new version of it; one that is not there is added,
-    /// official and with a PNG for an output.
+    /// as somebody's own, which is called by its version, and with a PNG for an output.
     pub fn publish(&mut self, id: &str, inputs: Map<String, Value>) {
         match self.models.iter_mut().find(|model| model.id == id) {
             Some(model) => model.inputs = inputs,
             None => self.models.push(Model {
                 id: id.to_owned(),
-                official: true,
-                version: None,
+                official: false,
+                version: Some(format!("{:064x}", self.models.len())),
                 required: vec!["prompt".to_owned()],
                 output: Shape::Array,
                 count: Some("num_outputs".to_owned()),

@@ -2,12 +2,12 @@
 
 use super::Payload;
 use crate::ctx::Ctx;
-use crate::error::{INPUT_REJECTED, JobError};
+use crate::error::{Again, INPUT_REJECTED, JobError};
 use crate::job::Job;
-use crate::replicate::input::{self, ImageRequest, ModelInput};
+use crate::replicate::input::{self, ModelInput};
 use crate::replicate::{self, Prediction, published};
 use crate::source;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub struct Sent {
     pub model: ModelInput,
@@ -18,73 +18,104 @@ pub struct Sent {
 /// The input as the catalogue has it; for a model outside it, and where the job asks for that, as Replicate
 /// publishes it.
 pub async fn of(ctx: &Ctx, job: &Job, payload: &Payload) -> Result<Sent, JobError> {
-    let wanted = payload.published_schema || !input::is_known(&payload.image);
-    let schema = if wanted { published::schema(ctx, &called(&payload.image)).await? } else { None };
+    let target = input::target(&payload.image).map_err(invalid)?;
+    let wanted = payload.published_schema || !target.is_known();
+    let schema = match wanted {
+        // A later attempt looks for what an earlier one has made of it, however old it is.
+        true => published::schema(ctx, target.version(), job.attempt_number > 1).await?,
+        false => None,
+    };
     Ok(Sent { model: model_input(job, payload, schema.as_ref())?, by_schema: schema.is_some() })
 }
 
 /// Looks for a prediction that an attempt without a word may have made: of this input, or of the one that the
-/// attempt may have sent after the first was refused.
-pub async fn find(ctx: &Ctx, job: &Job, payload: &Payload, sent: &Sent) -> Result<Option<Prediction>, JobError> {
-    let kept = if sent.by_schema { None } else { published::kept(ctx, &sent.model.version).await? };
+/// attempt may have sent after the first was refused, which is then what was sent.
+pub async fn find(ctx: &Ctx, job: &Job, payload: &Payload, sent: &mut Sent) -> Result<Option<Prediction>, JobError> {
+    let target = input::target(&payload.image).map_err(invalid)?;
+    let kept = if sent.by_schema { None } else { published::kept(ctx, target.version(), true).await? };
     let other = kept.and_then(|schema| model_input(job, payload, Some(&schema)).ok());
-    let mut models = vec![reachable(ctx, &sent.model).await?];
-    if let Some(other) = other.filter(|other| other.input != sent.model.input) {
-        models.push(reachable(ctx, &other).await?);
+    let other = other.filter(|other| other.input != sent.model.input);
+    let mut models = Vec::new();
+    for model in [Some(&sent.model), other.as_ref()].into_iter().flatten() {
+        models.push(with_sources(model, async |address| Ok(source::as_listed(ctx, address).await)).await?);
     }
-    replicate::find(ctx, &models, &job.search_from).await
+    let found = replicate::find(ctx, &models, &job.search_from).await?;
+    Ok(found.map(|(prediction, which)| {
+        if let Some(model) = other.filter(|_| which > 0) {
+            *sent = Sent { model, by_schema: true };
+        }
+        prediction
+    }))
 }
 
-/// Creates the prediction. Where Replicate refuses the input as the catalogue has it, the model has changed: it is
-/// mapped and sent once more, after the schema that is published now.
+/// Creates the prediction. Where Replicate refuses the input, the model may have changed: it is mapped and sent once
+/// more after the schema that was kept, and once more after the one that is published now.
 pub async fn create(ctx: &Ctx, job: &Job, payload: &Payload, sent: &mut Sent) -> Result<Prediction, JobError> {
-    match send(ctx, job, &sent.model).await {
-        Err(refusal) if refusal.kind == INPUT_REJECTED && !sent.by_schema => {
-            let Some(schema) = published::schema(ctx, &sent.model.version).await? else { return Err(refusal) };
-            let model = model_input(job, payload, Some(&schema))?;
-            if model.input == sent.model.input {
-                return Err(refusal);
-            }
-            *sent = Sent { model, by_schema: true };
-            send(ctx, job, &sent.model).await
+    let mut answer = send(ctx, job, &sent.model).await;
+    for is_fresh in [false, true] {
+        let Err(refusal) = &answer else { break };
+        if refusal.kind != INPUT_REJECTED || (sent.by_schema && !is_fresh) {
+            continue;
         }
-        answer => answer,
+        let target = input::target(&payload.image).map_err(invalid)?;
+        let schema = match is_fresh {
+            true => published::fresh(ctx, target.version()).await,
+            false => published::kept(ctx, target.version(), false).await,
+        };
+        let schema = match schema {
+            Ok(Some(schema)) => schema,
+            // There is none to go by, and the refusal says more.
+            Ok(None) | Err(JobError { again: Again::Never, .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        let model = model_input(job, payload, Some(&schema))?;
+        if model.input != sent.model.input {
+            *sent = Sent { model, by_schema: true };
+            answer = send(ctx, job, &sent.model).await;
+        }
     }
+    answer
 }
 
 async fn send(ctx: &Ctx, job: &Job, model: &ModelInput) -> Result<Prediction, JobError> {
-    let model = reachable(ctx, model).await?;
+    let model = with_sources(model, async |address| source::reachable(ctx, address).await).await?;
     job.check_lease(ctx.clock.now_milliseconds())?;
     replicate::create(ctx, job, &model, ctx.config.job_timeout.saturating_sub(job.age)).await
 }
 
-/// The same input with source pictures where Replicate reaches them.
-async fn reachable(ctx: &Ctx, model: &ModelInput) -> Result<ModelInput, JobError> {
+/// The same input with other addresses of its source pictures.
+async fn with_sources(
+    model: &ModelInput,
+    other: impl AsyncFn(&str) -> Result<String, JobError>,
+) -> Result<ModelInput, JobError> {
     let mut model = model.clone();
-    let sources = match model.source_field.as_ref().and_then(|field| model.input.get_mut(field)) {
-        Some(Value::Array(sources)) => sources.as_mut_slice(),
-        Some(source) => std::slice::from_mut(source),
-        None => &mut [],
-    };
-    for source in sources {
+    for source in model.sources() {
         if let Some(address) = source.as_str() {
-            *source = Value::from(source::reachable(ctx, address).await?);
+            *source = Value::from(other(address).await?);
         }
     }
     Ok(model)
 }
 
 fn model_input(job: &Job, payload: &Payload, published: Option<&Value>) -> Result<ModelInput, JobError> {
-    input::build(&payload.image, seed_of(&job.id), published)
-        .map_err(|message| JobError::never("invalid_payload", format!("payload: {message}")))
+    input::build(&payload.image, seed_of(&job.id), published).map_err(invalid)
 }
 
-/// What the payload calls the model by.
-fn called(image: &ImageRequest) -> String {
-    match &image.model_version {
-        Some(version) if !image.model_id.contains(':') => format!("{}:{version}", image.model_id),
-        Some(_) | None => image.model_id.clone(),
+fn invalid(message: String) -> JobError {
+    JobError::never("invalid_payload", format!("payload: {message}"))
+}
+
+/// What the result shows of an input. A source picture is shown without what opens it, or is it.
+pub fn shown(model: &ModelInput) -> Value {
+    let mut model = model.clone();
+    for source in model.sources() {
+        let shown = source.as_str().map(|address| match address.starts_with("data:") {
+            true => format!("{}… ({} characters)", address.get(..30).unwrap_or_default(), address.len()),
+            false => address.split('?').next().unwrap_or_default().to_owned(),
+        });
+        *source = Value::from(shown);
     }
+    json!({ "model": model.version, "input": model.input, "adjustments": model.adjustments })
 }
 
 /// A seed for a request without one, the same at every attempt, so that a job's input is its

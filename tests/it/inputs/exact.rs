@@ -4,7 +4,7 @@ use process_jobs::replicate::catalogue::{self, MODELS};
 use process_jobs::replicate::input::ImageRequest;
 use serde_json::{Value, json};
 
-use super::{PICTURE, pictures, request, sent, sized};
+use super::{DEFAULT_SEED, PICTURE, pictures, request, sent, sized};
 
 #[test]
 fn exact_inputs() {
@@ -32,8 +32,8 @@ fn exact_inputs() {
             vec![
                 "width 1366 x height 768 -> aspect_ratio 16:9, megapixels 1",
                 "num_inference_steps 30 -> 4",
-                "guidance_scale 7.5 dropped: the model has none",
-                "negative_prompt dropped: the model has none",
+                "guidance_scale 7.5 dropped: the model has no known field for it",
+                "negative_prompt dropped: the model has no known field for it",
             ],
         ),
         // What the job leaves out is left to the model, but for the seed, which makes it known again.
@@ -47,13 +47,12 @@ fn exact_inputs() {
             with_picture("black-forest-labs/flux-dev"),
             "black-forest-labs/flux-dev",
             json!({
-                "prompt": "a red fox", "aspect_ratio": "16:9", "megapixels": "1", "num_inference_steps": 30,
-                "guidance": 7.5, "seed": 0, "output_format": "jpg", "num_outputs": 3, "image": PICTURE,
-                "prompt_strength": 0.3,
+                "prompt": "a red fox", "num_inference_steps": 30, "guidance": 7.5, "seed": 0, "output_format": "jpg",
+                "num_outputs": 3, "image": PICTURE, "prompt_strength": 0.3,
             }),
             vec![
-                "width 1366 x height 768 -> aspect_ratio 16:9, megapixels 1",
-                "negative_prompt dropped: the model has none",
+                "width 1366 x height 768 dropped: the picture has the size of its source",
+                "negative_prompt dropped: the model has no known field for it",
             ],
         ),
         (
@@ -65,9 +64,9 @@ fn exact_inputs() {
             }),
             vec![
                 "width 1366 x height 768 -> aspect_ratio 16:9",
-                "num_inference_steps 30 dropped: the model has none",
-                "guidance_scale 7.5 dropped: the model has none",
-                "negative_prompt dropped: the model has none",
+                "num_inference_steps 30 dropped: the model has no known field for it",
+                "guidance_scale 7.5 dropped: the model has no known field for it",
+                "negative_prompt dropped: the model has no known field for it",
                 "num_outputs 3 dropped: the model makes one",
                 "strength 0.3 -> image_prompt_strength 0.7",
             ],
@@ -82,7 +81,7 @@ fn exact_inputs() {
             vec![
                 "width 1366 x height 768 -> width 1280 x height 720",
                 "num_inference_steps 30 -> 10",
-                "output_format png dropped: the model has none",
+                "output_format png dropped: the model has no known field for it",
             ],
         ),
         (
@@ -94,13 +93,13 @@ fn exact_inputs() {
             }),
             vec![
                 "width 1366 x height 768 -> width 1821 x height 1024",
-                "num_inference_steps 30 dropped: the model has none",
-                "guidance_scale 7.5 dropped: the model has none",
-                "negative_prompt dropped: the model has none",
-                "seed 0 dropped: the model has none",
-                "output_format jpeg dropped: the model has none",
+                "num_inference_steps 30 dropped: the model has no known field for it",
+                "guidance_scale 7.5 dropped: the model has no known field for it",
+                "negative_prompt dropped: the model has no known field for it",
+                "seed 0 dropped: the model has no known field for it",
+                "output_format jpeg dropped: the model has no known field for it",
                 "num_outputs 3 -> max_images 3: the model makes as many as it likes, up to this",
-                "strength 0.3 dropped: the model has none",
+                "strength 0.3 dropped: the model has no known field for it",
             ],
         ),
         (
@@ -112,7 +111,7 @@ fn exact_inputs() {
             }),
             vec![
                 "width 1366 x height 768 -> aspect_ratio 16:9",
-                "num_inference_steps 30 dropped: the model has none",
+                "num_inference_steps 30 dropped: the model has no known field for it",
                 "num_outputs 3 dropped: the model makes one",
             ],
         ),
@@ -121,10 +120,10 @@ fn exact_inputs() {
             "qwen/qwen-image-edit",
             json!({ "prompt": "a red fox", "seed": 0, "image": pictures(1)[0] }),
             vec![
-                "width 1366 x height 768 dropped: the model has none",
-                "num_inference_steps 30 dropped: the model has none",
-                "guidance_scale 7.5 dropped: the model has none",
-                "negative_prompt dropped: the model has none",
+                "width 1366 x height 768 dropped: the picture has the size of its source",
+                "num_inference_steps 30 dropped: the model has no known field for it",
+                "guidance_scale 7.5 dropped: the model has no known field for it",
+                "negative_prompt dropped: the model has no known field for it",
             ],
         ),
         // Not in the catalogue: sent as it is.
@@ -151,7 +150,7 @@ fn exact_inputs() {
             "someone/some-model",
             json!({
                 "prompt": "a red fox", "width": 1024, "height": 1024, "num_inference_steps": 30,
-                "guidance_scale": 7.5,
+                "guidance_scale": 7.5, "seed": DEFAULT_SEED,
             }),
             vec![],
         ),
@@ -223,7 +222,9 @@ fn without_a_size_the_picture_is_as_large_as_its_source_where_the_model_can() {
     }
     let square = sent(&request("black-forest-labs/flux-kontext-pro")).input;
     assert_eq!(square["aspect_ratio"], "1:1");
-    assert_eq!(input("black-forest-labs/flux-dev", None)["aspect_ratio"], "1:1");
+    for width in [None, Some(2048)] {
+        assert!(!input("black-forest-labs/flux-dev", width).contains_key("aspect_ratio"), "it follows the picture");
+    }
 }
 
 #[test]
@@ -305,7 +306,7 @@ fn the_version_is_the_jobs_own_or_the_one_the_model_needs() {
         (&format!("stability-ai/sdxl:{hex}"), None, format!("stability-ai/sdxl:{hex}")),
         (&format!("stability-ai/sdxl:{hex}"), Some(&hex), format!("stability-ai/sdxl:{hex}")),
         (&hex, None, hex.clone()),
-        (pinned, None, pinned.to_owned()),
+        (pinned, None, format!("stability-ai/sdxl:{pinned}")),
         ("someone/some_model.v2-beta", None, "someone/some_model.v2-beta".to_owned()),
     ];
     for (model_id, model_version, version) in table {

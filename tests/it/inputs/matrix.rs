@@ -188,7 +188,7 @@ fn shapes(schema: &Value) -> Vec<f64> {
 #[test]
 fn a_model_that_needs_more_than_a_job_carries_is_refused_with_the_reason() {
     for id in REFUSED {
-        let refusal = "model_id: the model openai/gpt-image-1 needs openai_api_key, which a job does not carry";
+        let refusal = "model_id: the model openai/gpt-image-1 needs openai_api_key, which the job does not give";
         assert_eq!(build(&request(id), DEFAULT_SEED, None), Err(refusal.to_owned()));
         assert_eq!(build(&request(id), DEFAULT_SEED, Some(&published(&schemas()[id]))), Err(refusal.to_owned()));
     }

@@ -20,7 +20,7 @@ them than it takes, none where it needs one.
 - **Size** is `width` and `height` in pixels, 1024 each where the job does not say. A model that takes pixels gets them, \
 rounded to its steps; what is too large or too small is scaled with its ratio. A model with ratios or sizes of its own \
 gets the nearest in ratio, and of its areas the nearest. Where the table says *as the picture*, a job with a source \
-picture and without a size gets the picture's.
+picture and without a size gets the picture's; where it says *always*, with a size too.
 - **Steps** and **guidance** are `num_inference_steps` and `guidance_scale`, brought into the model's range; the model's \
 own where the job does not say.
 - **Seed** is kept, 0 included; beyond the model's range it is reduced to it. A job without one gets one that follows \
@@ -41,8 +41,9 @@ sent is in its `result`. `\"published_schema\": true` in a payload asks for it f
 does not refuse, such as a field that is gone and now dropped, shows only so.
 
 Any other model of Replicate's may be asked for too: it is mapped by its published schema alone, whose fields are \
-known by the names that models commonly give them. One that has no schema to read, because `model_id` is a version \
-without a name, gets `prompt`, `negative_prompt`, `width`, `height`, `num_inference_steps` (30), `guidance_scale` \
+known by the names that models commonly give them, and called by the version that the schema is of. A size that the \
+job does not give is its own. One that has no known field for a prompt fails, unless it starts from a picture. One \
+that has no schema to read, because `model_id` is a version without a name, gets `prompt`, `negative_prompt`, `width`, `height`, `num_inference_steps` (30), `guidance_scale` \
 (7.5) and `seed` as they are.
 
 ";
@@ -119,10 +120,12 @@ fn size(model: &Model<'_>) -> String {
         let names: Vec<_> = preset.pixels.iter().map(|(name, _)| format!("`{name}`")).collect();
         ways.push(format!("`{}` {}", preset.field, names.join(" ")));
     }
-    if size.matching.is_some() {
+    if model.pictures.as_ref().is_some_and(|pictures| pictures.follows) {
+        ways.push("always as the picture".to_owned());
+    } else if size.matching.is_some() {
         ways.push("as the picture".to_owned());
     }
-    if ways.is_empty() { "as the picture".to_owned() } else { ways.join("; ") }
+    if ways.is_empty() { "–".to_owned() } else { ways.join("; ") }
 }
 
 fn range(range: Option<&Range<'_>>) -> String {

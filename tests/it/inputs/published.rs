@@ -118,7 +118,7 @@ fn a_field_that_is_gone_is_not_sent() {
     let gone = ["num_inference_steps", "guidance", "seed", "prompt_strength", "megapixels", "output_format"];
     let drifted = gone.into_iter().fold(Drifted::of(FLUX), Drifted::without);
     let sent = drifted.sent(&ImageRequest { output_format: Some("png".to_owned()), ..wishes(FLUX) });
-    assert_eq!(Value::Object(sent.input), json!({ "prompt": "a red fox", "aspect_ratio": "16:9", "image": PICTURE }));
+    assert_eq!(Value::Object(sent.input), json!({ "prompt": "a red fox", "image": PICTURE }));
     assert_eq!(sent.adjustments.len(), 6, "{:?}", sent.adjustments);
     assert!(!drifted.sent(&request(FLUX)).input.contains_key("seed"));
 }
@@ -221,7 +221,7 @@ fn a_model_that_nobody_knew_takes_pictures_by_its_schema() {
 }
 
 #[test]
-fn what_the_schema_requires_and_a_job_does_not_carry_is_named() {
+fn what_the_schema_requires_and_the_job_does_not_give_is_named() {
     let id = "someone/new-model";
     let drifted = Drifted::of(FLUX).require(json!(["prompt", "image", "mask"]));
     let refused = |request: &ImageRequest| build(request, DEFAULT_SEED, Some(&drifted.0)).unwrap_err();
@@ -229,7 +229,7 @@ fn what_the_schema_requires_and_a_job_does_not_carry_is_named() {
         refused(&request(id)),
         "source_image_url: the model someone/new-model needs a picture, and there is none"
     );
-    assert_eq!(refused(&wishes(id)), "model_id: the model someone/new-model needs mask, which a job does not carry");
+    assert_eq!(refused(&wishes(id)), "model_id: the model someone/new-model needs mask, which the job does not give");
 }
 
 #[test]
@@ -237,13 +237,42 @@ fn a_model_without_a_prompt_is_told_of() {
     let upscaler = Drifted::from(json!({ "image": { "type": "string", "format": "uri" } }));
     let sent = upscaler.sent(&ImageRequest { source_images: pictures(1), ..request("someone/upscaler") });
     assert_eq!(Value::Object(sent.input), json!({ "image": pictures(1)[0] }));
-    assert_eq!(sent.adjustments, ["prompt dropped: the model has none"]);
+    assert_eq!(sent.adjustments, ["prompt dropped: the model has no known field for it"]);
+    let refused = build(&request("someone/upscaler"), DEFAULT_SEED, Some(&upscaler.0));
+    assert_eq!(refused.unwrap_err(), "prompt: the model someone/upscaler has no known field for it");
+}
+
+/// As the models of the Stable Diffusion 1 and 2 families have them.
+#[test]
+fn values_that_are_listed_are_the_only_ones_sent() {
+    let sides = json!({ "allOf": [{ "$ref": "#/components/schemas/sides" }] });
+    let mut listed = Drifted::from(json!({
+        "prompt": { "type": "string" }, "width": sides, "height": sides,
+        "num_inference_steps": { "type": "integer", "enum": [1, 4, 8] },
+    }));
+    listed.0["components"]["schemas"]["sides"] = json!({ "type": "integer", "enum": [128, 576, 768, 1024] });
+    let id = "someone/diffusion";
+    for (asked, sent) in [((1920, 1080), (1024, 576)), ((1080, 1920), (576, 1024)), ((500, 500), (576, 576))] {
+        let input = listed.sent(&sized(id, asked.0, asked.1)).input;
+        assert_eq!((&input["width"], &input["height"]), (&json!(sent.0), &json!(sent.1)), "{asked:?}");
+    }
+    let input = listed.sent(&ImageRequest { num_inference_steps: Some(5), ..request(id) }).input;
+    assert_eq!(Value::Object(input), json!({ "prompt": "a red fox", "num_inference_steps": 4 }), "its own size");
+}
+
+/// A size and an area under one name are one or the other.
+#[test]
+fn a_named_size_is_not_overwritten_by_an_area() {
+    let size = json!({ "type": "string", "enum": ["1024x1024", "1536x1024", "2K", "4K"] });
+    let drifted = Drifted::from(json!({ "prompt": { "type": "string" }, "size": size }));
+    assert_eq!(drifted.sent(&sized("someone/new-model", 1536, 1024)).input["size"], "1536x1024");
 }
 
 #[test]
 fn a_schema_that_cannot_be_read_leaves_it_to_the_catalogue() {
     let plain = json!({
         "prompt": "a red fox", "width": 1920, "height": 1080, "num_inference_steps": 30, "guidance_scale": 7.5,
+        "seed": DEFAULT_SEED,
     });
     let circle = json!({ "$ref": "#/components/schemas/a", "allOf": [{ "$ref": "#/components/schemas/a" }] });
     let odd = [

@@ -62,7 +62,7 @@ fn a_request_that_cannot_be_met_is_refused_by_the_name_of_its_field() {
         ),
         (
             with("ideogram-ai/ideogram-v3-turbo", 1),
-            "source_image_url: the model ideogram-ai/ideogram-v3-turbo needs a mask with its picture, which a job does not carry"
+            "source_image_url: the model ideogram-ai/ideogram-v3-turbo needs a mask with its picture, which a job cannot give"
                 .to_owned(),
         ),
         (

@@ -69,9 +69,14 @@ async fn a_model_gets_new_inputs_and_a_new_one_is_added() {
             shown["latest_version"]["openapi_schema"]["components"]["schemas"]["Input"]["properties"]["steps"]["maximum"],
             most
         );
-        assert_eq!(api.create(model, json!({"prompt": "a", "steps": most})).await.status, 201);
-        assert_eq!(api.create(model, json!({"prompt": "a", "steps": most + 1})).await.status, 422);
+        let version = match shown["is_official"] == true {
+            true => model.to_owned(),
+            false => format!("{model}:{}", shown["latest_version"]["id"].as_str().expect("a version")),
+        };
+        assert_eq!(api.create(&version, json!({"prompt": "a", "steps": most})).await.status, 201);
+        assert_eq!(api.create(&version, json!({"prompt": "a", "steps": most + 1})).await.status, 422);
     }
+    assert_eq!(api.create("some/body", json!({"prompt": "a"})).await.status, 422, "it is called by its version");
     let version = api.get(&format!("/models/{SDXL}/versions/{SDXL_VERSION}")).await.json();
     assert_eq!(version["id"], SDXL_VERSION);
     assert!(version["openapi_schema"]["components"]["schemas"]["Input"]["properties"]["width"].is_object());
