@@ -44,17 +44,8 @@ export function __wbg___wbindgen_debug_string_f249a2a76caa9a55(arg0, arg1) {
     getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
     getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
 }
-export function __wbg___wbindgen_is_falsy_d864b623500ae65d(arg0) {
-    const ret = !arg0;
-    return ret;
-}
 export function __wbg___wbindgen_is_function_741ff2bb612836f5(arg0) {
     const ret = typeof(arg0) === 'function';
-    return ret;
-}
-export function __wbg___wbindgen_is_object_8b968c3ab8e96595(arg0) {
-    const val = arg0;
-    const ret = typeof(val) === 'object' && val !== null;
     return ret;
 }
 export function __wbg___wbindgen_is_undefined_be5b34249ff1fc15(arg0) {
@@ -96,10 +87,6 @@ export function __wbg_body_9304b9e91705c426(arg0, arg1) {
     getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
     getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
 }
-export function __wbg_call_40b008ba32f73991() { return handleError(function (arg0, arg1) {
-    const ret = arg0.call(arg1);
-    return ret;
-}, arguments); }
 export function __wbg_call_a410eb4b59ed5965() { return handleError(function (arg0, arg1, arg2) {
     const ret = arg0.call(arg1, arg2);
     return ret;
@@ -111,7 +98,7 @@ export function __wbg_clearTimeout_113b1cde814ec762(arg0) {
 export function __wbg_close_294d3f727cb7a844() { return handleError(function (arg0) {
     arg0.close();
 }, arguments); }
-export function __wbg_done_57e08d0be6e30c02(arg0) {
+export function __wbg_done_1e1588dc9e32bc19(arg0) {
     const ret = arg0.done;
     return ret;
 }
@@ -140,9 +127,12 @@ export function __wbg_get_2080c49015e35254() { return handleError(function (arg0
     const ret = Reflect.get(arg0, arg1);
     return ret;
 }, arguments); }
-export function __wbg_get_635eea311fa1a291() { return handleError(function (arg0, arg1) {
-    const ret = Reflect.get(arg0, arg1);
-    return ret;
+export function __wbg_get_556f1c9a5c587e8c() { return handleError(function (arg0, arg1, arg2, arg3) {
+    const ret = arg1.get(getStringFromWasm0(arg2, arg3));
+    var ptr1 = isLikeNone(ret) ? 0 : passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    var len1 = WASM_VECTOR_LEN;
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
 }, arguments); }
 export function __wbg_get_bb8b6b35041e00c9() { return handleError(function (arg0, arg1) {
     const ret = Reflect.get(arg0, arg1 >>> 0);
@@ -168,10 +158,6 @@ export function __wbg_instanceof_Response_5b0b4f7f1daeae51(arg0) {
         result = false;
     }
     const ret = result;
-    return ret;
-}
-export function __wbg_iterator_e4c5e8f68ada7b58() {
-    const ret = Symbol.iterator;
     return ret;
 }
 export function __wbg_length_186163212ffe79c3(arg0) {
@@ -226,16 +212,12 @@ export function __wbg_new_typed_e09da9dae6ee5935(arg0, arg1) {
         state0.a = 0;
     }
 }
-export function __wbg_new_with_underlying_source_773c33d935d90014() { return handleError(function (arg0) {
-    const ret = new ReadableStream(arg0);
-    return ret;
-}, arguments); }
-export function __wbg_next_178c1651c11432b3(arg0) {
-    const ret = arg0.next;
+export function __wbg_new_with_length_01b143a7e5dd5a3e(arg0) {
+    const ret = new Uint8Array(arg0 >>> 0);
     return ret;
 }
-export function __wbg_next_af5ac6a08bb0a717() { return handleError(function (arg0) {
-    const ret = arg0.next();
+export function __wbg_new_with_underlying_source_773c33d935d90014() { return handleError(function (arg0) {
+    const ret = new ReadableStream(arg0);
     return ret;
 }, arguments); }
 export function __wbg_now_0886912f06f8f9e0() {
@@ -275,6 +257,9 @@ export function __wbg_setTimeout_a60d83bec06b4345() { return handleError(functio
     const ret = setTimeout(arg0, arg1);
     return ret;
 }, arguments); }
+export function __wbg_set_118fefd528ab0a79(arg0, arg1, arg2) {
+    arg0.set(arg1, arg2 >>> 0);
+}
 export function __wbg_set_2793479888329cb6() { return handleError(function (arg0, arg1, arg2) {
     const ret = Reflect.set(arg0, arg1, arg2);
     return ret;
@@ -317,7 +302,7 @@ export function __wbg_then_e3f7f2d365708be8(arg0, arg1) {
     const ret = arg0.then(arg1);
     return ret;
 }
-export function __wbg_value_e0f328965e184931(arg0) {
+export function __wbg_value_6987d58c2af240a0(arg0) {
     const ret = arg0.value;
     return ret;
 }

@@ -34,47 +34,85 @@ impl From<QueueError> for RunError {
     }
 }
 
-/// Claims up to `limit` ready jobs of the given types, in the order in which they should run.
-pub async fn claim(ctx: &Ctx, job_types: &[&str], limit: usize) -> Result<Vec<Job>, QueueError> {
-    let arguments = json!({ "p_job_types": job_types, "p_limit": limit });
+/// What became of an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    Recorded,
+    /// Somebody else has the job now, or it is final; nothing changed.
+    Stale,
+    /// The database would not take this outcome, and why.
+    Refused(String),
+}
+
+pub struct Exchange {
+    /// In the order of the outcomes.
+    pub settled: Vec<Settled>,
+    /// In the order in which they should run.
+    pub jobs: Vec<Job>,
+    /// Where fewer jobs were claimed than asked for: how long until there may be another; none: nothing waits.
+    pub next: Option<Duration>,
+}
+
+/// Records outcomes and claims up to `limit` ready jobs of the given types, in one round trip and one transaction.
+pub async fn exchange(
+    ctx: &Ctx,
+    outcomes: &[(Job, Outcome)],
+    job_types: &[&str],
+    limit: usize,
+) -> Result<Exchange, QueueError> {
+    let unfit = |found: &str| unfit("exchange_jobs", found);
+    let outcomes: Vec<Value> = outcomes.iter().map(|(job, outcome)| settling(job, outcome)).collect();
+    let expected = outcomes.len();
+    let arguments = json!({ "p_outcomes": outcomes, "p_job_types": job_types, "p_limit": limit });
     let claimed_at = ctx.clock.now_milliseconds();
-    let answer = call(ctx, "claim_next_job", arguments).await?;
-    let rows = answer.as_array().ok_or_else(|| unfit("claim_next_job", "no list of jobs"))?;
-    let jobs = rows.iter().map(|row| Job::read(row, claimed_at)).collect::<Result<_, _>>();
-    jobs.map_err(|message| unfit("claim_next_job", &message))
+    let answer = call(ctx, "exchange_jobs", arguments).await?;
+    let list = |field: &str| answer.get(field).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let settled: Vec<Settled> = list("settled").iter().map(settled).collect();
+    if settled.len() != expected {
+        return Err(unfit("another number of outcomes"));
+    }
+    let jobs = list("jobs").iter().map(|row| Job::read(row, claimed_at)).collect::<Result<_, _>>();
+    let jobs = jobs.map_err(|message| unfit(&message))?;
+    let next = answer.get("seconds_until_next").and_then(Value::as_f64);
+    Ok(Exchange { settled, jobs, next: next.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) })
 }
 
-/// Seconds until the next job of these types may be claimed: 0 when one is ready, none when nothing waits.
-pub async fn seconds_until_next(ctx: &Ctx, job_types: &[&str]) -> Result<Option<f64>, QueueError> {
-    let answer = call(ctx, "seconds_until_next_job", json!({ "p_job_types": job_types })).await?;
-    Ok(answer.as_f64())
+fn settled(answer: &Value) -> Settled {
+    match answer {
+        Value::Bool(true) => Settled::Recorded,
+        Value::String(refusal) => Settled::Refused(refusal.clone()),
+        _ => Settled::Stale,
+    }
 }
 
-/// Records an outcome. False: the job is not ours any more, or already final, and nothing changed.
-pub async fn settle(ctx: &Ctx, job: &Job, outcome: &Outcome) -> Result<bool, QueueError> {
-    let (function, arguments) = match outcome {
+/// An outcome as `exchange_jobs` takes it.
+fn settling(job: &Job, outcome: &Outcome) -> Value {
+    let mut settling = match outcome {
         Outcome::Completed { result, follow_ups } => {
-            ("complete_job", json!({ "p_result": result, "p_follow_ups": follow_ups }))
+            json!({ "outcome": "completed", "result": result, "follow_ups": follow_ups })
         }
-        Outcome::Snoozed { delay, checkpoint, progress } => (
-            "snooze_job",
-            json!({ "p_delay_seconds": delay.as_secs_f64(), "p_checkpoint": checkpoint, "p_progress": progress }),
-        ),
+        Outcome::Snoozed { delay, checkpoint, progress } => json!({
+            "outcome": "snoozed", "delay_seconds": delay.as_secs_f64(), "checkpoint": checkpoint, "progress": progress,
+        }),
         Outcome::Failed(JobError { kind, message, again }) => match again {
-            Again::Never => ("complete_job", json!({ "p_error": message, "p_error_kind": kind, "p_retry": "never" })),
-            Again::Backoff => ("complete_job", json!({ "p_error": message, "p_error_kind": kind })),
+            Again::Never => json!({ "outcome": "failed", "error": message, "error_kind": kind, "retry": "never" }),
+            Again::Backoff => json!({ "outcome": "failed", "error": message, "error_kind": kind }),
             Again::After(delay) => {
-                ("snooze_job", json!({ "p_delay_seconds": delay.as_secs_f64(), "p_hold_job_type": true }))
+                json!({ "outcome": "snoozed", "delay_seconds": delay.as_secs_f64(), "hold_job_type": true })
             }
             Again::WhenResumed => {
                 // The pause keeps a job that has not begun; one that has looks again by itself.
                 let delay = job.checkpoint.as_ref().map_or(Duration::ZERO, |_| PAUSED_DELAY);
-                ("snooze_job", json!({ "p_delay_seconds": delay.as_secs_f64(), "p_pause_reason": message }))
+                json!({ "outcome": "snoozed", "delay_seconds": delay.as_secs_f64(), "pause_reason": message })
             }
         },
-        Outcome::Cancelled => ("cancel_job", json!({})),
+        Outcome::Cancelled => json!({ "outcome": "cancelled" }),
     };
-    call_for(ctx, job, function, arguments).await
+    if let Some(settling) = settling.as_object_mut() {
+        settling.insert("job_id".to_owned(), json!(job.id));
+        settling.insert("lease_token".to_owned(), json!(job.lease_token));
+    }
+    settling
 }
 
 /// Gives a job back that no run has touched, for somebody else to claim at once.

@@ -27,7 +27,9 @@ pub async fn upload(
     if meter.exceeded() {
         return Err(too_large(ctx.config.max_image_bytes));
     }
-    sent.map(|_| ())
+    // Read to its end, the answer leaves its connection to the next request.
+    let _ = sent?.body.text(ANSWER_MAX_BYTES).await;
+    Ok(())
 }
 
 /// The object at `path`, which begins with its bucket.

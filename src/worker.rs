@@ -5,11 +5,11 @@ use crate::error::{Again, JobError, RunError};
 use crate::event::Event;
 use crate::handlers::Handler;
 use crate::job::{Job, Outcome};
-use crate::queue::{self, QueueError};
-use futures_util::future::{Either, FutureExt, select};
+use crate::queue::{self, QueueError, Settled};
+use futures_util::future::{Either, Fuse, FusedFuture, FutureExt, select};
+use futures_util::select_biased;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
@@ -29,7 +29,12 @@ pub struct Summary {
 const CLAIM_LEAST: Duration = Duration::from_secs(5);
 /// Ten payloads of 1 MiB, the most that `enqueue_job` takes, still fit into an answer of the database.
 const CLAIM_MOST: usize = 10;
-/// A drain with nothing to do does not ask again sooner.
+/// Jobs begun by one drain. The platform retires an isolate at 1 s of CPU and ends it at 2 s; these take less than
+/// the one.
+const JOBS_MOST: usize = 500;
+/// An outcome waits this long for others, while other runs are under way: each round trip costs as much CPU as a job.
+const SETTLE_TOGETHER: Duration = Duration::from_millis(100);
+/// A drain that gets nothing although something is ready (others have it locked) does not ask again sooner.
 const IDLE_LEAST: Duration = Duration::from_millis(500);
 /// Heartbeats in the time of a lease: one may go unanswered before it is over.
 const HEARTBEATS_A_LEASE: u32 = 3;
@@ -41,9 +46,10 @@ const SETTLE_DELAYS: [Duration; 4] =
 /// Runs jobs until none is ready, none falls due within `RUN_BUDGET_MS`, that time is over, or the isolate
 /// is closing.
 ///
-/// At most `MAX_PARALLEL_JOBS` run at once. Claims at once when the bell is rung; a ring that comes too
-/// late for another claim is left for the next drain. Fails when the queue cannot be asked; the runs under
-/// way are finished first.
+/// At most `MAX_PARALLEL_JOBS` run at once. What they come to is settled together, and each settle claims what may
+/// be begun, so that a busy drain makes one round trip for several jobs. Claims at once when the bell is rung; a
+/// ring that comes too late for another claim is left for the next drain. Fails when the queue cannot be asked; the
+/// runs under way are finished first.
 pub async fn drain(ctx: &Ctx, handlers: &[Handler]) -> Result<Summary, RunError> {
     let started = ctx.clock.now_milliseconds();
     let result = drain_until(ctx, handlers, started + milliseconds(ctx.config.run_budget)).await;
@@ -65,136 +71,102 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
     let mut summary = Summary::default();
     let mut failure = None;
     let mut running = FuturesUnordered::new();
-    // When a claim may find something; none: only a finished run can tell.
-    let mut due = BTreeSet::from([0]);
+    // Outcomes wait for each other a little, so that one round trip carries several.
+    let mut ended: Vec<(Job, Outcome)> = Vec::new();
+    let mut settle_at = 0;
+    let mut exchange = pin!(Fuse::terminated());
+    // When a claim may find something; none: nothing waits.
+    let mut due = Some(0);
+    let mut begun = 0;
 
     loop {
         let now = ctx.clock.now_milliseconds();
-        let may_claim = now <= last_claim && failure.is_none() && !ctx.bell.is_closing();
-        let free = ctx.config.max_parallel_jobs.saturating_sub(running.len());
-        if may_claim && free > 0 && ctx.bell.answer() {
-            due.insert(now);
+        let may_claim = now <= last_claim && begun < JOBS_MOST && failure.is_none() && !ctx.bell.is_closing();
+        let free = if may_claim { ctx.config.max_parallel_jobs.saturating_sub(running.len()) } else { 0 };
+        let is_free = exchange.is_terminated();
+        // One under way may have looked before what the bell tells of.
+        if is_free && free > 0 && ctx.bell.answer() {
+            due = Some(now);
         }
-        if may_claim && free > 0 && due.first().is_some_and(|at| *at <= now) {
-            due = due.split_off(&(now + 1));
-            let limit = free.min(CLAIM_MOST);
-            match queue::claim(ctx, &job_types, limit).await {
-                Ok(jobs) => {
-                    if jobs.len() == limit {
-                        due.insert(now);
-                    }
-                    let late = ctx.clock.now_milliseconds() > end || ctx.bell.is_closing();
-                    running.extend(jobs.into_iter().map(|job| begin(ctx, handlers, job, late)));
-                }
-                Err(error) => failure = Some(RunError::from(error)),
-            }
-            continue;
-        }
-        if running.is_empty() {
+        let trades = match ended.is_empty() {
+            true => free > 0 && due.is_some_and(|at| at <= now),
+            false => running.is_empty() || ended.len() >= CLAIM_MOST || settle_at <= now,
+        };
+        if is_free && trades {
+            let outcomes = std::mem::take(&mut ended);
+            exchange.set(trade(ctx, &job_types, outcomes, free.min(CLAIM_MOST)).fuse());
+        } else if is_free && running.is_empty() {
             if let Some(failure) = failure {
                 return Err(failure);
             }
-            if !may_claim {
-                return Ok(summary);
-            }
-            // Only the database knows: of retries, of what was woken or cancelled while it ran.
-            let wait = queue::seconds_until_next(ctx, &job_types).await?;
-            let wait = wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            let at = wait.map(|wait| ctx.clock.now_milliseconds().saturating_add(milliseconds(wait.max(IDLE_LEAST))));
-            due = at.into_iter().collect();
-            match at {
-                Some(at) if at <= last_claim => {
+            match due.filter(|at| may_claim && *at <= last_claim) {
+                Some(at) => {
                     let sleep = ctx.clock.sleep(Duration::from_millis(at.saturating_sub(now)));
                     select(sleep, pin!(ctx.bell.heard())).await;
+                    continue;
                 }
-                // Rung while the database was asked.
-                Some(_) | None if ctx.bell.is_rung() => {}
-                Some(_) | None => return Ok(summary),
+                // Rung since the last claim looked.
+                None if may_claim && ctx.bell.is_rung() => continue,
+                None => return Ok(summary),
             }
-            continue;
         }
-        let sleep = async {
-            match due.first().filter(|at| free > 0 && **at > now && **at <= last_claim) {
-                Some(at) => ctx.clock.sleep(Duration::from_millis(at - now)).await,
-                None => pending().await,
+
+        let waits = exchange.is_terminated();
+        let wake_at = match ended.is_empty() {
+            true => due.filter(|at| free > 0 && *at <= last_claim),
+            false => Some(settle_at),
+        };
+        let sleep = match wake_at.filter(|at| waits && *at > now) {
+            Some(at) => ctx.clock.sleep(Duration::from_millis(at - now)),
+            None => pending().boxed_local(),
+        };
+        let ring = match waits && free > 0 && ended.is_empty() {
+            true => ctx.bell.heard().boxed_local(),
+            false => pending().boxed_local(),
+        };
+        let (mut sleep, mut ring) = (sleep.fuse(), ring.fuse());
+        select_biased! {
+            traded = exchange => {
+                for (job, outcome, settled) in traded.settled {
+                    count(&mut summary, &outcome, &settled);
+                    report(ctx, &job, &outcome, &settled);
+                }
+                match traded.claimed {
+                    Ok(Claimed { jobs, due: next }) => {
+                        due = next;
+                        begun += jobs.len();
+                        let late = ctx.clock.now_milliseconds() > end || ctx.bell.is_closing();
+                        running.extend(jobs.into_iter().map(|job| begin(ctx, handlers, job, late)));
+                    }
+                    Err(error) => failure = Some(RunError::from(error)),
+                }
             }
-        };
-        let ring = async {
-            match may_claim && free > 0 {
-                true => ctx.bell.heard().await,
-                false => pending().await,
+            run = running.select_next_some() => {
+                if ended.is_empty() {
+                    settle_at = ctx.clock.now_milliseconds() + milliseconds(SETTLE_TOGETHER);
+                }
+                ended.extend(run);
             }
-        };
-        let Either::Left((Some(finished), _)) = select(running.next(), select(pin!(sleep), pin!(ring))).await else {
-            continue;
-        };
-        finished.counted.add_to(&mut summary);
-        due.extend(finished.ready_in.map(|wait| ctx.clock.now_milliseconds() + milliseconds(wait)));
-    }
-}
-
-/// What one run came to, for the summary and the next claim.
-struct Finished {
-    counted: Counted,
-    /// When this run has made some job ready: its follow-up, itself after a snooze.
-    ready_in: Option<Duration>,
-}
-
-enum Counted {
-    Completed,
-    Error,
-    Snoozed,
-    /// Cancelled, handed back, not recorded, or not ours any more.
-    Nothing,
-}
-
-impl Counted {
-    fn add_to(&self, summary: &mut Summary) {
-        match self {
-            Counted::Completed => summary.processed += 1,
-            Counted::Error => summary.errors += 1,
-            Counted::Snoozed => summary.snoozed += 1,
-            Counted::Nothing => {}
+            () = sleep => {}
+            () = ring => {}
         }
     }
 }
-
-/// Runs a claimed job; one that came too late to be run is handed back.
-async fn begin(ctx: &Ctx, handlers: &[Handler], job: Job, late: bool) -> Finished {
+/// Runs a claimed job; one that came too late to be run is handed back. None: there is nothing to settle.
+async fn begin(ctx: &Ctx, handlers: &[Handler], job: Job, late: bool) -> Option<(Job, Outcome)> {
     if late {
         // What is not handed back comes back by its lease, at the cost of an attempt.
         let _ = queue::hand_back(ctx, &job).await;
-        return Finished { counted: Counted::Nothing, ready_in: None };
+        return None;
     }
-    run(ctx, handlers, job).await
-}
-
-async fn run(ctx: &Ctx, handlers: &[Handler], job: Job) -> Finished {
     let started = ctx.clock.now_milliseconds();
     let Some(outcome) = run_under_lease(ctx, handlers, &job).await else {
         ctx.observer.observe(&Event::Stale { job: &job });
-        return Finished { counted: Counted::Nothing, ready_in: None };
+        return None;
     };
     let age = job.age + Duration::from_millis(ctx.clock.now_milliseconds().saturating_sub(started));
     let outcome = within(ctx.config.job_timeout, age, outcome);
-    match settle(ctx, &job, &outcome).await {
-        Settled::Recorded => {
-            report(ctx, &job, &outcome);
-            finished(&outcome)
-        }
-        Settled::Refused(error) => {
-            report(ctx, &job, &Outcome::Failed(error));
-            Finished { counted: Counted::Error, ready_in: None }
-        }
-        Settled::Stale => {
-            ctx.observer.observe(&Event::Stale { job: &job });
-            Finished { counted: Counted::Nothing, ready_in: None }
-        }
-        Settled::Lost(error) => {
-            ctx.observer.observe(&Event::NotSettled { job: &job, message: &error.message });
-            Finished { counted: Counted::Error, ready_in: None }
-        }
-    }
+    Some((job, outcome))
 }
 
 /// The outcome, but no other attempt for a job past its time.
@@ -205,23 +177,6 @@ fn within(timeout: Duration, age: Duration, outcome: Outcome) -> Outcome {
             Outcome::Failed(JobError::never("timed_out", message))
         }
         outcome => outcome,
-    }
-}
-
-fn finished(outcome: &Outcome) -> Finished {
-    match outcome {
-        Outcome::Completed { follow_ups, .. } => {
-            let ready_in = (!follow_ups.is_empty()).then_some(Duration::ZERO);
-            Finished { counted: Counted::Completed, ready_in }
-        }
-        Outcome::Snoozed { delay, .. } => Finished { counted: Counted::Snoozed, ready_in: Some(*delay) },
-        Outcome::Cancelled => Finished { counted: Counted::Nothing, ready_in: None },
-        Outcome::Failed(error) => match error.again {
-            // When the retry is due, only the database knows.
-            Again::Never | Again::Backoff => Finished { counted: Counted::Error, ready_in: None },
-            Again::After(delay) => Finished { counted: Counted::Snoozed, ready_in: Some(delay) },
-            Again::WhenResumed => Finished { counted: Counted::Snoozed, ready_in: None },
-        },
     }
 }
 
@@ -250,56 +205,90 @@ async fn run_under_lease(ctx: &Ctx, handlers: &[Handler], job: &Job) -> Option<O
     }
 }
 
-enum Settled {
-    Recorded,
-    /// Somebody else has the job now, or it is final.
-    Stale,
-    /// The database would not take this outcome; the job has failed with its message instead.
-    Refused(JobError),
-    Lost(QueueError),
+/// What an exchange with the queue came to.
+struct Traded {
+    settled: Vec<(Job, Outcome, Result<Settled, QueueError>)>,
+    claimed: Result<Claimed, QueueError>,
 }
 
-async fn settle(ctx: &Ctx, job: &Job, outcome: &Outcome) -> Settled {
-    match settle_persistently(ctx, job, outcome).await {
-        Err(refusal) if refusal.is_refusal() => {
-            let error = JobError::never("settle_refused", refusal.message);
-            match settle_persistently(ctx, job, &Outcome::Failed(error.clone())).await {
-                Ok(true) => Settled::Refused(error),
-                Ok(false) => Settled::Stale,
-                Err(lost) => Settled::Lost(lost),
-            }
-        }
-        Err(lost) => Settled::Lost(lost),
-        Ok(true) => Settled::Recorded,
-        Ok(false) => Settled::Stale,
-    }
+struct Claimed {
+    jobs: Vec<Job>,
+    /// When there may be more; none: nothing waits.
+    due: Option<u64>,
 }
 
-/// Settles, trying again while no clear answer comes. After a lost answer, "not ours any more"
-/// most likely means that the lost one was the yes, and counts as it.
-async fn settle_persistently(ctx: &Ctx, job: &Job, outcome: &Outcome) -> Result<bool, QueueError> {
+/// Settles and claims, trying again while outcomes get no clear answer. After a lost answer, "not ours any more"
+/// most likely means that the lost one was the yes, and counts as it. What is refused is settled as failed.
+async fn trade(ctx: &Ctx, job_types: &[&str], mut outcomes: Vec<(Job, Outcome)>, limit: usize) -> Traded {
     let mut delays = SETTLE_DELAYS.iter();
-    let mut answer_lost = false;
+    let (mut answer_lost, mut refused_before) = (false, false);
+    let mut settled = Vec::new();
+    let mut claimed = None;
     loop {
-        match queue::settle(ctx, job, outcome).await {
-            Ok(recorded) => return Ok(recorded || answer_lost),
-            Err(error) if error.is_refusal() => return Err(error),
-            Err(error) => match delays.next() {
-                Some(delay) => ctx.clock.sleep(*delay).await,
-                None => return Err(error),
+        // What a lost answer has claimed comes back by its lease; one such is enough.
+        let limit = if claimed.is_some() || answer_lost { 0 } else { limit };
+        match queue::exchange(ctx, &outcomes, job_types, limit).await {
+            Ok(answer) => {
+                let now = ctx.clock.now_milliseconds();
+                let due = match answer.next {
+                    _ if limit == 0 || answer.jobs.len() == limit => Some(now),
+                    Some(Duration::ZERO) => Some(now + milliseconds(IDLE_LEAST)),
+                    next => next.map(|next| now.saturating_add(milliseconds(next))),
+                };
+                let claimed = claimed.get_or_insert(Claimed { jobs: answer.jobs, due });
+                let mut refused = Vec::new();
+                for ((job, outcome), answer) in outcomes.drain(..).zip(answer.settled) {
+                    match answer {
+                        Settled::Refused(message) if !refused_before => {
+                            refused.push((job, Outcome::Failed(JobError::never("settle_refused", message))));
+                        }
+                        Settled::Stale if answer_lost => settled.push((job, outcome, Ok(Settled::Recorded))),
+                        answer => settled.push((job, outcome, Ok(answer))),
+                    }
+                }
+                if refused.is_empty() {
+                    let claimed = Claimed { jobs: std::mem::take(&mut claimed.jobs), due: claimed.due };
+                    return Traded { settled, claimed: Ok(claimed) };
+                }
+                (outcomes, refused_before) = (refused, true);
+            }
+            Err(error) => match delays.next().filter(|_| !outcomes.is_empty() && !error.is_refusal()) {
+                Some(delay) => {
+                    ctx.clock.sleep(*delay).await;
+                    answer_lost = true;
+                }
+                None => {
+                    settled.extend(outcomes.into_iter().map(|(job, outcome)| (job, outcome, Err(error.clone()))));
+                    return Traded { settled, claimed: claimed.ok_or(error) };
+                }
             },
         }
-        answer_lost = true;
     }
 }
 
-fn report(ctx: &Ctx, job: &Job, outcome: &Outcome) {
-    let Outcome::Failed(JobError { kind, message, again }) = outcome else { return };
-    let event = match again {
-        Again::Never => Event::JobError { job, kind, message, retried: false },
-        Again::Backoff => Event::JobError { job, kind, message, retried: job.attempt_number < job.max_attempts },
-        Again::After(delay) => Event::JobTypeHeld { job, delay: *delay, message },
-        Again::WhenResumed => Event::JobTypePaused { job, message },
+fn count(summary: &mut Summary, outcome: &Outcome, settled: &Result<Settled, QueueError>) {
+    match (settled, outcome) {
+        (Ok(Settled::Stale), _) | (Ok(Settled::Recorded), Outcome::Cancelled) => {}
+        (Ok(Settled::Recorded), Outcome::Completed { .. }) => summary.processed += 1,
+        (Ok(Settled::Recorded), Outcome::Snoozed { .. }) => summary.snoozed += 1,
+        (Ok(Settled::Recorded), Outcome::Failed(JobError { again: Again::After(_) | Again::WhenResumed, .. })) => {
+            summary.snoozed += 1;
+        }
+        (Ok(Settled::Recorded), Outcome::Failed(_)) | (Ok(Settled::Refused(_)) | Err(_), _) => summary.errors += 1,
+    }
+}
+
+fn report(ctx: &Ctx, job: &Job, outcome: &Outcome, settled: &Result<Settled, QueueError>) {
+    let event = match (settled, outcome) {
+        (Ok(Settled::Stale), _) => Event::Stale { job },
+        (Ok(Settled::Refused(message)), _) | (Err(QueueError { message, .. }), _) => Event::NotSettled { job, message },
+        (Ok(Settled::Recorded), Outcome::Failed(JobError { kind, message, again })) => match again {
+            Again::Never => Event::JobError { job, kind, message, retried: false },
+            Again::Backoff => Event::JobError { job, kind, message, retried: job.attempt_number < job.max_attempts },
+            Again::After(delay) => Event::JobTypeHeld { job, delay: *delay, message },
+            Again::WhenResumed => Event::JobTypePaused { job, message },
+        },
+        (Ok(Settled::Recorded), _) => return,
     };
     ctx.observer.observe(&event);
 }

@@ -2,7 +2,8 @@
 //!
 //! A body is never copied into wasm memory (which cannot shrink) but for its first bytes and for
 //! answers read as text: a streamed body is a new `ReadableStream` that hands on the chunks of the
-//! old one as they are.
+//! old one as they are. One that is at its end with them is sent as it is: a stream costs as much CPU
+//! as a request.
 
 use crate::ctx::{Body, Http, Incoming, Meter, Request, Response, TransportError};
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -20,7 +21,17 @@ extern "C" {
     // There is no `window` here, so the global one.
     #[wasm_bindgen(js_name = fetch)]
     fn global_fetch(url: &str, init: &Object) -> Promise;
+
+    /// What a reader's `read` comes to.
+    type Read;
+    #[wasm_bindgen(method, getter)]
+    fn done(this: &Read) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &Read) -> Uint8Array;
 }
+
+/// The headers of an answer that anybody asks for; each costs a way into JavaScript and back.
+const HEADERS_READ: [&str; 3] = ["content-length", "location", "retry-after"];
 
 pub struct Fetch;
 
@@ -47,20 +58,25 @@ async fn send(request: Request) -> Result<Response, TransportError> {
         Body::Text(text) => set("body", &text.into()).map(drop)?,
         Body::Stream { content, meter } => {
             let content = content.into_any().downcast::<Content>().map_err(|_| failure("a body of another port"))?;
-            abort.source = Some(content.abort.controller.clone());
-            let stream: JsValue = stream(*content, meter)?.into();
-            set("body", &stream)?;
-            set("duplex", &"half".into())?;
+            if let Some(whole) = content.whole(&meter) {
+                set("body", whole.as_ref())?;
+            } else {
+                abort.source = Some(content.abort.controller.clone());
+                set("body", stream(*content, meter)?.as_ref())?;
+                set("duplex", &"half".into())?;
+            }
         }
     }
     let answer = JsFuture::from(global_fetch(&request.url, &init)).await.map_err(|thrown| abort.explain(thrown))?;
     let answer: web_sys::Response = answer.dyn_into().map_err(error)?;
     let mut headers = Vec::new();
-    for entry in js_sys::try_iter(&answer.headers()).map_err(error)?.into_iter().flatten() {
-        headers.push(super::pair(&entry.map_err(error)?));
+    for name in HEADERS_READ {
+        let value = answer.headers().get(name).map_err(error)?;
+        headers.extend(value.map(|value| (name.to_owned(), value)));
     }
     let reader = answer.body().map(|body| body.get_reader().unchecked_into());
-    let content = Content { reader, head: Vec::new(), ended: false, abort };
+    abort.ended = reader.is_none();
+    let content = Content { reader, head: Vec::new(), abort };
     Ok(Response { status: answer.status(), headers, body: Box::new(content) })
 }
 
@@ -71,6 +87,8 @@ struct Abort {
     source: Option<AbortController>,
     timer: Option<Timeout>,
     milliseconds: u32,
+    /// The answer has been read to its end: there is nothing to abort, which would cost an exception.
+    ended: bool,
 }
 
 impl Abort {
@@ -80,7 +98,7 @@ impl Abort {
             let controller = controller.clone();
             move || controller.abort()
         });
-        Ok(Abort { controller, source: None, timer: Some(timer), milliseconds })
+        Ok(Abort { controller, source: None, timer: Some(timer), milliseconds, ended: false })
     }
 
     /// What was thrown, or that time was over.
@@ -101,6 +119,9 @@ impl Abort {
 impl Drop for Abort {
     fn drop(&mut self) {
         self.timer = None;
+        if self.ended {
+            return;
+        }
         self.controller.abort();
         if let Some(source) = &self.source {
             source.abort();
@@ -112,24 +133,39 @@ impl Drop for Abort {
 struct Content {
     reader: Option<ReadableStreamDefaultReader>,
     head: Vec<Uint8Array>,
-    ended: bool,
     abort: Abort,
 }
 
 impl Content {
     async fn read(&mut self) -> Result<Option<Uint8Array>, TransportError> {
-        let Some(reader) = self.reader.as_ref().filter(|_| !self.ended) else { return Ok(None) };
+        let Some(reader) = self.reader.as_ref().filter(|_| !self.abort.ended) else { return Ok(None) };
         let read = JsFuture::from(reader.read()).await.map_err(|thrown| self.abort.explain(thrown))?;
-        if Reflect::get(&read, &"done".into()).map_err(error)?.is_truthy() {
-            self.ended = true;
+        let read: Read = read.unchecked_into();
+        if read.done() {
+            self.abort.ended = true;
             return Ok(None);
         }
-        Ok(Some(Reflect::get(&read, &"value".into()).map_err(error)?.unchecked_into()))
+        Ok(Some(read.value()))
     }
 
     /// The next chunk to hand on, those already looked at first.
     async fn next(&mut self) -> Result<Option<Uint8Array>, TransportError> {
         if self.head.is_empty() { self.read().await } else { Ok(Some(self.head.remove(0))) }
+    }
+
+    /// A body that has been read to its end, and is not too large: it needs no stream.
+    fn whole(&self, meter: &Meter) -> Option<Uint8Array> {
+        let bytes = self.head_bytes();
+        if !self.abort.ended || !meter.add(bytes as u64) {
+            return None;
+        }
+        let whole = Uint8Array::new_with_length(bytes as u32);
+        let mut offset = 0;
+        for chunk in &self.head {
+            whole.set(chunk, offset);
+            offset += chunk.length();
+        }
+        Some(whole)
     }
 
     fn head_bytes(&self) -> usize {

@@ -43,20 +43,31 @@ const fn call(path: &'static str, nth: usize, after: bool) -> Place {
     Place::Call { path, nth, after }
 }
 
+const fn exchange(nth: usize, after: bool) -> Place {
+    call("rpc/exchange_jobs", nth, after)
+}
+
+/// What the exchanges of one generation with the queue carry, in their order: the third claims the job whose poll
+/// is due, which finds the picture made.
+const CLAIM: usize = 1;
+const PARK: usize = 2;
+const MADE: usize = 4;
+const STORED: usize = 5;
+
 const PLACES: &[(&str, Place)] = &[
-    ("after the claim, before its answer", call("rpc/claim_next_job", 1, true)),
+    ("after the claim, before its answer", exchange(CLAIM, true)),
     ("after Replicate has taken the create, before its answer", Place::Replicate(Endpoint::Create)),
-    ("after the create's answer, before it is saved", call("rpc/snooze_job", 1, false)),
-    ("after it is saved, before the answer", call("rpc/snooze_job", 1, true)),
+    ("after the create's answer, before it is saved", exchange(PARK, false)),
+    ("after it is saved, before the answer", exchange(PARK, true)),
     ("while parked", Place::Parked),
     ("at a poll", Place::Replicate(Endpoint::Get)),
-    ("after the picture is made, before that is settled", call("rpc/complete_job", 1, false)),
-    ("after that is settled, before the answer", call("rpc/complete_job", 1, true)),
+    ("after the picture is made, before that is settled", exchange(MADE, false)),
+    ("after that is settled, before the answer", exchange(MADE, true)),
     ("in mid-download", Place::Replicate(Endpoint::File)),
     ("before the upload arrives", call("/storage/v1/object/", 1, false)),
     ("after the upload, before its answer", call("/storage/v1/object/", 1, true)),
-    ("after the upload, before the settle", call("rpc/complete_job", 2, false)),
-    ("after the settle, before its answer", call("rpc/complete_job", 2, true)),
+    ("after the upload, before the settle", exchange(STORED, false)),
+    ("after the settle, before its answer", exchange(STORED, true)),
 ];
 
 /// What a generation has come to, counted at each place that could hold too much.
@@ -68,7 +79,13 @@ struct Counts {
 
 #[tokio::test]
 async fn wherever_it_is_interrupted_a_generation_costs_one_prediction() {
-    let stack = start(settings(STACK_SETTINGS)).await;
+    let replicate = replicate_stand_in::Options {
+        // The first poll finds it made, so that the exchanges come in the order of the table.
+        starting: Duration::from_millis(20),
+        processing: Duration::from_millis(20),
+        ..replicate_stand_in::Options::default()
+    };
+    let stack = start(Options { replicate, ..settings(STACK_SETTINGS) }).await;
     shorten(&stack).await;
     let mut table = String::from(
         "| interrupted | killed: done after | connection lost: done after | predictions | image rows | objects |\n\

@@ -1,8 +1,11 @@
 //! Many workers and tired operators.
 
 use crate::support::*;
+use local_stack::Fate;
 use serde_json::json;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Ten drains at once over a thousand jobs: each picture is asked for once and stored once.
 #[tokio::test]
@@ -38,6 +41,30 @@ async fn ten_drains_run_a_thousand_jobs_exactly_once() {
         count(&stack, "select count(*) from job_queue where status = 'completed' and attempt_number = 1").await,
         1000
     );
+    stack.stop().await.unwrap();
+}
+
+/// Each call of the database costs as much CPU as a job, so outcomes and claims share them: a busy drain makes at
+/// most one for five jobs.
+#[tokio::test]
+async fn a_busy_drain_makes_one_round_trip_for_several_jobs() {
+    let stack = start(settings(&[])).await;
+    let url = stack.replicate().serve_file("/a.png", "image/png", &include_bytes!("../fixtures/picture.png")[..]);
+    let sql = "select count(enqueue_job('download-image', jsonb_build_object(
+        'generation_id', 'gen-' || n, 'user_id', 'user-123', 'output_url', $1::text))) from generate_series(1, 200) n";
+    stack.sql().await.unwrap().query_one(sql, &[&url]).await.unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    stack.decide_fates({
+        let calls = calls.clone();
+        move |path| {
+            calls.fetch_add(usize::from(path.starts_with("/rest/v1/")), Ordering::Relaxed);
+            Fate::PassOn
+        }
+    });
+    let answer = stack.post_drain().await.unwrap();
+    assert_eq!((&answer["processed"], &answer["errors"]), (&json!(200), &json!(0)), "{answer}");
+    let calls = calls.load(Ordering::Relaxed);
+    assert!(calls <= 40, "{calls} calls for 200 jobs");
     stack.stop().await.unwrap();
 }
 

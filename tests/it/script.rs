@@ -6,9 +6,9 @@
 //! # a comment
 //! env POLL_INTERVAL_MS=1000            a setting, over those of `environment`
 //! drain                                what is done: a drain, or `request METHOD PATH [header=value …] [body]`
-//! > POST /rest/v1/rpc/claim_next_job {…}   a request that must come next; its JSON body must be equal
+//! > POST /rest/v1/rpc/exchange_jobs {…}    a request that must come next; its JSON body must be equal
 //! >> cancel-after: 600s                    a header it must carry
-//! < 200 [{…}]                          the answer; rows of a claim are filled up from `claimed`
+//! < 200 {"jobs":[{…}],…}              the answer; jobs are filled up from `claimed`
 //! < 200 content-length=5 image/png picture.png    an answer with headers whose body is a file of tests/fixtures
 //! < lost                               no answer: the connection broke
 //! < after 70s 200 true                 the answer, so much later
@@ -48,7 +48,7 @@ fn environment() -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
-/// A row as `claim_next_job` gives it; scripts name only what matters.
+/// A job as `exchange_jobs` gives it; scripts name only what matters.
 fn claimed(row: &Value) -> Value {
     let mut full = json!({
         "id": "11111111-1111-4111-8111-111111111111", "payload": {}, "status": "processing", "priority": 0,
@@ -189,7 +189,7 @@ impl Script {
         if answer == "lost" || body.ends_with("stopped") {
             return Err(TransportError("TypeError: connection lost".to_owned()));
         }
-        Ok(response(&answer, head.ends_with("/claim_next_job")))
+        Ok(response(&answer, head.ends_with("/exchange_jobs")))
     }
 }
 
@@ -214,8 +214,11 @@ fn response(answer: &str, is_claim: bool) -> Response {
     let body = if let Some(file) = rest.strip_prefix("file ") {
         std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file)).unwrap()
     } else if is_claim && status == "200" {
-        let rows: Vec<Value> = json_of(rest).as_array().unwrap().iter().map(claimed).collect();
-        Value::from(rows).to_string().into_bytes()
+        let mut answer = json_of(rest);
+        if let Some(rows) = answer["jobs"].as_array_mut() {
+            rows.iter_mut().for_each(|row| *row = claimed(row));
+        }
+        answer.to_string().into_bytes()
     } else {
         rest.as_bytes().to_vec()
     };

@@ -16,7 +16,7 @@ Deno.test("a closing isolate claims nothing, and hands back what a claim brings 
   globalThis.fetch = (url, init?: RequestInit) => {
     const call = String(url).split("/rpc/")[1];
     asked.push(call);
-    if (call !== "claim_next_job") {
+    if (call !== "exchange_jobs") {
       assertEquals(JSON.parse(init?.body as string), {
         p_job_id: "11111111-1111-4111-8111-111111111111",
         p_lease_token: "22222222-2222-4222-8222-222222222222",
@@ -26,7 +26,7 @@ Deno.test("a closing isolate claims nothing, and hands back what a claim brings 
     }
     // The platform's word comes while the claim is on its way.
     close();
-    return Promise.resolve(Response.json([{
+    const job = {
       id: "11111111-1111-4111-8111-111111111111",
       job_type: "download-image",
       payload: {},
@@ -37,12 +37,13 @@ Deno.test("a closing isolate claims nothing, and hands back what a claim brings 
       life: 1,
       age_seconds: 0,
       search_from: "2026-11-23T09:59:00+00:00",
-    }]));
+    };
+    return Promise.resolve(Response.json({ settled: [], jobs: [job], seconds_until_next: null }));
   };
   try {
     const first = await handle(REQUEST, ENVIRONMENT);
     assertEquals([first.status, JSON.parse(first.body).processed], [200, 0]);
-    assertEquals(asked, ["claim_next_job", "snooze_job"]);
+    assertEquals(asked, ["exchange_jobs", "snooze_job"]);
     const second = await handle(REQUEST, ENVIRONMENT);
     assertEquals([second.status, asked.length], [200, 2]);
   } finally {

@@ -115,11 +115,12 @@ async function converse(script: string[], url: string, init: RequestInit): Promi
   }
   const answer = next(script, "< ");
   if (answer === "lost" || body.endsWith("stopped")) throw new TypeError("connection lost");
-  return answered(answer, head.endsWith("/claim_next_job"));
+  return answered(answer, head.endsWith("/exchange_jobs"));
 }
 
-/** What a request says: its text, or how long its stream is. */
+/** What a request says: its text, or how long its stream is, which a short one is not. */
 async function said({ body }: RequestInit): Promise<string> {
+  if (body instanceof Uint8Array) return `a stream of ${body.length} bytes`;
   if (!(body instanceof ReadableStream)) return body as string ?? "";
   let bytes = 0;
   for await (const chunk of body as ReadableStream<Uint8Array>) bytes += chunk.length;
@@ -139,8 +140,9 @@ function answered(answer: string, isClaim: boolean): Response {
     return new Response(Deno.readFileSync(new URL(`../fixtures/${body.slice(5)}`, import.meta.url)), init);
   }
   if (isClaim && status === "200") {
-    const rows: object[] = JSON.parse(body);
-    return Response.json(rows.map((row) => ({ ...CLAIMED, ...row })), init);
+    const exchanged = JSON.parse(body);
+    exchanged.jobs = exchanged.jobs.map((job: object) => ({ ...CLAIMED, ...job }));
+    return Response.json(exchanged, init);
   }
   return new Response(body, init);
 }

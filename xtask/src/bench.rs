@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: what the platform rations, measured, with the bounds we hold ourselves to.
 
 mod cold;
+mod jobs;
 mod memory;
+mod spread;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -10,6 +12,8 @@ use clap::ValueEnum;
 pub enum Bench {
     /// Size of the wasm, and start of the function beside an empty one and one with supabase-js
     Cold,
+    /// Jobs a second of the function's CPU, beside a worker in TypeScript
+    Jobs,
     /// Memory that streaming a 50 MB picture takes
     Memory,
 }
@@ -18,6 +22,7 @@ pub enum Bench {
 pub fn bench(bench: Bench) -> Result<()> {
     match bench {
         Bench::Cold => cold::bench(),
+        Bench::Jobs => jobs::bench(),
         Bench::Memory => memory::bench(),
     }
 }
