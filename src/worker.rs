@@ -152,6 +152,7 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
         }
     }
 }
+
 /// Runs a claimed job; one that came too late to be run is handed back. None: there is nothing to settle.
 async fn begin(ctx: &Ctx, handlers: &[Handler], job: Job, late: bool) -> Option<(Job, Outcome)> {
     if late {
@@ -218,7 +219,8 @@ struct Claimed {
 }
 
 /// Settles and claims, trying again while outcomes get no clear answer. After a lost answer, "not ours any more"
-/// most likely means that the lost one was the yes, and counts as it. What is refused is settled as failed.
+/// most likely means that the lost one was the yes, and counts as it. What is refused is settled as failed; a call
+/// that is refused as a whole, for what one outcome makes of it, is taken apart so that the others do not suffer.
 async fn trade(ctx: &Ctx, job_types: &[&str], mut outcomes: Vec<(Job, Outcome)>, limit: usize) -> Traded {
     let mut delays = SETTLE_DELAYS.iter();
     let (mut answer_lost, mut refused_before) = (false, false);
@@ -251,6 +253,18 @@ async fn trade(ctx: &Ctx, job_types: &[&str], mut outcomes: Vec<(Job, Outcome)>,
                     return Traded { settled, claimed: Ok(claimed) };
                 }
                 (outcomes, refused_before) = (refused, true);
+            }
+            Err(error) if error.is_refusal() && outcomes.len() > 1 => {
+                for outcome in outcomes {
+                    settled.extend(Box::pin(trade(ctx, job_types, vec![outcome], 0)).await.settled);
+                }
+                let claimed = claimed.unwrap_or(Claimed { jobs: Vec::new(), due: Some(ctx.clock.now_milliseconds()) });
+                return Traded { settled, claimed: Ok(claimed) };
+            }
+            Err(error) if error.is_refusal() && outcomes.len() == 1 && !refused_before => {
+                let failed = Outcome::Failed(JobError::never("settle_refused", error.message));
+                outcomes = outcomes.into_iter().map(|(job, _)| (job, failed.clone())).collect();
+                refused_before = true;
             }
             Err(error) => match delays.next().filter(|_| !outcomes.is_empty() && !error.is_refusal()) {
                 Some(delay) => {
