@@ -269,7 +269,7 @@ async fn two_hundred_generations_survive_random_kills_drops_and_webhooks() {
         }
         let (mut ticked, began) = (None, Instant::now());
         let mut kills: Vec<Duration> =
-            (0..KILLS_A_ROUND).map(|_| Duration::from_millis(random.u64(100..6000))).collect();
+            (0..KILLS_A_ROUND).map(|_| Duration::from_millis(random.u64(100..3000))).collect();
         kills.sort();
         while count(&stack, "select count(*) from job_queue where status in ('pending', 'processing')").await > 0 {
             tick(&stack, &mut ticked).await;
