@@ -7,6 +7,7 @@
 -- started_at           first claim of this life; null again while it waits without having begun
 -- first_started_at     first claim of all lives
 -- checkpoint, begun    what the next run must know; a job that has one has begun
+-- delayed              true: not due from its creation on, but parked, retrying or scheduled for later
 -- event, woken_at      what wake_job was told last, and when, while no run has seen it
 -- cancel_requested_at  cancel_job was called for a job that has something to end first
 create table if not exists public.job_queue (
@@ -41,7 +42,8 @@ alter table public.job_queue
   add column if not exists cancel_requested_at timestamptz,
   -- Rewrites a table of the first version, once; a new one is empty.
   -- squawk-ignore adding-field-with-default
-  add column if not exists begun boolean not null generated always as (checkpoint is not null) stored;
+  add column if not exists begun boolean not null generated always as (checkpoint is not null) stored,
+  add column if not exists delayed boolean not null generated always as (scheduled_at > created_at) stored;
 
 -- Rows of the first version: its workers held no leases and kept no bound on attempts.
 update public.job_queue set status = 'pending' where status = 'processing' and lease_token is null;
@@ -73,19 +75,28 @@ begin
 end
 $$;
 
--- The claim's order within one type, for jobs that have begun and for those that have not. scheduled_at
--- comes last so that jobs not yet due are passed over inside the index, without a look at the table.
+-- The claim's order within one type, for jobs that have begun and those that have not, those due from their creation
+-- on and those delayed. scheduled_at comes last so that what is not due is passed over inside the index.
 create index if not exists job_queue_claim_order
-  on public.job_queue (job_type, begun, priority desc, created_at, id, scheduled_at) where status = 'pending';
--- When the next job of a type falls due.
+  on public.job_queue (job_type, begun, delayed, priority desc, created_at, id, scheduled_at) where status = 'pending';
+-- Which delayed jobs are due, and when the next of a type is.
 create index if not exists job_queue_next_due
-  on public.job_queue (job_type, begun, scheduled_at) where status = 'pending';
+  on public.job_queue (job_type, begun, scheduled_at) where status = 'pending' and delayed;
 -- Which leases have expired.
 create index if not exists job_queue_lease_expiry
   on public.job_queue (lease_expires_at) where status = 'processing';
+-- Which jobs have failed, the longest failed first.
+create index if not exists job_queue_failed
+  on public.job_queue (job_type, completed_at) where status = 'failed';
 -- One unfinished job a key, counted by type: two types may use the same id as their key.
 create unique index if not exists job_queue_unique_unfinished
   on public.job_queue (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing');
+
+-- Each run leaves two dead rows. By default they would be cleared when they are a fifth of the table, finished jobs
+-- included.
+alter table public.job_queue set (
+  autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02
+);
 
 alter table public.job_queue enable row level security;
 revoke all on public.job_queue from public, anon, authenticated;

@@ -8,13 +8,14 @@
 -- p_lease_seconds null: the type's lease_seconds. A type is open unless it is held; of a paused type only
 -- jobs that have begun are claimed; of one with starts_per_minute no more begin than that allows.
 -- Jobs that another transaction has locked are passed over, so workers never get the same job and wait for one
--- another only where starts are counted: claims that may begin a job of a bounded type take turns, by a lock that
--- they take before any other. (They write the type's row last: after the rows of the generations, which is the
--- order of locks everywhere.) A job put back by hand after its last attempt gets one attempt more, and
--- max_attempts rises with it. At most 100 expired leases are taken back in one call.
+-- another only where starts are counted or leases have expired: those claims take turns, by a lock that they take
+-- before any other. (They write the type's row last: after the rows of the generations, which is the order of locks
+-- everywhere.) A job put back by hand after its last attempt gets one attempt more, and max_attempts rises with it.
+-- At most 100 expired leases are taken back in one call.
 --
--- What a worker needs beside the columns: cancel_requested; lease_seconds; age_seconds since started_at, by the database's clock; and search_from, before which the job has done nothing
--- outside: a minute before its very first claim, for clocks that differ, and two hours ago at most.
+-- What a worker needs beside the columns: cancel_requested; lease_seconds; age_seconds since started_at, by the
+-- database's clock; and search_from, before which the job has done nothing outside: a minute before its very first
+-- claim, for clocks that differ, and two hours ago at most.
 --
 -- Refuses (22023) p_limit outside 1 to 1000 and p_lease_seconds outside 1 to 86400.
 drop function if exists public.claim_next_job(); -- the first version's; two would be ambiguous
@@ -33,23 +34,22 @@ create or replace function public.claim_next_job(
 language plpgsql
 security definer
 set search_path = ''
--- Without statistics of a freshly filled table the planner would sort all that is ready; and jit would
--- compile for longer than the claim runs.
+-- One plan, whatever the statistics say: they may be of when the queue was empty. Without these the planner would
+-- sort all that is ready, or plan anew in each call.
+set enable_seqscan = off
 set enable_sort = off
+set enable_bitmapscan = off
 set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
   v_lease_expired constant text := 'lease expired on attempt %s of %s: the worker was killed or lost';
   v_expired uuid[];
-  v_type record;
-  v_branch constant text := $q$(
-    select id, priority, created_at from public.job_queue
-    where job_type = %L and %s begun and status = 'pending' and scheduled_at <= now()
-    order by priority desc, created_at, id limit %L
-  )$q$;
-  v_counted boolean;
-  v_ready text[] = '{}';
+  v_window int := p_limit + 20;
+  v_ready uuid[];
+  v_takes_turns boolean;
+  v_its_turn boolean = false;
   v_picked uuid[];
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
@@ -59,102 +59,120 @@ begin
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
   end if;
 
-  v_counted := exists (
-    select 1 from public.job_types t
-    where t.starts_per_minute is not null and t.paused_at is null
-      and (p_job_types is null or t.job_type = any (p_job_types))
-      and (t.held_until is null or t.held_until <= now())
-      and (
-        now() >= (
-          select j.scheduled_at from public.job_queue j
-          where j.job_type = t.job_type and not j.begun and j.status = 'pending'
-          order by j.scheduled_at limit 1
-        )
-        or exists (select 1 from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
-      )
-  );
-  if v_counted then
-    perform pg_advisory_xact_lock(hashtext('claim_next_job: starts_per_minute'));
-  end if;
-
-  -- Found first and updated by their ids, like the ready ones below: a join would leave the planner, with
-  -- statistics of when the queue was empty, the choice to read it all.
-  select array_agg(expired.id) into v_expired
-  from (
-    select j.id
-    from public.job_queue j
-    where j.status = 'processing' and j.lease_expires_at <= now()
-    order by j.lease_expires_at
-    limit 100
-    for update skip locked
-  ) expired;
-  update public.job_queue j
-  set status = case
-      when j.attempt_number < j.max_attempts then 'pending'
-      when j.cancel_requested_at is not null then 'cancelled'
-      else 'failed'
-    end,
-    errors = j.errors || jsonb_build_object(
-      'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired',
-      'message', format(v_lease_expired, j.attempt_number, j.max_attempts)),
-    error_message = format(v_lease_expired, j.attempt_number, j.max_attempts),
-    completed_at = case when j.attempt_number < j.max_attempts then null else now() end,
-    event = case when j.attempt_number < j.max_attempts then j.event end,
-    lease_token = null, lease_expires_at = null, updated_at = now()
-  where j.id = any (v_expired);
-
-  -- One branch for the jobs of a type that have begun and one for those that have not, each read in the
-  -- order of job_queue_claim_order and merged: what may not be claimed is never looked at. The text is made
-  -- anew because the number of branches is not fixed.
-  for v_type in
-    select t.job_type, t.starts_per_minute, public.available_starts(t) as starts,
-      now() >= (
-        select j.scheduled_at from public.job_queue j
-        where j.job_type = t.job_type and j.begun and j.status = 'pending'
-        order by j.scheduled_at limit 1
-      ) as begun_due,
-      t.paused_at is null and now() >= (
-        select j.scheduled_at from public.job_queue j
-        where j.job_type = t.job_type and not j.begun and j.status = 'pending'
-        order by j.scheduled_at limit 1
-      ) as start_due
+  loop
+    -- Of each kind, jobs of a type that have begun and those that have not, the first in order, merged: what may not
+    -- be claimed is never looked at. Of delayed jobs those that are due are few, and are sorted; only where they
+    -- are many is the index of the order read, past those not due.
+    select array_agg(ready.id order by ready.priority desc, ready.created_at, ready.id),
+      coalesce(bool_or(kind.starts is not null), false)
+        or exists (select from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
+    into v_ready, v_takes_turns
     from public.job_types t
+    cross join lateral (values
+      (true, null),
+      (false, case when t.starts_per_minute is not null then greatest(0, floor(public.available_starts(t)))::bigint end)
+    ) kind (begun, starts)
+    cross join lateral (
+      select first.id, first.priority, first.created_at
+      from (
+        (
+          select j.id, j.priority, j.created_at
+          from public.job_queue j
+          where j.job_type = t.job_type and j.begun = kind.begun and not j.delayed and j.status = 'pending'
+            and j.scheduled_at <= now()
+          order by j.priority desc, j.created_at, j.id
+          limit v_window
+        )
+        union all
+        (
+          select due.id, due.priority, due.created_at
+          from (
+            select j.id, j.priority, j.created_at, count(*) over () as jobs
+            from (
+              select j.id, j.priority, j.created_at
+              from public.job_queue j
+              where j.job_type = t.job_type and j.begun = kind.begun and j.delayed and j.status = 'pending'
+                and j.scheduled_at <= now()
+              order by j.scheduled_at
+              limit 201
+            ) j
+          ) due
+          where due.jobs <= 200
+        )
+        union all
+        (
+          select j.id, j.priority, j.created_at
+          from public.job_queue j
+          where j.job_type = t.job_type and j.begun = kind.begun and j.delayed and j.status = 'pending'
+            and j.scheduled_at <= now()
+            and exists (
+              select from public.job_queue d
+              where d.job_type = t.job_type and d.begun = kind.begun and d.delayed and d.status = 'pending'
+                and d.scheduled_at <= now()
+              order by d.scheduled_at
+              offset 200 limit 1
+            )
+          order by j.priority desc, j.created_at, j.id
+          limit v_window
+        )
+      ) first
+      order by first.priority desc, first.created_at, first.id
+      limit least(v_window, kind.starts)
+    ) ready
     where (p_job_types is null or t.job_type = any (p_job_types))
       and (t.held_until is null or t.held_until <= now())
-    order by t.job_type
-  loop
-    if v_type.begun_due then
-      v_ready := v_ready || format(v_branch, v_type.job_type, '', null);
-    end if;
-    if v_type.start_due and v_type.starts_per_minute is null then
-      v_ready := v_ready || format(v_branch, v_type.job_type, 'not', null);
-    elsif v_type.start_due and v_counted and v_type.starts >= 1 then
-      v_ready := v_ready || format(v_branch, v_type.job_type, 'not', floor(v_type.starts)::bigint);
-    end if;
-  end loop;
-  if v_ready = '{}' then
-    return;
-  end if;
+      and (t.paused_at is null or kind.begun);
 
-  -- The rows come one by one up to the limit and are locked as they come, so that no row is locked that
-  -- is not claimed; the lock looks again whether a row is still ready. (Not with =, which would let a
-  -- planner without statistics look a row up in a partial index, from its one end to the other.)
-  execute format(
-    $q$
-    select array_agg(picked.id)
+    if v_takes_turns and not v_its_turn then
+      perform pg_advisory_xact_lock(hashtext('claim_next_job: turns'));
+      v_its_turn := true;
+      select array_agg(expired.id) into v_expired
+      from (
+        select j.id
+        from public.job_queue j
+        where j.status = 'processing' and j.lease_expires_at <= now()
+        order by j.lease_expires_at
+        limit 100
+        for update skip locked
+      ) expired;
+      update public.job_queue j
+      set status = case
+          when j.attempt_number < j.max_attempts then 'pending'
+          when j.cancel_requested_at is not null then 'cancelled'
+          else 'failed'
+        end,
+        errors = j.errors || jsonb_build_object(
+          'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired',
+          'message', format(v_lease_expired, j.attempt_number, j.max_attempts)),
+        error_message = format(v_lease_expired, j.attempt_number, j.max_attempts),
+        completed_at = case when j.attempt_number < j.max_attempts then null else now() end,
+        event = case when j.attempt_number < j.max_attempts then j.event end,
+        lease_token = null, lease_expires_at = null, updated_at = now()
+      where j.id = any (v_expired);
+      continue;
+    end if;
+
+    -- Locked one by one up to the limit, so that no row is locked that is not claimed; the lock looks again whether
+    -- a row is still ready. (Not with =, which would let a planner look a row up in a partial index, from its one
+    -- end to the other.)
+    select array_agg(picked.id) into v_picked
     from (
       select locked.id
-      from (select * from (%s) open order by priority desc, created_at, id offset 0) ready
+      from unnest(v_ready) ready (id)
       cross join lateral (
         select j.id from public.job_queue j
         where j.id = ready.id and j.status is not distinct from 'pending' and j.scheduled_at <= now()
         for update skip locked
       ) locked
-      limit $1
-    ) picked
-    $q$, array_to_string(v_ready, ' union all '))
-  using p_limit
-  into v_picked;
+      limit p_limit
+    ) picked;
+    -- Where others hold so much of what was looked at that too few are left, there may be more.
+    exit when cardinality(v_picked) >= p_limit or coalesce(cardinality(v_ready), 0) < v_window;
+    v_window := v_window * 8;
+  end loop;
+  if v_picked is null then
+    return;
+  end if;
 
   return query
   with claimed as (
@@ -180,7 +198,7 @@ begin
   from claimed c
   order by c.priority desc, c.created_at, c.id;
 
-  if v_counted then
+  if v_its_turn then
     update public.job_types t
     set start_tokens = public.available_starts(t) - begun.jobs, start_tokens_at = now()
     from (

@@ -25,43 +25,14 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  v_job_type text;
-  v_due timestamptz;
 begin
-  -- NaN counts as greater than every number.
-  if p_delay_seconds is null or p_delay_seconds not between 0 and 2592000 then
-    raise exception 'p_delay_seconds must be between 0 and 2592000, not %', p_delay_seconds using errcode = '22023';
-  end if;
-  if p_progress not between 0 and 100 then
-    raise exception 'p_progress must be between 0 and 100, not %', p_progress using errcode = '22023';
-  end if;
-  v_due := now() + make_interval(secs => p_delay_seconds);
-
-  update public.job_queue j
-  set status = 'pending',
-    attempt_number = greatest(0, j.attempt_number - 1),
-    scheduled_at = case when j.woken_at is null then v_due else now() end,
-    woken_at = null,
-    checkpoint = coalesce(p_checkpoint, j.checkpoint),
-    progress = coalesce(p_progress, j.progress),
-    started_at = case when coalesce(p_checkpoint, j.checkpoint) is not null then j.started_at end,
-    lease_token = null, lease_expires_at = null, updated_at = now()
-  where j.id = p_job_id and j.lease_token = p_lease_token and j.status in ('processing', 'pending')
-  returning j.job_type into v_job_type;
-  if not found then
+  if p_job_id is null or p_lease_token is null then
     return false;
   end if;
-
-  if p_hold_job_type then
-    update public.job_types t
-    set held_until = v_due
-    where t.job_type = v_job_type and (t.held_until is null or t.held_until < v_due);
-  end if;
-  if p_pause_reason is not null then
-    perform public.pause_job_type(v_job_type, p_pause_reason);
-  end if;
-  return true;
+  return (public.settle_jobs(jsonb_build_array(jsonb_build_object(
+    'outcome', 'snoozed', 'job_id', p_job_id, 'lease_token', p_lease_token, 'delay_seconds', p_delay_seconds,
+    'checkpoint', p_checkpoint, 'progress', p_progress, 'hold_job_type', p_hold_job_type,
+    'pause_reason', p_pause_reason))))[1];
 end
 $$;
 

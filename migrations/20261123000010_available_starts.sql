@@ -3,17 +3,18 @@
 --
 -- A token bucket: it holds a tenth of starts_per_minute, at least one, and fills evenly.
 create or replace function public.available_starts(p_type public.job_types) returns double precision
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
-  select least(
+begin
+  return least(
     greatest(1, p_type.starts_per_minute / 10),
     coalesce(
       p_type.start_tokens + extract(epoch from now() - p_type.start_tokens_at) * p_type.starts_per_minute / 60,
-      'infinity')
-  )
+      'infinity'));
+end
 $$;
 
 revoke execute on function public.available_starts(public.job_types) from public, anon, authenticated, service_role;

@@ -16,16 +16,17 @@ security definer
 set search_path = ''
 as $$
 begin
+  if p_lease_token is not null then
+    return p_job_id is not null and (public.settle_jobs(jsonb_build_array(jsonb_build_object(
+      'outcome', 'cancelled', 'job_id', p_job_id, 'lease_token', p_lease_token))))[1];
+  end if;
+
   update public.job_queue j
   set status = 'cancelled', event = null, lease_token = null, lease_expires_at = null,
     completed_at = now(), updated_at = now()
-  where j.id = p_job_id
-    and case
-      when p_lease_token is null then j.status = 'pending' and j.attempt_number = 0 and j.checkpoint is null
-      else j.lease_token = p_lease_token and j.status in ('processing', 'pending')
-    end;
-  if found or p_lease_token is not null then
-    return found;
+  where j.id = p_job_id and j.status = 'pending' and j.attempt_number = 0 and j.checkpoint is null;
+  if found then
+    return true;
   end if;
 
   update public.job_queue j

@@ -1,6 +1,6 @@
 -- exchange_jobs: a worker's round trip: records what its runs came to and claims what it runs next.
 --
--- p_outcomes   what settle_job takes, each on its own: one that is refused hinders no other
+-- p_outcomes   what settle_jobs takes, each on its own: one that is refused hinders no other
 -- p_job_types  as for claim_next_job
 -- p_limit      as for claim_next_job; 0: nothing is claimed
 --
@@ -14,15 +14,16 @@ create or replace function public.exchange_jobs(
   p_outcomes jsonb default '[]',
   p_job_types text[] default null,
   p_limit int default 0
-) returns jsonb
+) returns json
 language plpgsql
 security definer
 set search_path = ''
 as $$
 declare
   v_outcome jsonb;
-  v_settled jsonb := '[]';
-  v_jobs jsonb := '[]';
+  v_settled jsonb;
+  v_jobs json;
+  v_count int = 0;
 begin
   if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' then
     raise exception 'p_outcomes must be a json array, not %', coalesce(jsonb_typeof(p_outcomes), 'null') using errcode = '22023';
@@ -33,9 +34,7 @@ begin
 
   -- All at once; only where one is refused, each in a subtransaction of its own, which costs.
   begin
-    for v_outcome in select value from jsonb_array_elements(p_outcomes) loop
-      v_settled := v_settled || to_jsonb(public.settle_job(v_outcome));
-    end loop;
+    v_settled := to_jsonb(public.settle_jobs(p_outcomes));
   exception
     when others then
       if sqlstate like '40%' then
@@ -44,7 +43,7 @@ begin
       v_settled := '[]';
       for v_outcome in select value from jsonb_array_elements(p_outcomes) loop
         begin
-          v_settled := v_settled || to_jsonb(public.settle_job(v_outcome));
+          v_settled := v_settled || to_jsonb(public.settle_jobs(jsonb_build_array(v_outcome)));
         exception
           when others then
             if sqlstate like '40%' then
@@ -56,14 +55,13 @@ begin
   end;
 
   if p_limit > 0 then
-    select coalesce(jsonb_agg(to_jsonb(c)), '[]') into v_jobs
+    select json_agg(to_json(c)), count(*) into v_jobs, v_count
     from public.claim_next_job(p_job_types, p_limit) c;
   end if;
-  return jsonb_build_object(
+  return json_build_object(
     'settled', v_settled,
-    'jobs', v_jobs,
-    'seconds_until_next',
-    case when jsonb_array_length(v_jobs) < p_limit then public.seconds_until_next_job(p_job_types) end);
+    'jobs', coalesce(v_jobs, '[]'),
+    'seconds_until_next', case when v_count < p_limit then public.seconds_until_next_job(p_job_types) end);
 end
 $$;
 

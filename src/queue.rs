@@ -157,6 +157,12 @@ pub async fn stats(ctx: &Ctx) -> Result<Value, QueueError> {
     call(ctx, "queue_stats", json!({})).await
 }
 
+/// The same for Prometheus, in its text format.
+pub async fn metrics(ctx: &Ctx) -> Result<String, QueueError> {
+    let answer = call(ctx, "queue_metrics", json!({})).await?;
+    answer.as_str().map(str::to_owned).ok_or_else(|| unfit("queue_metrics", "no text"))
+}
+
 /// Calls a function that takes a claimed job and tells whether the job was still the claim's.
 async fn call_for(ctx: &Ctx, job: &Job, function: &str, mut arguments: Value) -> Result<bool, QueueError> {
     if let Some(arguments) = arguments.as_object_mut() {

@@ -82,7 +82,7 @@ pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
     let route = path.split_once("/process-jobs").map_or(path, |(_, route)| route).trim_end_matches('/');
     let allow: &'static str = match route {
         "" | "/jobs" | "/webhooks/replicate" => "POST, OPTIONS",
-        "/health" => "GET, OPTIONS",
+        "/health" | "/metrics" => "GET, OPTIONS",
         _ => return Answer::error(404, &format!("no route {}", crate::error::cut(route, 100))),
     };
     if request.method == "OPTIONS" {
@@ -101,6 +101,7 @@ pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
         (_, _, Credential::Insufficient) => {
             Answer::error(403, "these credentials do not suffice: the secret key or PROCESS_JOBS_SECRET is needed")
         }
+        ("GET", "/metrics", Credential::Good) => metrics(ctx).await,
         ("POST", "", Credential::Good) => run(ctx, request).await,
         ("POST", "/jobs", Credential::Good) => enqueue(ctx, request).await,
         (method, _, Credential::Good) => {
@@ -212,6 +213,17 @@ async fn health(ctx: &Ctx) -> Answer {
     match queue::stats(ctx).await {
         Ok(stats) => Answer::json(200, &json!({ "status": "ok", "queue": stats, "missing": ctx.config.missing() })),
         Err(error) => Answer::json(503, &json!({ "status": "error", "error": error.message })),
+    }
+}
+
+/// For Prometheus, in its text format.
+async fn metrics(ctx: &Ctx) -> Answer {
+    match queue::metrics(ctx).await {
+        Ok(text) => {
+            let headers = Vec::from([("content-type", "text/plain; version=0.0.4".to_owned())]);
+            Answer { status: 200, headers, body: text, drain: false }
+        }
+        Err(error) => Answer::error(503, &error.message),
     }
 }
 

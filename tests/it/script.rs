@@ -99,7 +99,10 @@ pub fn run(path: &Path) {
             },
             Some(request) => {
                 let answer = server::handle(&ctx, &parse_request(request)).await;
-                let body = serde_json::from_str(&answer.body).unwrap_or(Value::Null);
+                let body = match answer.body.as_str() {
+                    "" => Value::Null,
+                    text => serde_json::from_str(text).unwrap_or(Value::String(text.to_owned())),
+                };
                 json!({ "status": answer.status, "body": body, "drain": answer.drain })
             }
         }

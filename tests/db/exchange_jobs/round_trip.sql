@@ -8,7 +8,7 @@ create temp view claimed as select row_number() over (order by created_at) as n,
 create function pg_temp.outcome(p_n int, p_more jsonb) returns jsonb language sql as
 $$ select jsonb_build_object('job_id', id, 'lease_token', lease_token) || p_more from claimed where n = p_n $$;
 
-select is(exchange_jobs(), '{"settled": [], "jobs": [], "seconds_until_next": null}', 'nothing in, nothing out');
+select is(exchange_jobs()::jsonb, '{"settled": [], "jobs": [], "seconds_until_next": null}', 'nothing in, nothing out');
 select exchange_jobs(p_job_types => array['work'], p_limit => 5) as answer \gset
 select is(jsonb_array_length(:'answer'::jsonb -> 'jobs'), 5, 'jobs are claimed');
 select is(
@@ -36,10 +36,10 @@ select is((select errors #>> '{0,kind}' from job_queue where status = 'failed'),
 select is(jsonb_array_length(:'answer'::jsonb -> 'jobs'), 3, 'the follow-up is claimed in the same call');
 select cmp_ok((:'answer'::jsonb ->> 'seconds_until_next')::float8, '=', 60::float8, 'fewer than asked for: when to ask again');
 
-select is(exchange_jobs(jsonb_build_array(pg_temp.outcome(1, '{"outcome": "cancelled"}'))) -> 'settled', '[true]', 'a cancelled one');
+select is(exchange_jobs(jsonb_build_array(pg_temp.outcome(1, '{"outcome": "cancelled"}')))::jsonb -> 'settled', '[true]', 'a cancelled one');
 select is(
-  exchange_jobs('[{"outcome": "lost", "job_id": "00000000-0000-4000-8000-000000000001", "lease_token": "00000000-0000-4000-8000-000000000001"}, {}]') -> 'settled',
-  '["p_outcomes: outcome must be completed, failed, snoozed or cancelled, not ''lost''", "p_outcomes: job_id and lease_token must not be null"]',
+  exchange_jobs('[{"outcome": "lost", "job_id": "00000000-0000-4000-8000-000000000001", "lease_token": "00000000-0000-4000-8000-000000000001"}, {}]')::jsonb -> 'settled',
+  '["outcome must be completed, failed, snoozed or cancelled, not ''lost''", "job_id and lease_token must not be null"]',
   'what cannot be read is refused by name');
 select throws_ok($$select exchange_jobs('{}')$$, '22023', 'p_outcomes must be a json array, not object');
 select throws_ok($$select exchange_jobs(p_limit => -1)$$, '22023', 'p_limit must be between 0 and 1000, not -1');

@@ -34,7 +34,7 @@ select is(snooze_job(:'id', :'lease_token', 0), false, 'a completed job stays co
 
 select throws_ok(format('select snooze_job(%L, %L, -1)', :'id', :'id'), '22023', 'p_delay_seconds must be between 0 and 2592000, not -1');
 select throws_ok(format('select snooze_job(%L, %L, ''NaN'')', :'id', :'id'), '22023', 'p_delay_seconds must be between 0 and 2592000, not NaN');
-select throws_ok(format('select snooze_job(%L, %L, null)', :'id', :'id'), '22023', 'p_delay_seconds must be between 0 and 2592000, not <NULL>');
+select throws_ok(format('select snooze_job(%L, %L, null)', :'id', :'id'), '22023', 'p_delay_seconds must be between 0 and 2592000, not null');
 select throws_ok(format('select snooze_job(%L, %L, 2592001)', :'id', :'id'), '22023', 'p_delay_seconds must be between 0 and 2592000, not 2592001');
 select throws_ok(format('select snooze_job(%L, %L, 1, p_progress => 101)', :'id', :'id'), '22023', 'p_progress must be between 0 and 100, not 101');
 select is(snooze_job(gen_random_uuid(), gen_random_uuid(), 1), false, 'a job that is not there: false');

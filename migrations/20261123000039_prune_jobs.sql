@@ -1,0 +1,43 @@
+-- prune_jobs: deletes jobs that ended before a time; answers how many.
+--
+-- p_ended_before  completed, failed and cancelled jobs whose completed_at is earlier, at least an hour ago: what has
+--                 just ended may still be told of, by a late webhook or a repeated settle
+-- p_limit         1 to 1000000: at most so many, in one transaction; call it again while it answers that many
+--
+-- Unfinished jobs, generations and images stay. A deleted job can neither be retried nor redriven. Jobs that another
+-- transaction has locked are passed over. Reads the table from its beginning, without an index. Refuses (22023)
+-- arguments out of these bounds.
+create or replace function public.prune_jobs(
+  p_ended_before timestamptz default now() - interval '30 days',
+  p_limit int default 100000
+) returns int
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_pruned int;
+begin
+  if p_ended_before is null or p_ended_before > now() - interval '1 hour' then
+    raise exception 'p_ended_before must be at least an hour ago, not %', coalesce(p_ended_before::text, 'null')
+      using errcode = '22023';
+  end if;
+  if p_limit is null or p_limit not between 1 and 1000000 then
+    raise exception 'p_limit must be between 1 and 1000000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
+  end if;
+
+  delete from public.job_queue j
+  where j.id = any (array(
+    select ended.id
+    from public.job_queue ended
+    where ended.status in ('completed', 'failed', 'cancelled') and ended.completed_at < p_ended_before
+    limit p_limit
+    for update skip locked
+  ));
+  get diagnostics v_pruned = row_count;
+  return v_pruned;
+end
+$$;
+
+revoke execute on function public.prune_jobs(timestamptz, int) from public, anon, authenticated;
+grant execute on function public.prune_jobs(timestamptz, int) to service_role;

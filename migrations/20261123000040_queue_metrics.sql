@@ -1,0 +1,68 @@
+-- queue_metrics: the queue in Prometheus' text format, by job type; for the route /metrics.
+--
+--   process_jobs_jobs{job_type, state}           jobs: ready, scheduled and stuck as in queue_stats, processing without
+--                                                the stuck ones, failed until they are redriven or pruned
+--   process_jobs_oldest_ready_seconds{job_type}  how long the longest waiting ready job has been due; 0: none is ready
+--   process_jobs_paused{job_type}                1: no job of the type begins until resume_job_type
+--   process_jobs_held_seconds{job_type}          how long all jobs of the type still wait for a rate limit
+--
+-- Types without a row in job_types are not told of. Counts the unfinished and the failed jobs one by one.
+create or replace function public.queue_metrics() returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  with job as (
+    select j.job_type, j.begun, j.scheduled_at, null::text as state from public.job_queue j where j.status = 'pending'
+    union all
+    select j.job_type, null, null, case when j.lease_expires_at <= now() then 'stuck' else 'processing' end
+    from public.job_queue j where j.status = 'processing'
+    union all
+    select j.job_type, null, null, 'failed' from public.job_queue j where j.status = 'failed'
+  ), counted as (
+    select t.job_type,
+      case
+        when job.state is not null then job.state
+        when job.scheduled_at <= now() and (t.paused_at is null or job.begun) and (t.held_until is null or t.held_until <= now())
+        then 'ready'
+        else 'scheduled'
+      end as state,
+      count(*) as jobs, extract(epoch from now() - min(job.scheduled_at)) as oldest_seconds
+    from job
+    join public.job_types t on t.job_type = job.job_type
+    group by 1, 2
+  ), metric (n, name, help, job_type, state, value) as (
+    select 1, 'process_jobs_jobs', 'Jobs that have not ended, and failed ones.', t.job_type, s.state, coalesce(c.jobs, 0)
+    from public.job_types t
+    cross join unnest(array['ready', 'scheduled', 'processing', 'stuck', 'failed']) s (state)
+    left join counted c on c.job_type = t.job_type and c.state = s.state
+    union all
+    select 2, 'process_jobs_oldest_ready_seconds', 'How long the longest waiting ready job has been due.',
+      t.job_type, null, coalesce(c.oldest_seconds, 0)
+    from public.job_types t
+    left join counted c on c.job_type = t.job_type and c.state = 'ready'
+    union all
+    select 3, 'process_jobs_paused', '1: no job of the type begins until resume_job_type.',
+      t.job_type, null, (t.paused_at is not null)::int
+    from public.job_types t
+    union all
+    select 4, 'process_jobs_held_seconds', 'How long all jobs of the type still wait for a rate limit.',
+      t.job_type, null, coalesce(greatest(0, extract(epoch from t.held_until - now())), 0)
+    from public.job_types t
+  ), family as (
+    select m.n,
+      format(E'# HELP %1$s %2$s\n# TYPE %1$s gauge\n', m.name, m.help)
+      || string_agg(
+        format(E'%s{job_type="%s"%s} %s\n', m.name,
+          replace(replace(replace(m.job_type, '\', '\\'), '"', '\"'), E'\n', '\n'),
+          ',state="' || m.state || '"', trim_scale(m.value)),
+        '' order by m.job_type, m.state) as text
+    from metric m
+    group by m.n, m.name, m.help
+  )
+  select coalesce(string_agg(f.text, '' order by f.n), '') from family f
+$$;
+
+revoke execute on function public.queue_metrics() from public, anon, authenticated;
+grant execute on function public.queue_metrics() to service_role;
