@@ -27,6 +27,10 @@ declare
   v_waits jsonb[] = '{}';
   v_wait jsonb;
 begin
+  if p_outcomes = '[]' then
+    return '{}';
+  end if;
+
   select array_agg(o.job_id), array_agg(false), min(case
     when o.job_id is null or o.lease_token is null then 'job_id and lease_token must not be null'
     when o.outcome is null or o.outcome not in ('completed', 'failed', 'snoozed', 'cancelled') then
@@ -138,7 +142,7 @@ begin
       perform public.pause_job_type(v_wait ->> 'job_type', v_wait ->> 'pause_reason');
     end if;
   end loop;
-  return coalesce(v_recorded, '{}');
+  return v_recorded;
 end
 $$;
 

@@ -33,7 +33,7 @@ const CLAIM_MOST: usize = 10;
 /// the one.
 const JOBS_MOST: usize = 500;
 /// An outcome waits this long for others, while other runs are under way: each round trip costs as much CPU as a job.
-const SETTLE_TOGETHER: Duration = Duration::from_millis(100);
+const SETTLE_TOGETHER: Duration = Duration::from_millis(250);
 /// A drain that gets nothing although something is ready (others have it locked) does not ask again sooner.
 const IDLE_LEAST: Duration = Duration::from_millis(500);
 /// Heartbeats in the time of a lease: one may go unanswered before it is over.
