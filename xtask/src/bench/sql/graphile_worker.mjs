@@ -35,7 +35,8 @@ const preset = {
     ...(batched ? inBatches(asked.batch) : oneByOne()),
   },
 };
-// With batches a session is a pool, each of which fetches for itself; without, it is a job at work.
+// With batches a session is a pool, each of which fetches for itself; without, it is a job at work. Completions are not
+// waited for before the next fetch, and take connections of their own.
 const runners = await Promise.all(
   Array.from(
     { length: batched ? asked.sessions : 1 },
