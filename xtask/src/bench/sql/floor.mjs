@@ -1,12 +1,5 @@
 // The least that a queue in Postgres can do: two statements, and a table that has nothing else.
-import {
-  administer,
-  asked,
-  count,
-  inSessions,
-  PAYLOAD_SQL,
-  report,
-} from "./measure.mjs";
+import { administer, asked, count, inSessions, PAYLOAD_SQL, report } from "./measure.mjs";
 
 const CLAIM = `
   update jobs set status = 'processing'

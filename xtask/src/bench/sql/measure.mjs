@@ -6,8 +6,7 @@ export const asked = JSON.parse(process.argv[2]);
 
 /** The payload of job number n: the same for all. */
 export const payload = (n) => ({ n, prompt: "a fox in the snow" });
-export const PAYLOAD_SQL =
-  `json_build_object('n', n, 'prompt', 'a fox in the snow')`;
+export const PAYLOAD_SQL = `json_build_object('n', n, 'prompt', 'a fox in the snow')`;
 
 async function connect() {
   const client = new pg.Client({ connectionString: asked.url });

@@ -1,17 +1,9 @@
 // process-jobs: the calls that the function makes, without the function.
-import {
-  administer,
-  asked,
-  count,
-  inSessions,
-  PAYLOAD_SQL,
-  report,
-} from "./measure.mjs";
+import { administer, asked, count, inSessions, PAYLOAD_SQL, report } from "./measure.mjs";
 
 const EXCHANGE = `select exchange_jobs($1, $2, $3) as answer`;
 const CLAIM = `select * from claim_next_job($1, $2)`;
-const COMPLETE =
-  `select complete_job(p_job_id => $1, p_lease_token => $2) as recorded`;
+const COMPLETE = `select complete_job(p_job_id => $1, p_lease_token => $2) as recorded`;
 const JOB_TYPES = ["no-op"];
 
 await administer(
