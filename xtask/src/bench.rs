@@ -4,6 +4,7 @@ mod cold;
 mod jobs;
 mod memory;
 mod spread;
+mod sql;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -16,6 +17,8 @@ pub enum Bench {
     Jobs,
     /// Memory that streaming a 50 MB picture takes
     Memory,
+    /// Jobs a second in SQL, beside pg-boss and graphile-worker
+    Sql,
 }
 
 /// Prints what was measured; an error when it is out of bounds.
@@ -24,5 +27,6 @@ pub fn bench(bench: Bench) -> Result<()> {
         Bench::Cold => cold::bench(),
         Bench::Jobs => jobs::bench(),
         Bench::Memory => memory::bench(),
+        Bench::Sql => sql::bench(),
     }
 }

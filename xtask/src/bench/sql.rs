@@ -1,0 +1,234 @@
+//! How many jobs a second SQL claims and completes, beside two queues that do the same from Node, and beside the
+//! least that it can cost.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use local_stack::{Cluster, PostgresKind, migrate};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::spread::Spread;
+use crate::command::{command, output, root, run};
+
+const ROUNDS: usize = 3;
+/// Of one measurement, the fifth included that is not counted.
+const SECONDS: f64 = 1.2;
+const BATCHES: [usize; 3] = [1, 10, 100];
+const SESSIONS: [usize; 3] = [1, 4, 16];
+
+/// What the ratios should come to: of the faster of the two others, one job a call and a hundred; of the floor.
+const ONE_LEAST: f64 = 2.0;
+const HUNDRED_LEAST: f64 = 1.0;
+const FLOOR_LEAST: f64 = 0.6;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Contender {
+    /// `exchange_jobs`, as the worker calls it
+    ProcessJobs,
+    /// `claim_next_job`, and `complete_job` for each
+    ByHand,
+    PgBoss,
+    PgBossDefault,
+    GraphileWorker,
+    GraphileWorkerDefault,
+    Floor,
+}
+
+use Contender::{ByHand, Floor, GraphileWorker, GraphileWorkerDefault, PgBoss, PgBossDefault, ProcessJobs};
+
+impl Contender {
+    const ALL: [Contender; 7] =
+        [ProcessJobs, ByHand, PgBoss, PgBossDefault, GraphileWorker, GraphileWorkerDefault, Floor];
+
+    fn title(self) -> &'static str {
+        match self {
+            ProcessJobs => "process-jobs",
+            ByHand => "claim + complete",
+            PgBoss => "pg-boss",
+            PgBossDefault => "pg-boss, defaults",
+            GraphileWorker => "graphile-worker",
+            GraphileWorkerDefault => "graphile, defaults",
+            Floor => "floor",
+        }
+    }
+
+    /// Its file in sql/, which is its database too, and what that file calls it.
+    fn script(self) -> (&'static str, &'static str) {
+        match self {
+            ProcessJobs => ("process_jobs", "exchange"),
+            ByHand => ("process_jobs", "by-hand"),
+            PgBoss => ("pg_boss", "fastest"),
+            PgBossDefault => ("pg_boss", "default"),
+            GraphileWorker => ("graphile_worker", "fastest"),
+            GraphileWorkerDefault => ("graphile_worker", "default"),
+            Floor => ("floor", ""),
+        }
+    }
+
+    /// What is no rival for the best is measured where it says most, for the time it takes.
+    fn takes_part(self, cell: Cell) -> bool {
+        match self {
+            ProcessJobs | PgBoss | GraphileWorker | Floor => true,
+            ByHand => !cell.durable && cell.batch == 1,
+            PgBossDefault => !cell.durable && cell.sessions == 4,
+            // Has no batches.
+            GraphileWorkerDefault => !cell.durable && cell.sessions == 4 && cell.batch == 1,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Cell {
+    /// Whether a commit waits for the disk.
+    durable: bool,
+    batch: usize,
+    sessions: usize,
+}
+
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    cell: Cell,
+    jobs_per_second: BTreeMap<Contender, Spread>,
+    /// Of each round, whose measurements follow each other.
+    of_the_best: Spread,
+    of_the_floor: Spread,
+}
+
+#[derive(Deserialize)]
+struct Measurement {
+    jobs_per_second: f64,
+}
+
+pub fn bench() -> Result<()> {
+    crate::install::node_modules()?;
+    let directory = root().join("target/bench/sql");
+    install(&directory)?;
+    let rows = tokio::runtime::Runtime::new()?.block_on(measure(&directory))?;
+
+    println!(
+        "no-op jobs claimed and completed in a second, median (least–most) of {ROUNDS} rounds in turns; ours as a"
+    );
+    println!(
+        "part of the faster of the two others, and of the floor, each in the same round. Postgres 17 with wal_level"
+    );
+    println!(
+        "minimal and with fsync, synchronous_commit and full_page_writes off, or on where commits wait for the disk:"
+    );
+    print!("{:>5} {:>8}", "batch", "sessions");
+    for contender in Contender::ALL {
+        print!(" {:>20}", contender.title());
+    }
+    println!(" {:>17} {:>17}", "of the best", "of the floor");
+    for row in &rows {
+        print!("{:>5} {:>8}", row.cell.batch, row.cell.sessions);
+        for contender in Contender::ALL {
+            let spread = row.jobs_per_second.get(&contender);
+            print!(" {:>20}", spread.map_or("–".to_owned(), Spread::to_string));
+        }
+        let disk = if row.cell.durable { "  commits wait for the disk" } else { "" };
+        println!(" {:>17} {:>17}{disk}", row.of_the_best.to_string(), row.of_the_floor.to_string());
+    }
+    for (batch, best_least) in [(1, Some(ONE_LEAST)), (10, None), (100, Some(HUNDRED_LEAST))] {
+        let least = |ratio: fn(&Row) -> Spread| {
+            let rows = rows.iter().filter(|row| row.cell.batch == batch);
+            rows.map(|row| ratio(row).median).fold(f64::INFINITY, f64::min)
+        };
+        let (best, floor) = (least(|row| row.of_the_best), least(|row| row.of_the_floor));
+        let wanted = best_least.map_or(String::new(), |it| format!(" (wanted: {it})"));
+        println!(
+            "batch {batch:>3}: at least {best:.2} of the best{wanted}, {floor:.2} of the floor (wanted: {FLOOR_LEAST})"
+        );
+    }
+    fs::write(directory.with_extension("json"), serde_json::to_string_pretty(&rows)?)?;
+    Ok(())
+}
+
+/// Brings the scripts and the packages that they need to where nothing is committed: only this bench needs them.
+fn install(directory: &Path) -> Result<()> {
+    let source = root().join("xtask/src/bench/sql");
+    fs::create_dir_all(directory)?;
+    for entry in fs::read_dir(&source)? {
+        let entry = entry?;
+        fs::copy(entry.path(), directory.join(entry.file_name()))?;
+    }
+    // pg-boss asks for Node 22, and runs with 20.
+    run(command("npm")
+        .args(["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"])
+        .current_dir(directory))
+}
+
+async fn measure(directory: &Path) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for durable in [false, true] {
+        // Without the disk, which on most machines makes more of a difference between two minutes than there is
+        // between two contenders.
+        let disk = if durable { "on" } else { "off" };
+        let settings =
+            [("fsync", disk), ("synchronous_commit", disk), ("full_page_writes", disk), ("max_connections", "600")];
+        let cluster = Cluster::start(PostgresKind::Embedded, &settings).await?;
+        for database in ["process_jobs", "pg_boss", "graphile_worker", "floor"] {
+            cluster.create_database(database, None).await?;
+        }
+        migrate(&mut cluster.connect("process_jobs").await?).await?;
+
+        let cells = BATCHES.iter().flat_map(|&batch| SESSIONS.map(|sessions| Cell { durable, batch, sessions }));
+        let cells = cells.filter(|cell| !durable || (cell.batch != 10 && cell.sessions == 4));
+        let mut rounds: Vec<(Cell, Vec<Round>)> = cells.map(|cell| (cell, Vec::new())).collect();
+        for _ in 0..ROUNDS {
+            for (cell, rounds) in &mut rounds {
+                let round = measure_cell(&cluster, directory, *cell, rounds.last())?;
+                rounds.push(round);
+            }
+        }
+        rows.extend(rounds.into_iter().map(|(cell, rounds)| row(cell, &rounds)));
+    }
+    Ok(rows)
+}
+
+/// Jobs a second of each contender that takes part.
+type Round = BTreeMap<Contender, f64>;
+
+fn measure_cell(cluster: &Cluster, directory: &Path, cell: Cell, last: Option<&Round>) -> Result<Round> {
+    let mut round = Round::new();
+    for contender in Contender::ALL.into_iter().filter(|contender| contender.takes_part(cell)) {
+        // In the first round 1000, 3162 and 10,000 jobs a second.
+        let expected = last.map_or(1000.0 * (cell.batch as f64).sqrt(), |round| round[&contender]);
+        let (script, variant) = contender.script();
+        let asked = json!({
+            "url": cluster.url(script),
+            "variant": variant,
+            "batch": cell.batch,
+            "sessions": cell.sessions,
+            "jobs": (expected * SECONDS) as usize,
+        });
+        let mut node = command("node");
+        node.arg(format!("{script}.mjs")).arg(asked.to_string()).current_dir(directory);
+        let printed = output(&mut node).with_context(|| format!("{contender:?} in {cell:?}"))?;
+        let line = printed.lines().last().unwrap_or_default();
+        let measurement: Measurement =
+            serde_json::from_str(line).with_context(|| format!("{contender:?} in {cell:?} printed {line:?}"))?;
+        round.insert(contender, measurement.jobs_per_second);
+    }
+    Ok(round)
+}
+
+fn row(cell: Cell, rounds: &[Round]) -> Row {
+    let contenders = Contender::ALL.into_iter().filter(|contender| contender.takes_part(cell));
+    let ratios = |others: &[Contender]| {
+        Spread::of(rounds.iter().map(|round| {
+            let best = others.iter().filter_map(|other| round.get(other)).copied().fold(0.0, f64::max);
+            round[&ProcessJobs] / best
+        }))
+    };
+    Row {
+        cell,
+        jobs_per_second: contenders.map(|it| (it, Spread::of(rounds.iter().map(|round| round[&it])))).collect(),
+        of_the_best: ratios(&[PgBoss, PgBossDefault, GraphileWorker, GraphileWorkerDefault]),
+        of_the_floor: ratios(&[Floor]),
+    }
+}
