@@ -150,6 +150,13 @@ export function __wbg_headers_5fc0106c076eb731(arg0) {
     const ret = arg0.headers;
     return ret;
 }
+export function __wbg_href_db06ab41f1e6885a(arg0, arg1) {
+    const ret = arg1.href;
+    const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    const len1 = WASM_VECTOR_LEN;
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+}
 export function __wbg_instanceof_Response_5b0b4f7f1daeae51(arg0) {
     let result;
     try {
@@ -188,6 +195,10 @@ export function __wbg_new_37eb45aaf5eeb820() {
 }
 export function __wbg_new_5f28518387ad0e34() { return handleError(function () {
     const ret = new AbortController();
+    return ret;
+}, arguments); }
+export function __wbg_new_91f33925258c4175() { return handleError(function (arg0, arg1, arg2, arg3) {
+    const ret = new URL(getStringFromWasm0(arg0, arg1), arg2 === 0 ? undefined : getStringFromWasm0(arg2, arg3));
     return ret;
 }, arguments); }
 export function __wbg_new_cd4348290afae586() {
@@ -310,17 +321,17 @@ export function __wbg_warn_a45d73f0cc9aae62(arg0, arg1) {
     console.warn(getStringFromWasm0(arg0, arg1));
 }
 export function __wbindgen_generic_0000000000000001(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 42, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 36, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___wasm_bindgen_3028394397962703___JsValue__core_fb20295a61c38ce1___result__Result_____wasm_bindgen_3028394397962703___JsError___true_);
     return ret;
 }
 export function __wbindgen_generic_0000000000000002(arg0, arg1) {
     // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("ReadableStreamDefaultController")], shim_idx: 9, ret: NamedExternref("Promise<any>"), inner_ret: Some(NamedExternref("Promise<any>")) }, mutable: true }) -> Externref`.
-    const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_80c03cb0b406b082___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_);
+    const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_382c790ae3f6013d___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_);
     return ret;
 }
 export function __wbindgen_generic_0000000000000003(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 21, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 22, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke_______true_);
     return ret;
 }
@@ -346,8 +357,8 @@ function wasm_bindgen_3028394397962703___convert__closures_____invoke_______true
     wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke_______true_(arg0, arg1);
 }
 
-function wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_80c03cb0b406b082___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_(arg0, arg1, arg2) {
-    const ret = wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_80c03cb0b406b082___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_(arg0, arg1, arg2);
+function wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_382c790ae3f6013d___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_(arg0, arg1, arg2) {
+    const ret = wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_382c790ae3f6013d___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_(arg0, arg1, arg2);
     return ret;
 }
 

@@ -1,10 +1,10 @@
 //! The function's settings, read from its environment.
 
+use crate::address::Address;
 use crate::hosts;
 use crate::replicate::webhook::Webhooks;
 use serde_json::Value;
 use std::time::Duration;
-use url::Url;
 
 /// Every setting, checked. The names are those of the environment variables.
 #[derive(Debug, Clone)]
@@ -57,10 +57,8 @@ impl Config {
         };
         let url = |name: &str, default: Option<&str>| {
             let value = text(name).or(default.map(str::to_owned)).ok_or_else(|| format!("{name} is not set"))?;
-            match Url::parse(&value) {
-                Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
-                    Ok(value.trim_end_matches('/').to_owned())
-                }
+            match Address::parse(&value) {
+                Some(url) if matches!(url.scheme(), "http" | "https") => Ok(value.trim_end_matches('/').to_owned()),
                 _ => Err(format!("{name} must be an http or https URL, found {value:?}")),
             }
         };

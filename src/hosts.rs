@@ -1,12 +1,12 @@
 //! Lists of hosts, as the settings give them.
 
-use url::{Host, Url};
+use crate::address::Address;
 
 /// Whether a URL's host is in the list. `host` and `*.host` stand for https on its own port, `*` for any name that
 /// is not one of an inside network; `host:port` also allows http, which is how a local stack is reached. A URL
 /// that carries a user or a password is in no list.
-pub fn is_listed(hosts: &[String], url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+pub fn is_listed(hosts: &[String], url: &Address) -> bool {
+    let host = url.host().to_ascii_lowercase();
     let with_port = with_port(url);
     let listed = |entry: &String| match (url.scheme(), entry.strip_prefix('*')) {
         ("http", _) => *entry == with_port,
@@ -17,21 +17,19 @@ pub fn is_listed(hosts: &[String], url: &Url) -> bool {
         ("https", None) => *entry == with_port || (url.port().is_none() && *entry == host),
         _ => false,
     };
-    let carries_user = !url.username().is_empty() || url.password().is_some();
-    !carries_user && hosts.iter().any(listed)
+    !url.carries_user() && hosts.iter().any(listed)
 }
 
 /// `host:port`, for messages too.
-pub fn with_port(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-    format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
+pub fn with_port(url: &Address) -> String {
+    format!("{}:{}", url.host().to_ascii_lowercase(), url.port_or_own())
 }
 
 /// Addresses and names without a dot, or under one that no public name has, lead to somebody's own network.
-fn is_public_name(url: &Url) -> bool {
-    let Some(Host::Domain(name)) = url.host() else { return false };
+fn is_public_name(url: &Address) -> bool {
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
     let inside = ["localhost", "local", "internal", "home", "lan", "arpa", "test", "invalid"];
-    name.rsplit_once('.').is_some_and(|(_, last)| !last.is_empty() && !inside.contains(&last))
+    url.host().rsplit_once('.').is_some_and(|(_, last)| !is_number(last) && !inside.contains(&last))
 }
 
 /// Reads a list of hosts: entries between commas, in lower case.
@@ -67,7 +65,7 @@ mod tests {
             ("javascript:alert(1)", false),
         ];
         for (url, expected) in table {
-            assert_eq!(is_listed(&hosts, &Url::parse(url).unwrap()), expected, "{url}");
+            assert_eq!(is_listed(&hosts, &Address::parse(url).unwrap()), expected, "{url}");
         }
     }
 
@@ -93,7 +91,7 @@ mod tests {
             ("https://[fd00::1]/a.png", false),
         ];
         for (url, expected) in table {
-            assert_eq!(is_listed(&read("*"), &Url::parse(url).unwrap()), expected, "{url}");
+            assert_eq!(is_listed(&read("*"), &Address::parse(url).unwrap()), expected, "{url}");
         }
     }
 }

@@ -4,12 +4,12 @@
 //! signed address that ends with the job; where Storage cannot be reached from outside, as on a local stack, the
 //! picture itself is sent as a `data:` URI.
 
+use crate::address::Address;
 use crate::ctx::Ctx;
 use crate::error::{JobError, cut};
 use crate::{hosts, image, storage};
 use base64ct::{Base64, Encoding};
 use std::time::Duration;
-use url::Url;
 
 /// Replicate's document of March 2026: `data:` URIs are for files of 256 KB at most.
 const DATA_BYTES_MOST: usize = 256 * 1024;
@@ -55,23 +55,23 @@ impl Source {
             return if fits { Ok(Source::Elsewhere(source.to_owned())) } else { Err(too_large()) };
         }
         // Parsed, its dots are resolved, so that the service key goes to objects and nowhere else.
-        let url = Url::parse(source).map_err(|_| refused(&format!("is not a URL: {:?}", cut(source, 100))))?;
-        let own = Url::parse(&ctx.config.supabase_url).ok();
+        let url = Address::parse(source).ok_or_else(|| refused(&format!("is not a URL: {:?}", cut(source, 100))))?;
+        let own = Address::parse(&ctx.config.supabase_url);
         let is_local = own.as_ref().is_some_and(|own| own.scheme() == "http");
         // A local stack has several names: the one that the function knows, and those that others reach it by.
-        let is_own = own.is_some_and(|own| own.origin() == url.origin()) || (is_local && url.scheme() == "http");
+        let is_own = own.is_some_and(|own| url.has_origin_of(&own)) || (is_local && url.scheme() == "http");
         if let Some(object) = url.path().strip_prefix("/storage/v1/object/").filter(|_| is_own) {
             let kinds = ["public/", "sign/", "authenticated/"];
             let (kind, path) =
                 kinds.iter().find_map(|kind| Some((*kind, object.strip_prefix(kind)?))).unwrap_or(("", object));
             return Ok(match (is_local, kind) {
                 (true, _) => Source::Local(path.to_owned()),
-                (false, "public/" | "sign/") => Source::Elsewhere(url.into()),
+                (false, "public/" | "sign/") => Source::Elsewhere(url.as_str().to_owned()),
                 (false, _) => Source::Private(path.to_owned()),
             });
         }
         match hosts::is_listed(&ctx.config.allowed_source_hosts, &url) {
-            true => Ok(Source::Elsewhere(url.into())),
+            true => Ok(Source::Elsewhere(url.as_str().to_owned())),
             false => {
                 let host = cut(&hosts::with_port(&url), 100);
                 let message =

@@ -5,6 +5,7 @@
 //! here: all of them or none.
 
 use super::id;
+use crate::address::Address;
 use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response};
 use crate::error::{JobError, Service, from_answer};
 use crate::fields::Fields;
@@ -13,7 +14,6 @@ use crate::storage;
 use crate::{hosts, image};
 use serde_json::{Value, json};
 use std::time::Duration;
-use url::Url;
 
 struct Payload {
     generation_id: String,
@@ -95,14 +95,19 @@ async fn open(ctx: &Ctx, output_url: &str) -> Result<Response, JobError> {
     let mut token = None;
     for _ in 0..=REDIRECTS_MOST {
         let headers = token.iter().map(|token| ("authorization".to_owned(), format!("Bearer {token}"))).collect();
-        let request =
-            Request { method: "GET", url: url.to_string(), headers, body: Body::Empty, timeout: DOWNLOAD_TIMEOUT };
+        let request = Request {
+            method: "GET",
+            url: url.as_str().to_owned(),
+            headers,
+            body: Body::Empty,
+            timeout: DOWNLOAD_TIMEOUT,
+        };
         let lost = |error| JobError::backoff("unavailable", format!("output host did not answer: {error}"));
         let response = ctx.http.send(request).await.map_err(lost)?;
         match (response.status, response.header("location")) {
             (200..=299, _) => return Ok(response),
             (301 | 302 | 303 | 307 | 308, Some(location)) => {
-                let next = url.join(location).map_err(|_| not_allowed(location))?;
+                let next = url.join(location).ok_or_else(|| not_allowed(location))?;
                 url = allowed(&ctx.config.allowed_output_hosts, next.as_str())?;
                 token = None;
             }
@@ -134,8 +139,8 @@ async fn identify(content: &mut dyn Incoming) -> Result<(image::Format, Option<(
 }
 
 /// Checks a URL against `ALLOWED_OUTPUT_HOSTS`. A `data:` URI leads nowhere and is always allowed.
-fn allowed(hosts: &[String], text: &str) -> Result<Url, JobError> {
-    let Ok(url) = Url::parse(text) else {
+fn allowed(hosts: &[String], text: &str) -> Result<Address, JobError> {
+    let Some(url) = Address::parse(text) else {
         let message = format!("payload: output_url is not a URL: {:?}", crate::error::cut(text, 100));
         return Err(JobError::never("invalid_payload", message));
     };
@@ -151,8 +156,8 @@ fn not_allowed(host: &str) -> JobError {
     JobError::never("host_not_allowed", format!("output_url: {host} is not in ALLOWED_OUTPUT_HOSTS"))
 }
 
-fn is_replicates(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
+fn is_replicates(url: &Address) -> bool {
+    let host = url.host();
     url.scheme() == "https" && (host == "replicate.delivery" || host.ends_with(".replicate.delivery"))
 }
 

@@ -60,6 +60,12 @@ extern "C" {
     #[wasm_bindgen(js_namespace = console, js_name = log)]
     fn console_log(line: &str);
 
+    type URL;
+    #[wasm_bindgen(constructor, catch)]
+    fn new(text: &str, base: Option<&str>) -> Result<URL, JsValue>;
+    #[wasm_bindgen(method, getter)]
+    fn href(this: &URL) -> String;
+
     // As declared above. serde's readers would add 3 KB, and 7 more for the numbers in their errors.
     pub type FunctionRequest;
     #[wasm_bindgen(method, getter)]
@@ -110,6 +116,11 @@ pub async fn drain(env: JsValue) {
 #[wasm_bindgen(skip_typescript)]
 pub fn close() {
     BELL.with(|bell| bell.close());
+}
+
+/// The URL as the standard writes it, which `fetch` asks; none where it is not one.
+pub fn standard_url(text: &str, base: Option<&str>) -> Option<String> {
+    URL::new(text, base).ok().map(|url| url.href())
 }
 
 /// A header as JavaScript lists it.

@@ -4,7 +4,7 @@ use super::send;
 use crate::ctx::{Body, Ctx};
 use crate::error::{Again, JobError};
 use crate::queue::{self, QueueError};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The published schema of a model, kept within a day (or ever) or asked for now: `owner/name`, or `owner/name:version` for one
 /// version of it. None: Replicate has published none, or the model is called by its version alone.
@@ -23,9 +23,13 @@ pub async fn fresh(ctx: &Ctx, model: &str) -> Result<Option<Value>, JobError> {
     let version = answer.get("latest_version").unwrap_or(&answer);
     let schemas = version.get("openapi_schema").and_then(|schema| schema.get("components")?.get("schemas"));
     let Some(schemas) = schemas.and_then(Value::as_object) else { return Ok(None) };
-    // The others describe predictions, and are larger than all that is read here.
-    let mut read = schemas.clone();
-    read.retain(|name, schema| name == "Input" || schema.get("enum").is_some());
+    // The others describe predictions, and are larger than all that is read here: they are not copied.
+    let mut read = Map::new();
+    for (name, schema) in schemas {
+        if name == "Input" || schema.get("enum").is_some() {
+            read.insert(name.clone(), schema.clone());
+        }
+    }
     let schema = json!({
         "version": version.get("id"),
         "is_official": answer.get("is_official"),

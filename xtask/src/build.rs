@@ -17,6 +17,8 @@ use crate::toolchain::{self, Toolchain};
 pub const FILES: [&str; 5] =
     ["process_jobs.js", "process_jobs.d.ts", "process_jobs_bg.js", "process_jobs_bg.wasm", "process_jobs_bg.wasm.d.ts"];
 pub const RECORD: &str = "build.json";
+/// What `[patch.crates-io]` names.
+const PATCH: &str = "src/queue/reqwest";
 
 /// `pkg/build.json`: what the files beside it were built from. All hashes are SHA-256 in hex.
 #[derive(Serialize, Deserialize)]
@@ -106,12 +108,15 @@ fn compile(toolchain: &Toolchain) -> Result<PathBuf> {
 }
 
 /// The files of the checkout that went into the module, as paths from the root: what the compiler says it read
-/// (this finds `include_str!` and the build script too).
+/// (this finds `include_str!` and the build script too), and those of the patch, of which it says nothing.
 fn sources(module: &Path) -> Result<Vec<String>> {
     let list = module.with_extension("d");
     let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let (_, paths) = text.split_once(": ").with_context(|| format!("{} lists no files", list.display()))?;
     let mut sources = Vec::new();
+    for entry in fs::read_dir(root().join(PATCH))? {
+        sources.push(format!("{PATCH}/{}", entry?.file_name().display()));
+    }
     for path in paths.trim().replace("\\ ", "\0").split_whitespace() {
         let path = PathBuf::from(path.replace('\0', " "));
         if module.parent().is_some_and(|target| path.starts_with(target)) {
@@ -142,7 +147,7 @@ pub fn dependencies() -> Result<String> {
             .args(["tree", "--quiet", "--locked", "--package", "process-jobs", "--target", toolchain::TARGET])
             .args(["--edges", "normal,build", "--prefix", "none", "--no-dedupe", "--format", "{p} {f}"]),
     )?;
-    let here = format!(" ({})", root().display());
+    let here = root().display().to_string();
     let mut lines: Vec<String> = tree.lines().map(|line| line.replace(&here, "")).collect();
     lines.sort();
     lines.dedup();
