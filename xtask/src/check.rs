@@ -5,15 +5,21 @@ use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::build::{self, FILES, RECORD, Record};
+use crate::build::{self, FILES, RECORD, Record, Sizes};
 use crate::command::root;
 use crate::toolchain;
 
-/// Fails when pkg/ was built from other sources or dependencies, when a file in it is not the one that was built,
-/// or when the toolchain that built it is here and makes other bytes.
+/// Bytes of the wasm, gzipped: it is read at every cold start.
+const GZIP_MAX: usize = 125_000;
+
+/// Fails when the wasm is too large, when pkg/ was built from other sources or dependencies, when a file in it is not
+/// the one that was built, or when the toolchain that built it is here and makes other bytes.
 pub fn run() -> Result<()> {
     let record = fs::read(root().join("pkg").join(RECORD)).context("there is no pkg/: run `cargo xtask build`")?;
     let record: Record = serde_json::from_slice(&record).context("pkg/build.json is not a build record")?;
+
+    let wasm = Sizes::of(&root().join("pkg/process_jobs_bg.wasm"))?;
+    ensure!(wasm.gzip <= GZIP_MAX, "the wasm has {} bytes gzipped, more than {GZIP_MAX}", wasm.gzip);
 
     let files = build::hashes(FILES.iter().map(|name| format!("pkg/{name}")))?;
     for (name, hash) in &record.files {

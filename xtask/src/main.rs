@@ -37,8 +37,8 @@ enum Chore {
     Test { ring: Option<test::Ring> },
     /// Kill and drop at every step, and put the table of it into README.md
     CrashMatrix,
-    /// Measure, and hold to the bounds
-    Bench { bench: bench::Bench },
+    /// Measure, all or one bench, hold to the bounds, and draw docs/bench.svg
+    Bench { bench: Option<bench::Bench> },
     /// Everything that CI checks: lint, check, test
     Ci,
 }

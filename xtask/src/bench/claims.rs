@@ -41,9 +41,17 @@ async fn measure() -> Result<()> {
 
     let mut closed = Vec::new();
     for (name, status, close) in [
-        ("of a type held by a rate limit", "pending", "update job_types set held_until = now() + interval '1 day' where job_type = 'closed'"),
+        (
+            "of a type held by a rate limit",
+            "pending",
+            "update job_types set held_until = now() + interval '1 day' where job_type = 'closed'",
+        ),
         ("of a paused type", "pending", "select pause_job_type('closed', 'bench')"),
-        ("that wait for a start", "pending", "update job_types set starts_per_minute = 1e-6, start_tokens = 0, start_tokens_at = now() where job_type = 'closed'"),
+        (
+            "that wait for a start",
+            "pending",
+            "update job_types set starts_per_minute = 1e-6, start_tokens = 0, start_tokens_at = now() where job_type = 'closed'",
+        ),
         ("of the same type, for later", "later", "select"),
     ] {
         large.fill(status, 1000).await?;
@@ -89,7 +97,8 @@ async fn measure() -> Result<()> {
     Ok(())
 }
 
-const OPEN: &str = "update job_types set held_until = null, paused_at = null, paused_reason = null, starts_per_minute = null";
+const OPEN: &str =
+    "update job_types set held_until = null, paused_at = null, paused_reason = null, starts_per_minute = null";
 
 struct Table {
     sql: Client,
@@ -145,7 +154,8 @@ impl Table {
     /// So many jobs are enqueued, claimed and completed, beside those that are there.
     async fn pass_through(&mut self, jobs: i64) -> Result<()> {
         let enqueue = "insert into job_queue (job_type, payload, priority) select 'no-op', '{}', 5 from generate_series(1, 10000)";
-        let exchange = "select (select coalesce(jsonb_agg(jsonb_build_object('outcome', 'completed', 'job_id', j -> 'id',
+        let exchange =
+            "select (select coalesce(jsonb_agg(jsonb_build_object('outcome', 'completed', 'job_id', j -> 'id',
               'lease_token', j -> 'lease_token', 'result', '{}'::jsonb)), '[]')
             from jsonb_array_elements(answer::jsonb -> 'jobs') j where j ->> 'priority' = '5')
             from exchange_jobs($1, '{no-op}', 100) answer";
@@ -185,11 +195,7 @@ impl Table {
         let plan: Value = self.sql.query_one(explain, &[]).await?.get(0);
         let pages = |field: &str| plan.pointer(&format!("/0/Plan/{field}")).and_then(Value::as_i64);
         let pages = pages("Shared Hit Blocks").zip(pages("Shared Read Blocks")).context("a plan without buffers")?;
-        Ok(Measured {
-            ratio: Spread::of(ratios),
-            milliseconds: Spread::of(milliseconds),
-            pages: pages.0 + pages.1,
-        })
+        Ok(Measured { ratio: Spread::of(ratios), milliseconds: Spread::of(milliseconds), pages: pages.0 + pages.1 })
     }
 
     /// In milliseconds.

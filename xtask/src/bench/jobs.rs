@@ -2,16 +2,15 @@
 //! beside the least that a download can cost.
 
 use std::fmt;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use local_stack::{Fate, Options, Stack};
-use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::report::{self, Better, Comparison};
 use super::spread::Spread;
 use crate::command::{self, root};
 
@@ -19,8 +18,7 @@ use crate::command::{self, root};
 const PICTURE_BYTES: usize = 20_000;
 const ROUNDS: usize = 5;
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Work {
     /// `download-image` jobs of 20 KB
     Downloads,
@@ -28,24 +26,11 @@ enum Work {
     Polls,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Worker {
     ProcessJobs,
     Typescript,
     Floor,
-}
-
-#[derive(Serialize)]
-struct Row {
-    work: Work,
-    worker: Worker,
-    jobs_per_cpu_second: Spread,
-    cpu_milliseconds_per_job: Spread,
-    wall_milliseconds_per_job: Spread,
-    peak_rss_megabytes: Spread,
-    database_requests_per_job: Spread,
-    replicate_requests_per_job: Spread,
 }
 
 struct Round {
@@ -63,101 +48,75 @@ const RATIO_LEAST: f64 = 1.5;
 const FLOOR_LEAST: f64 = 0.4;
 
 pub fn bench() -> Result<()> {
-    crate::install::node_modules()?;
-    let rows = tokio::runtime::Runtime::new()?.block_on(measure(JOBS))?;
-    println!("{JOBS} jobs in a function that has just started, median (least–most) of {ROUNDS} rounds in turns:");
-    println!(
-        "{:<24} {:<18} {:>20} {:>18} {:>18} {:>14} {:>12} {:>13}",
-        "work",
-        "worker",
-        "jobs/CPU second",
-        "CPU ms/job",
-        "wall ms/job",
-        "peak RSS MB",
-        "database/job",
-        "replicate/job"
-    );
-    for row in &rows {
-        println!(
-            "{:<24} {:<18} {:>20} {:>18} {:>18} {:>14} {:>12.2} {:>13.2}",
-            row.work.to_string(),
-            row.worker.to_string(),
-            row.jobs_per_cpu_second.to_string(),
-            row.cpu_milliseconds_per_job.to_string(),
-            row.wall_milliseconds_per_job.to_string(),
-            row.peak_rss_megabytes.to_string(),
-            row.database_requests_per_job.median,
-            row.replicate_requests_per_job.median,
-        );
-    }
-    let of = |work, worker| {
-        let row = rows.iter().find(|row| row.work == work && row.worker == worker);
-        row.map_or(f64::NAN, |row| row.jobs_per_cpu_second.median)
+    println!("{JOBS} jobs in a function that has just started, {ROUNDS} rounds in turns");
+    let [downloads, polls] = tokio::runtime::Runtime::new()?.block_on(measure())?;
+    let ratio = |comparisons: &[Comparison], other: Worker| {
+        comparisons[0].ratio(&Worker::ProcessJobs.to_string(), &other.to_string())
     };
-    let ratio = |work, other| of(work, Worker::ProcessJobs) / of(work, other);
-    let downloads = ratio(Work::Downloads, Worker::Typescript);
-    let polls = ratio(Work::Polls, Worker::Typescript);
-    let floor = ratio(Work::Downloads, Worker::Floor);
-    println!(
-        "a CPU second runs {downloads:.2} times the downloads of the TypeScript worker, {polls:.2} times its polls,"
+    let [typescript_downloads, typescript_polls] =
+        [&downloads, &polls].map(|comparisons| ratio(comparisons, Worker::Typescript));
+    let floor = ratio(&downloads, Worker::Floor);
+    report::publish("jobs", &[downloads, polls].concat())?;
+    println!("a CPU second runs {floor:.2} of what can be piped from fetch to fetch");
+    ensure!(
+        typescript_downloads >= RATIO_LEAST && typescript_polls >= RATIO_LEAST,
+        "less than {RATIO_LEAST} times the TypeScript worker"
     );
-    println!("and {floor:.2} of what can be piped from fetch to fetch");
-    let file = root().join("target/bench/jobs.json");
-    fs::create_dir_all(file.parent().unwrap_or(&file))?;
-    fs::write(&file, serde_json::to_string_pretty(&rows)?)?;
-    ensure!(downloads >= RATIO_LEAST && polls >= RATIO_LEAST, "less than {RATIO_LEAST} times the TypeScript worker");
     ensure!(floor >= FLOOR_LEAST, "less than {FLOOR_LEAST} of the bare pipe");
     Ok(())
 }
 
-/// All workers in turns, each round in a function that has just started.
-async fn measure(jobs: usize) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for (work, workers) in [
-        (Work::Downloads, &[Worker::ProcessJobs, Worker::Typescript, Worker::Floor][..]),
-        (Work::Polls, &[Worker::ProcessJobs, Worker::Typescript]),
-    ] {
-        let mut benches = Vec::new();
-        for worker in workers {
-            benches.push((Bench::start(work, *worker, jobs).await?, Vec::new()));
-        }
-        for _ in 0..ROUNDS {
-            for (bench, rounds) in &mut benches {
-                let round = bench.round().await;
-                rounds.push(round.with_context(|| format!("{} by {}", bench.work, bench.worker))?);
-            }
-        }
-        for (bench, rounds) in benches {
-            let spread = |of: fn(&Round) -> f64| Spread::of(rounds.iter().map(of));
-            let per_job = |of: fn(&Round) -> f64| Spread::of(rounds.iter().map(|round| of(round) / jobs as f64));
-            rows.push(Row {
-                work,
-                worker: bench.worker,
-                jobs_per_cpu_second: Spread::of(rounds.iter().map(|round| jobs as f64 / round.cpu.as_secs_f64())),
-                cpu_milliseconds_per_job: per_job(|round| round.cpu.as_secs_f64() * 1000.0),
-                wall_milliseconds_per_job: per_job(|round| round.wall.as_secs_f64() * 1000.0),
-                peak_rss_megabytes: spread(|round| round.peak_rss as f64 / 1e6),
-                database_requests_per_job: per_job(|round| round.database_requests as f64),
-                replicate_requests_per_job: per_job(|round| round.replicate_requests as f64),
-            });
-            bench.stack.stop().await?;
+/// All workers in turns, each round in a function that has just started. Of each work, jobs a CPU second first.
+async fn measure() -> Result<[Vec<Comparison>; 2]> {
+    let downloads = [Worker::ProcessJobs, Worker::Typescript, Worker::Floor];
+    let polls = [Worker::ProcessJobs, Worker::Typescript];
+    Ok([measure_work(Work::Downloads, &downloads).await?, measure_work(Work::Polls, &polls).await?])
+}
+
+async fn measure_work(work: Work, workers: &[Worker]) -> Result<Vec<Comparison>> {
+    let mut benches = Vec::new();
+    for worker in workers {
+        benches.push((Bench::start(work, *worker).await?, Vec::new()));
+    }
+    for _ in 0..ROUNDS {
+        for (bench, rounds) in &mut benches {
+            let round = bench.round().await;
+            rounds.push(round.with_context(|| format!("{work} by {}", bench.worker))?);
         }
     }
-    Ok(rows)
+    let compare = |what: &str, unit: &str, better: Better, of: fn(&Round) -> f64| {
+        let bars = benches.iter().map(|(bench, rounds)| (bench.worker.to_string(), Spread::of(rounds.iter().map(of))));
+        Comparison::new(format!("{work}: {what}"), unit, better, bars)
+            .ratio_of(&Worker::ProcessJobs.to_string(), &Worker::Typescript.to_string())
+    };
+    let comparisons = vec![
+        compare("jobs a second of CPU", "jobs/s", Better::Higher, |it| JOBS as f64 / it.cpu.as_secs_f64()).in_chart(),
+        compare("CPU time of a job", "ms", Better::Lower, |it| it.cpu.as_secs_f64() * 1000.0 / JOBS as f64),
+        compare("time of a job", "ms", Better::Lower, |it| it.wall.as_secs_f64() * 1000.0 / JOBS as f64),
+        compare("peak RSS", "MB", Better::Lower, |it| it.peak_rss as f64 / 1e6),
+        compare("database requests a job", "requests", Better::Lower, |it| it.database_requests as f64 / JOBS as f64)
+            .in_chart(),
+        compare("requests to Replicate a job", "requests", Better::Lower, |it| {
+            it.replicate_requests as f64 / JOBS as f64
+        }),
+    ];
+    for (bench, _) in benches {
+        bench.stack.stop().await?;
+    }
+    Ok(comparisons)
 }
 
 struct Bench {
     stack: Stack,
     work: Work,
     worker: Worker,
-    jobs: usize,
     rounds: usize,
     picture_url: String,
     database_requests: Arc<AtomicUsize>,
 }
 
 impl Bench {
-    async fn start(work: Work, worker: Worker, jobs: usize) -> Result<Bench> {
+    async fn start(work: Work, worker: Worker) -> Result<Bench> {
         let directory = match worker {
             Worker::ProcessJobs => None,
             Worker::Typescript => Some(root().join("xtask/src/bench/functions/typescript")),
@@ -183,7 +142,7 @@ impl Bench {
         let mut picture = include_bytes!("../../../tests/fixtures/picture.png").to_vec();
         picture.resize(PICTURE_BYTES, 0);
         let picture_url = stack.replicate().serve_file("/picture.png", "image/png", picture);
-        Ok(Bench { stack, work, worker, jobs, rounds: 0, picture_url, database_requests })
+        Ok(Bench { stack, work, worker, rounds: 0, picture_url, database_requests })
     }
 
     async fn round(&mut self) -> Result<Round> {
@@ -199,7 +158,7 @@ impl Bench {
         let started = Instant::now();
         // A drain ends after some jobs; the next one goes on.
         while self.left().await? > 0 {
-            self.call(&format!("?url={}&count={}", self.picture_url, self.jobs)).await?;
+            self.call(&format!("?url={}&count={}", self.picture_url, JOBS)).await?;
             if self.worker == Worker::Floor {
                 break;
             }
@@ -218,7 +177,7 @@ impl Bench {
     async fn enqueue(&self) -> Result<()> {
         let sql = self.stack.sql().await?;
         let round = format!("{}-", self.rounds);
-        let jobs = self.jobs as i64;
+        let jobs = JOBS as i64;
         let insert = match (self.worker, self.work) {
             (Worker::Floor, _) => return Ok(()),
             (_, Work::Downloads) => {
@@ -259,7 +218,7 @@ impl Bench {
         let query =
             format!("select count(*) from job_queue where {done} and payload ->> 'generation_id' like $1 || '-%'");
         let done: i64 = self.stack.sql().await?.query_one(&query, &[&self.rounds.to_string()]).await?.get(0);
-        Ok(self.jobs as i64 - done)
+        Ok(JOBS as i64 - done)
     }
 
     async fn call(&self, route: &str) -> Result<()> {
@@ -281,8 +240,8 @@ fn registry() -> Result<String> {
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Work::Downloads => "download-image of 20 KB",
-            Work::Polls => "generate-image, a poll",
+            Work::Downloads => "downloads of 20 KB",
+            Work::Polls => "polls",
         })
     }
 }

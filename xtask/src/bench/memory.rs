@@ -4,11 +4,13 @@ use anyhow::{Context, Result, ensure};
 use local_stack::{Options, Stack};
 use serde_json::json;
 
+use super::report::{self, Better, Comparison};
+use super::spread::Spread;
+
 const ADDED_MAX: u64 = 40_000_000;
 const PICTURE: i64 = 50_000_000;
 
 pub fn bench() -> Result<()> {
-    crate::install::node_modules()?;
     tokio::runtime::Runtime::new()?.block_on(measure())
 }
 
@@ -28,8 +30,9 @@ async fn measure() -> Result<()> {
     stack.stop().await?;
 
     let added = peak - idle;
-    println!("peak RSS: {:.1} MB idle, {:.1} MB after a picture of {stored} bytes", megabytes(idle), megabytes(peak));
-    println!("streaming it added {:.1} MB (at most {:.1})", megabytes(added), megabytes(ADDED_MAX));
+    let bars = [("process-jobs", Spread::of([megabytes(added)]))];
+    let what = "peak memory over idle, one picture of 50 MB";
+    report::publish("memory", &[Comparison::new(what, "MB", Better::Lower, bars).target(megabytes(ADDED_MAX))])?;
     ensure!(added <= ADDED_MAX, "streaming a picture takes too much memory");
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Spread {
     pub median: f64,
     pub least: f64,
@@ -20,9 +20,23 @@ impl Spread {
     }
 }
 
+/// With as many digits as the median has.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = if self.median < 10.0 { 2 } else { 0 };
+        let digits = digits(self.median);
         write!(f, "{:.digits$} ({:.digits$}–{:.digits$})", self.median, self.least, self.most)
+    }
+}
+
+/// In three digits or, from 1000 on, to the unit.
+pub fn number(value: f64) -> String {
+    format!("{value:.*}", digits(value))
+}
+
+fn digits(value: f64) -> usize {
+    match value.abs() {
+        value if value < 10.0 => 2,
+        value if value < 100.0 => 1,
+        _ => 0,
     }
 }

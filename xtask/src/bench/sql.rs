@@ -7,9 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use local_stack::{Cluster, PostgresKind, migrate};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
+use super::report::{self, Better, Comparison};
 use super::spread::Spread;
 use crate::command::{command, output, root, run};
 
@@ -24,8 +25,7 @@ const ONE_LEAST: f64 = 2.0;
 const HUNDRED_LEAST: f64 = 1.0;
 const FLOOR_LEAST: f64 = 0.6;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Contender {
     /// `exchange_jobs`, as the worker calls it
     ProcessJobs,
@@ -81,7 +81,7 @@ impl Contender {
     }
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 struct Cell {
     /// Whether a commit waits for the disk.
     durable: bool,
@@ -89,14 +89,26 @@ struct Cell {
     sessions: usize,
 }
 
-#[derive(Serialize)]
 struct Row {
-    #[serde(flatten)]
     cell: Cell,
     jobs_per_second: BTreeMap<Contender, Spread>,
     /// Of each round, whose measurements follow each other.
     of_the_best: Spread,
     of_the_floor: Spread,
+}
+
+impl Row {
+    fn comparison(&self) -> Comparison {
+        let Cell { durable, batch, sessions } = self.cell;
+        let disk = if durable { ", commits wait for the disk" } else { "" };
+        let what = format!("claim and complete, {batch} a call, {sessions} sessions{disk}");
+        let bars = self.jobs_per_second.iter().map(|(contender, spread)| (contender.title(), *spread));
+        let comparison = Comparison::new(what, "jobs/s", Better::Higher, bars);
+        let faster = [PgBoss, GraphileWorker].map(Contender::title);
+        let best = if comparison.ratio(faster[0], faster[1]) > 1.0 { faster[0] } else { faster[1] };
+        let comparison = comparison.ratio_of(ProcessJobs.title(), best);
+        if !durable && sessions == 4 && batch != 10 { comparison.in_chart() } else { comparison }
+    }
 }
 
 #[derive(Deserialize)]
@@ -105,34 +117,15 @@ struct Measurement {
 }
 
 pub fn bench() -> Result<()> {
-    crate::install::node_modules()?;
     let directory = root().join("target/bench/sql");
     install(&directory)?;
     let rows = tokio::runtime::Runtime::new()?.block_on(measure(&directory))?;
 
     println!(
-        "no-op jobs claimed and completed in a second, median (least–most) of {ROUNDS} rounds in turns; ours as a"
+        "no-op jobs; Postgres 17 with wal_level minimal and with fsync, synchronous_commit and full_page_writes off,"
     );
-    println!(
-        "part of the faster of the two others, and of the floor, each in the same round. Postgres 17 with wal_level"
-    );
-    println!(
-        "minimal and with fsync, synchronous_commit and full_page_writes off, or on where commits wait for the disk:"
-    );
-    print!("{:>5} {:>8}", "batch", "sessions");
-    for contender in Contender::ALL {
-        print!(" {:>20}", contender.title());
-    }
-    println!(" {:>17} {:>17}", "of the best", "of the floor");
-    for row in &rows {
-        print!("{:>5} {:>8}", row.cell.batch, row.cell.sessions);
-        for contender in Contender::ALL {
-            let spread = row.jobs_per_second.get(&contender);
-            print!(" {:>20}", spread.map_or("–".to_owned(), Spread::to_string));
-        }
-        let disk = if row.cell.durable { "  commits wait for the disk" } else { "" };
-        println!(" {:>17} {:>17}{disk}", row.of_the_best.to_string(), row.of_the_floor.to_string());
-    }
+    println!("or on where commits wait for the disk; {ROUNDS} rounds in turns");
+    report::publish("sql", &rows.iter().map(Row::comparison).collect::<Vec<_>>())?;
     for (batch, best_least) in [(1, Some(ONE_LEAST)), (10, None), (100, Some(HUNDRED_LEAST))] {
         let least = |ratio: fn(&Row) -> Spread| {
             let rows = rows.iter().filter(|row| row.cell.batch == batch);
@@ -144,7 +137,6 @@ pub fn bench() -> Result<()> {
             "batch {batch:>3}: at least {best:.2} of the best{wanted}, {floor:.2} of the floor (wanted: {FLOOR_LEAST})"
         );
     }
-    fs::write(directory.with_extension("json"), serde_json::to_string_pretty(&rows)?)?;
     Ok(())
 }
 
