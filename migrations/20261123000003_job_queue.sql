@@ -40,9 +40,10 @@ alter table public.job_queue
   add column if not exists event jsonb,
   add column if not exists woken_at timestamptz,
   add column if not exists cancel_requested_at timestamptz,
-  -- Rewrites a table of the first version, once; a new one is empty.
+  -- These two rewrite a table of the first version, once; a new one is empty.
   -- squawk-ignore adding-field-with-default
   add column if not exists begun boolean not null generated always as (checkpoint is not null) stored,
+  -- squawk-ignore adding-field-with-default
   add column if not exists delayed boolean not null generated always as (scheduled_at > created_at) stored;
 
 -- Rows of the first version: its workers held no leases and kept no bound on attempts.
