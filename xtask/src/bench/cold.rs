@@ -60,6 +60,7 @@ pub fn bench() -> Result<()> {
                 Better::Lower,
                 added,
             );
+            let total = total.ratio_of(OURS, TYPESCRIPT);
             ratios.push(added.ratio(OURS, TYPESCRIPT));
             comparisons.push(if deno == Deno::V2_1_4 { total.in_chart() } else { total });
             comparisons.push(added.ratio_of(OURS, TYPESCRIPT));

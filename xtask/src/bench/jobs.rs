@@ -1,7 +1,9 @@
 //! How many jobs a second of the function's CPU runs, beside a worker as one writes it by hand in TypeScript, and
 //! beside the least that a download can cost.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -27,7 +29,7 @@ enum Work {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Worker {
+pub enum Worker {
     ProcessJobs,
     Typescript,
     Floor,
@@ -117,20 +119,12 @@ struct Bench {
 
 impl Bench {
     async fn start(work: Work, worker: Worker) -> Result<Bench> {
-        let directory = match worker {
-            Worker::ProcessJobs => None,
-            Worker::Typescript => Some(root().join("xtask/src/bench/functions/typescript")),
-            Worker::Floor => Some(root().join("xtask/src/bench/functions/floor")),
-        };
-        let env = [
-            ("RUN_BUDGET_MS", "50000".to_owned()),
-            // Longer than a round, so that each job is looked at once.
-            ("POLL_INTERVAL_MS", "60000".to_owned()),
-            ("NPM_CONFIG_REGISTRY", registry()?),
-            ("DENO_TLS_CA_STORE", "system".to_owned()),
-        ];
-        let function_env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let stack = Stack::start(Options { function_directory: directory, function_env, ..Options::default() }).await?;
+        let mut function_env = worker.env()?;
+        // Longer than a round, so that each job is looked at once.
+        function_env.insert("POLL_INTERVAL_MS".to_owned(), "60000".to_owned());
+        let stack =
+            Stack::start(Options { function_directory: worker.directory(), function_env, ..Options::default() })
+                .await?;
         let database_requests = Arc::new(AtomicUsize::new(0));
         stack.decide_fates({
             let database_requests = database_requests.clone();
@@ -235,6 +229,23 @@ impl Bench {
 /// Where npm gets packages from on this machine: the function's own environment is empty.
 fn registry() -> Result<String> {
     Ok(command::output(command::command("npm").args(["config", "get", "registry"]))?.trim().to_owned())
+}
+
+impl Worker {
+    /// None: the function of this repository.
+    pub fn directory(self) -> Option<PathBuf> {
+        match self {
+            Worker::ProcessJobs => None,
+            Worker::Typescript => Some(root().join("xtask/src/bench/functions/typescript")),
+            Worker::Floor => Some(root().join("xtask/src/bench/functions/floor")),
+        }
+    }
+
+    /// What each needs beside what the platform sets.
+    pub fn env(self) -> Result<BTreeMap<String, String>> {
+        let registry = ("NPM_CONFIG_REGISTRY".to_owned(), registry()?);
+        Ok(BTreeMap::from([registry, ("DENO_TLS_CA_STORE".to_owned(), "system".to_owned())]))
+    }
 }
 
 impl fmt::Display for Work {

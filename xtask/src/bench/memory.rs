@@ -1,55 +1,89 @@
-//! How much memory the function takes to carry a 50 MB picture into Storage.
+//! How much memory the function takes to carry pictures into Storage.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::{Options, Stack};
-use serde_json::json;
 
+use super::jobs::Worker;
 use super::report::{self, Better, Comparison};
 use super::spread::Spread;
 
-const ADDED_MAX: u64 = 40_000_000;
-const PICTURE: i64 = 50_000_000;
+const ROUNDS: usize = 3;
+const SIZES_MEGABYTES: [usize; 3] = [1, 20, 50];
+/// Pictures at once, in one drain.
+const COUNTS: [usize; 2] = [1, 3];
+/// Over idle, of 50 MB each: one picture, and three.
+const TARGETS_MEGABYTES: [f64; 2] = [25.0, 60.0];
+const MOST_MEGABYTES: [f64; 2] = [30.0, 60.0];
 
 pub fn bench() -> Result<()> {
-    tokio::runtime::Runtime::new()?.block_on(measure())
+    println!("functions that have just started, {ROUNDS} rounds in turns; idle: after one small picture");
+    let comparisons = tokio::runtime::Runtime::new()?.block_on(measure())?;
+    report::publish("memory", &comparisons)?;
+    for (comparison, most) in comparisons.iter().filter(|it| it.target.is_some()).zip(MOST_MEGABYTES) {
+        let median = comparison.median(&Worker::ProcessJobs.to_string());
+        ensure!(median <= most, "{}: {median:.1} MB, more than {most:.1}", comparison.what);
+    }
+    Ok(())
 }
 
-async fn measure() -> Result<()> {
-    let stack = Stack::start(Options::default()).await?;
-    // Idle: loaded, and once through a whole drain with a small picture.
-    run(&stack, "small", "a fox").await?;
+async fn measure() -> Result<Vec<Comparison>> {
+    let workers = [Worker::ProcessJobs, Worker::Typescript];
+    let mut stacks = Vec::new();
+    for worker in workers {
+        let (function_directory, function_env) = (worker.directory(), worker.env()?);
+        stacks.push(Stack::start(Options { function_directory, function_env, ..Options::default() }).await?);
+    }
+    let mut comparisons = Vec::new();
+    for size in SIZES_MEGABYTES {
+        for (count, target) in COUNTS.into_iter().zip(TARGETS_MEGABYTES) {
+            let mut added = workers.map(|_| Vec::new());
+            for _ in 0..ROUNDS {
+                for ((stack, worker), added) in stacks.iter().zip(workers).zip(&mut added) {
+                    let megabytes = added_megabytes(stack, size * 1_000_000, count).await;
+                    added.push(megabytes.with_context(|| format!("{count} of {size} MB by {worker}"))?);
+                }
+            }
+            let at_once = if count == 1 { "one picture".to_owned() } else { format!("{count} pictures at once") };
+            let bars = workers.map(|worker| worker.to_string()).into_iter().zip(added.map(Spread::of));
+            let what = format!("memory that {at_once} of {size} MB takes");
+            let comparison = Comparison::new(what, "MB", Better::Lower, bars)
+                .ratio_of(&Worker::ProcessJobs.to_string(), &Worker::Typescript.to_string());
+            comparisons.push(if size == 50 { comparison.target(target).in_chart() } else { comparison });
+        }
+    }
+    for stack in stacks {
+        stack.stop().await?;
+    }
+    Ok(comparisons)
+}
+
+/// To the peak from what a fresh function has held once it has stored a small picture.
+async fn added_megabytes(stack: &Stack, bytes: usize, count: usize) -> Result<f64> {
+    stack.function().kill().await?;
+    let boots = stack.function().boots();
+    drain(stack, 20_000, 1).await?;
     let idle = stack.function().peak_rss().await?;
-    run(&stack, "large", "[huge:50MB]").await?;
+    drain(stack, bytes, count).await?;
     let peak = stack.function().peak_rss().await?;
-    ensure!(stack.function().boots() == 1, "the function was started {} times", stack.function().boots());
-
-    let sql = stack.sql().await?;
-    let stored: i64 =
-        sql.query_one("select file_size::bigint from images where generation_id = 'large'", &[]).await?.get(0);
-    ensure!(stored >= PICTURE, "the picture stored has {stored} bytes");
-    stack.stop().await?;
-
-    let added = peak - idle;
-    let bars = [("process-jobs", Spread::of([megabytes(added)]))];
-    let what = "peak memory over idle, one picture of 50 MB";
-    report::publish("memory", &[Comparison::new(what, "MB", Better::Lower, bars).target(megabytes(ADDED_MAX))])?;
-    ensure!(added <= ADDED_MAX, "streaming a picture takes too much memory");
-    Ok(())
+    ensure!(stack.function().boots() == boots + 1, "the function was started anew on the way");
+    Ok((peak - idle) as f64 / 1e6)
 }
 
-/// Generates one picture and stores it, in one drain.
-async fn run(stack: &Stack, generation_id: &str, prompt: &str) -> Result<()> {
-    let payload = json!({
-        "generation_id": generation_id, "user_id": "bench", "prompt": prompt,
-        "model_id": "black-forest-labs/flux-schnell", "width": 1024, "height": 1024,
-    });
+/// Stores so many pictures of this size, in one drain.
+async fn drain(stack: &Stack, bytes: usize, count: usize) -> Result<()> {
+    let mut picture = include_bytes!("../../../tests/fixtures/picture.png").to_vec();
+    picture.resize(bytes, 0);
+    let url = stack.replicate().serve_file("/picture.png", "image/png", picture);
     let sql = stack.sql().await?;
-    sql.execute("select enqueue_job('generate-image', $1)", &[&payload]).await.context("cannot enqueue")?;
+    let enqueue = "insert into job_queue (job_type, payload) select 'download-image', jsonb_build_object(
+        'generation_id', gen_random_uuid(), 'user_id', 'bench', 'output_url', $1::text) from generate_series(1, $2::bigint)";
+    sql.execute(enqueue, &[&url, &(count as i64)]).await.context("cannot enqueue")?;
     let answer = stack.post_drain().await?;
-    ensure!(answer["processed"] == 2 && answer["errors"] == 0, "the drain answered {answer}:\n{}", stack.logs()?);
+    ensure!(answer["processed"] == count, "the drain answered {answer}:\n{}", stack.logs()?);
+    let stored: i64 = sql
+        .query_one("select (result ->> 'file_size')::bigint from job_queue order by completed_at desc limit 1", &[])
+        .await?
+        .get(0);
+    ensure!(stored == bytes as i64, "the picture stored has {stored} bytes");
     Ok(())
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }
