@@ -6,6 +6,7 @@ mod chart;
 mod cold;
 mod jobs;
 mod memory;
+mod pickup;
 mod report;
 mod spread;
 
@@ -18,8 +19,10 @@ pub enum Bench {
     Cold,
     /// Jobs a second of the function's CPU, beside a worker in TypeScript
     Jobs,
-    /// Memory that streaming a 50 MB picture takes
+    /// Memory that storing pictures of up to 50 MB takes, beside a worker in TypeScript
     Memory,
+    /// How long a job waits until a worker has claimed it
+    Pickup,
 }
 
 impl Bench {
@@ -33,6 +36,7 @@ impl Bench {
             Bench::Cold => cold::bench(),
             Bench::Jobs => jobs::bench(),
             Bench::Memory => memory::bench(),
+            Bench::Pickup => pickup::bench(),
         }
     }
 }
