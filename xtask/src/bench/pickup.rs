@@ -48,7 +48,7 @@ async fn measure() -> Result<Vec<Comparison>> {
     let mut comparisons = Vec::new();
     for (what, waits) in [
         ("from POST /jobs until the job is at work".to_owned(), enqueued),
-        (format!("from the end of a prediction of {seconds} s until its download is at work"), ended),
+        (format!("from a prediction's end ({seconds} s) until its download is at work"), ended),
         ("from a tick until a job that waits is at work".to_owned(), ticks),
     ] {
         let compare = |what: String, of: fn(&[f64]) -> Spread| {
