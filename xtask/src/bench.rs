@@ -7,6 +7,7 @@ mod claims;
 mod cold;
 mod jobs;
 mod memory;
+mod pickup;
 mod report;
 mod spread;
 mod sql;
@@ -22,10 +23,12 @@ pub enum Bench {
     Cold,
     /// Jobs a second of the function's CPU, beside a worker in TypeScript
     Jobs,
-    /// Memory that streaming a 50 MB picture takes
+    /// Memory that storing pictures of up to 50 MB takes, beside a worker in TypeScript
     Memory,
     /// Jobs a second in SQL, beside pg-boss and graphile-worker
     Sql,
+    /// How long a job waits until a worker has claimed it
+    Pickup,
 }
 
 impl Bench {
@@ -41,6 +44,7 @@ impl Bench {
             Bench::Jobs => jobs::bench(),
             Bench::Memory => memory::bench(),
             Bench::Sql => sql::bench(),
+            Bench::Pickup => pickup::bench(),
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::command::root;
 
 const WIDTH: f64 = 760.0;
 /// Where bars begin, and how long the longest is, its spread included.
-const LEFT: f64 = 170.0;
-const LENGTH: f64 = 470.0;
+const LEFT: f64 = 184.0;
+const LENGTH: f64 = 456.0;
 const HEADING: f64 = 26.0;
 const ROW: f64 = 20.0;
 const BAR: f64 = 12.0;
@@ -103,6 +103,8 @@ fn group(body: &mut String, comparison: &Comparison, top: f64) {
         let middle = top + HEADING + ROW * (place as f64 + 0.5);
         let ours = if bar.name.starts_with("process-jobs") { " ours" } else { "" };
         let end = x(bar.spread.most);
+        // Behind the target's line, not across it.
+        let value_x = target.map(x).filter(|target| (end..end + 70.0).contains(target)).unwrap_or(end) + 6.0;
         let _ = writeln!(
             body,
             concat!(
@@ -122,7 +124,7 @@ fn group(body: &mut String, comparison: &Comparison, top: f64) {
             least = x(bar.spread.least),
             middle = middle,
             end = end,
-            value_x = end.max(x(bar.spread.median)) + 6.0,
+            value_x = value_x,
             value = spread::number(bar.spread.median),
             unit = escape(unit),
         );
