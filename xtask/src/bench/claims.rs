@@ -86,7 +86,7 @@ async fn measure() -> Result<()> {
     let comparisons = [
         comparison("pending jobs", &pending).target(GROWN_MOST).in_chart(),
         comparison("jobs that have ended", &ended).target(GROWN_MOST).in_chart(),
-        comparison("100,000 jobs at the head,", &closed).target(GROWN_MOST),
+        comparison("100,000 jobs at the head", &closed).target(GROWN_MOST),
         comparison("jobs that have passed through", &passed).target(PASSED_MOST).in_chart(),
     ];
     println!();
