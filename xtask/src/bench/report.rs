@@ -93,10 +93,11 @@ impl Comparison {
         self.median(ours) / self.median(other)
     }
 
-    /// `0.45 × TypeScript worker`
+    /// `0.45 × TypeScript worker`; none of nothing.
     pub fn stated_ratio(&self) -> Option<String> {
         let (ours, other) = self.ratio.as_ref()?;
-        Some(format!("{} × {other}", spread::number(self.ratio(ours, other))))
+        let ratio = Some(self.ratio(ours, other)).filter(|ratio| ratio.is_finite())?;
+        Some(format!("{} × {other}", spread::number(ratio)))
     }
 }
 
