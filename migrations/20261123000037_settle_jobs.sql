@@ -30,6 +30,9 @@ begin
   if p_outcomes = '[]' then
     return '{}';
   end if;
+  if jsonb_path_exists(p_outcomes, '$[*] ? (@.type() != "object")') then
+    raise exception 'p_outcomes must hold json objects' using errcode = '22023';
+  end if;
 
   select array_agg(o.job_id), array_agg(false), min(case
     when o.job_id is null or o.lease_token is null then 'job_id and lease_token must not be null'

@@ -1,6 +1,6 @@
 -- Outcomes in, jobs out.
 begin;
-select plan(13);
+select plan(14);
 insert into job_types (job_type) values ('work');
 insert into job_queue (id, job_type, created_at)
 select ('00000000-0000-4000-8000-00000000000' || n)::uuid, 'work', now() + n * interval '1 ms' from generate_series(1, 7) n;
@@ -41,6 +41,7 @@ select is(
   exchange_jobs('[{"outcome": "lost", "job_id": "00000000-0000-4000-8000-000000000001", "lease_token": "00000000-0000-4000-8000-000000000001"}, {}]')::jsonb -> 'settled',
   '["outcome must be completed, failed, snoozed or cancelled, not ''lost''", "job_id and lease_token must not be null"]',
   'what cannot be read is refused by name');
+select is(exchange_jobs('[1, null]')::jsonb -> 'settled', '["p_outcomes must hold json objects", "p_outcomes must hold json objects"]', 'what is no object too');
 select throws_ok($$select exchange_jobs('{}')$$, '22023', 'p_outcomes must be a json array, not object');
 select throws_ok($$select exchange_jobs(p_limit => -1)$$, '22023', 'p_limit must be between 0 and 1000, not -1');
 select throws_ok($$select exchange_jobs(p_limit => 1001)$$, '22023', 'p_limit must be between 0 and 1000, not 1001');
