@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use local_stack::{Fate, Options, Stack};
+use replicate_stand_in::Rate;
 use serde_json::{Value, json};
 
 use super::report::{self, Better, Comparison};
@@ -45,6 +46,8 @@ struct Round {
 
 /// Jobs in one round.
 const JOBS: usize = 2000;
+/// Longer than a round, so that each job is looked at once.
+const POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// Of a worker in TypeScript, and of the bare pipe.
 const RATIO_LEAST: f64 = 1.5;
 const FLOOR_LEAST: f64 = 0.4;
@@ -120,11 +123,12 @@ struct Bench {
 impl Bench {
     async fn start(work: Work, worker: Worker) -> Result<Bench> {
         let mut function_env = worker.env()?;
-        // Longer than a round, so that each job is looked at once.
-        function_env.insert("POLL_INTERVAL_MS".to_owned(), "60000".to_owned());
+        function_env.insert("POLL_INTERVAL_MS".to_owned(), POLL_INTERVAL.as_millis().to_string());
+        // Replicate takes 50 polls a second, which would measure its patience.
+        let replicate = replicate_stand_in::Options { others: Rate::UNLIMITED, ..Default::default() };
+        let function_directory = worker.directory();
         let stack =
-            Stack::start(Options { function_directory: worker.directory(), function_env, ..Options::default() })
-                .await?;
+            Stack::start(Options { replicate, function_directory, function_env, ..Options::default() }).await?;
         let database_requests = Arc::new(AtomicUsize::new(0));
         stack.decide_fates({
             let database_requests = database_requests.clone();
@@ -156,6 +160,7 @@ impl Bench {
             if self.worker == Worker::Floor {
                 break;
             }
+            ensure!(started.elapsed() < POLL_INTERVAL / 2, "some jobs are late:\n{}", self.stack.logs()?);
         }
         let wall = started.elapsed();
         let round = Round {
