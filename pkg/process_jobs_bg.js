@@ -9,7 +9,7 @@ export function close() {
  * Drains the queue; what it came to is in the log. One drain at a time is at work here: it is told of this
  * call, and another one follows only where it could claim no more.
  * @param {any} env
- * @returns {Promise<void>}
+ * @returns {Promise<any>}
  */
 export function drain(env) {
     const ret = wasm.drain(env);
@@ -73,8 +73,9 @@ export function __wbg_aborted_31456edf1be00084(arg0) {
     const ret = arg0.aborted;
     return ret;
 }
-export function __wbg_append_ba9a4dc30a0323fd() { return handleError(function (arg0, arg1, arg2, arg3, arg4) {
-    arg0.append(getStringFromWasm0(arg1, arg2), getStringFromWasm0(arg3, arg4));
+export function __wbg_arrayBuffer_2c99a9ba14ba536c() { return handleError(function (arg0) {
+    const ret = arg0.arrayBuffer();
+    return ret;
 }, arguments); }
 export function __wbg_body_0da01a9a056907d8(arg0) {
     const ret = arg0.body;
@@ -115,7 +116,7 @@ export function __wbg_error_4c23aa74949f9286(arg0, arg1) {
 export function __wbg_error_fdb4a21b0c018e12(arg0, arg1) {
     arg0.error(arg1);
 }
-export function __wbg_fetch_dab6f9796d59c62b(arg0, arg1, arg2) {
+export function __wbg_fetch_bf2be70cf7e3d0b5(arg0, arg1, arg2) {
     const ret = fetch(getStringFromWasm0(arg0, arg1), arg2);
     return ret;
 }
@@ -142,6 +143,10 @@ export function __wbg_get_unchecked_e6325ad374eff861(arg0, arg1) {
     const ret = arg0[arg1 >>> 0];
     return ret;
 }
+export function __wbg_has_4893849f7bfec3df() { return handleError(function (arg0, arg1, arg2) {
+    const ret = arg0.has(getStringFromWasm0(arg1, arg2));
+    return ret;
+}, arguments); }
 export function __wbg_headers_5a53d7dacdf290c8(arg0) {
     const ret = arg0.headers;
     return ret;
@@ -185,10 +190,10 @@ export function __wbg_method_9f125db293bf50cb(arg0, arg1) {
     getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
     getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
 }
-export function __wbg_new_277c27c26f94cbc2() { return handleError(function () {
-    const ret = new Headers();
+export function __wbg_new_13de428334042d26(arg0) {
+    const ret = new Uint8Array(arg0);
     return ret;
-}, arguments); }
+}
 export function __wbg_new_37eb45aaf5eeb820() {
     const ret = new Array();
     return ret;
@@ -239,6 +244,14 @@ export function __wbg_now_9d126f20b8f01730() {
     const ret = Date.now();
     return ret;
 }
+export function __wbg_ok_670a05555db5f713(arg0) {
+    const ret = arg0.ok;
+    return ret;
+}
+export function __wbg_parse_c3f72b5a24f83c01() { return handleError(function (arg0, arg1) {
+    const ret = JSON.parse(getStringFromWasm0(arg0, arg1));
+    return ret;
+}, arguments); }
 export function __wbg_path_0727cdb90d0fa4e0(arg0, arg1) {
     const ret = arg1.path;
     const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
@@ -275,11 +288,20 @@ export function __wbg_set_2793479888329cb6() { return handleError(function (arg0
     const ret = Reflect.set(arg0, arg1, arg2);
     return ret;
 }, arguments); }
+export function __wbg_set_body_686a7940af2550fc(arg0, arg1) {
+    arg0.body = arg1;
+}
 export function __wbg_set_d2d33b52458e984a(arg0, arg1, arg2) {
     arg0[arg1 >>> 0] = arg2;
 }
+export function __wbg_set_duplex_a9f27832d1dbf527(arg0, arg1, arg2) {
+    arg0.duplex = getStringFromWasm0(arg1, arg2);
+}
 export function __wbg_set_e4b9a833d288759a(arg0, arg1, arg2) {
     arg0[arg1] = arg2;
+}
+export function __wbg_set_signal_d9439ce28f0792fb(arg0, arg1) {
+    arg0.signal = arg1;
 }
 export function __wbg_signal_fac908876f45725d(arg0) {
     const ret = arg0.signal;
@@ -321,7 +343,7 @@ export function __wbg_warn_a45d73f0cc9aae62(arg0, arg1) {
     console.warn(getStringFromWasm0(arg0, arg1));
 }
 export function __wbindgen_generic_0000000000000001(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 36, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 32, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___wasm_bindgen_3028394397962703___JsValue__core_fb20295a61c38ce1___result__Result_____wasm_bindgen_3028394397962703___JsError___true_);
     return ret;
 }
@@ -331,7 +353,7 @@ export function __wbindgen_generic_0000000000000002(arg0, arg1) {
     return ret;
 }
 export function __wbindgen_generic_0000000000000003(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 22, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 20, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke_______true_);
     return ret;
 }

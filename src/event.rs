@@ -5,16 +5,25 @@
 //! prompts are never part of one.
 
 use crate::job::Job;
-use serde::Serialize;
+use crate::json::{self, object};
 use std::fmt;
 use std::time::Duration;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     Info,
     Warning,
     Error,
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Level::Info => "info",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        }
+    }
 }
 
 pub enum Event<'a> {
@@ -82,26 +91,13 @@ impl Event<'_> {
 
     /// One line of JSON: level, message, and the job's id, type and attempt where there is one.
     pub fn to_json(&self) -> String {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            level: Level,
-            message: String,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            job_id: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            job_type: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            attempt: Option<u32>,
+        let mut line = vec![("level", self.level().name().into()), ("message", self.to_string().into())];
+        if let Some(job) = self.job() {
+            line.push(("job_id", job.id.as_str().into()));
+            line.push(("job_type", job.job_type.as_str().into()));
+            line.push(("attempt", job.attempt_number.into()));
         }
-        let job = self.job();
-        let line = Line {
-            level: self.level(),
-            message: self.to_string(),
-            job_id: job.map(|job| job.id.as_str()),
-            job_type: job.map(|job| job.job_type.as_str()),
-            attempt: job.map(|job| job.attempt_number),
-        };
-        serde_json::to_string(&line).unwrap_or_default()
+        json::text(&object(line))
     }
 }
 

@@ -4,6 +4,7 @@
 //! reader costs more wasm than this.
 
 use crate::error::cut;
+use crate::json;
 use serde_json::{Map, Value};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -79,7 +80,7 @@ impl<'a> Fields<'a> {
 }
 
 fn shown(value: &Value) -> String {
-    cut(&value.to_string(), 100)
+    cut(&json::text(value), 100)
 }
 
 #[cfg(test)]

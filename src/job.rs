@@ -2,7 +2,6 @@
 
 use crate::error::JobError;
 use crate::fields::Fields;
-use serde::Serialize;
 use serde_json::Value;
 use std::cell::Cell;
 use std::time::Duration;
@@ -80,7 +79,7 @@ impl Job {
 }
 
 /// A job to enqueue when the present one completes, in the same transaction.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FollowUp {
     pub job_type: &'static str,
     pub payload: Value,

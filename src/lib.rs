@@ -18,6 +18,7 @@ pub mod handlers;
 pub mod hosts;
 pub mod image;
 pub mod job;
+mod json;
 pub mod queue;
 pub mod replicate;
 pub mod server;

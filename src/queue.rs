@@ -2,9 +2,10 @@
 
 use crate::ctx::{Body, Ctx, Request};
 use crate::error::{Again, JobError, RunError, detail};
-use crate::job::{Job, Outcome};
+use crate::job::{FollowUp, Job, Outcome};
+use crate::json::{self, object};
 use postgrest::Postgrest;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Until a job that has begun tries again in a paused type.
@@ -63,7 +64,7 @@ pub async fn exchange(
     let unfit = |found: &str| unfit("exchange_jobs", found);
     let outcomes: Vec<Value> = outcomes.iter().map(|(job, outcome)| settling(job, outcome)).collect();
     let expected = outcomes.len();
-    let arguments = json!({ "p_outcomes": outcomes, "p_job_types": job_types, "p_limit": limit });
+    let arguments = vec![("p_outcomes", outcomes.into()), ("p_job_types", job_types.into()), ("p_limit", limit.into())];
     let claimed_at = ctx.clock.now_milliseconds();
     let answer = call(ctx, "exchange_jobs", arguments).await?;
     let list = |field: &str| answer.get(field).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -87,43 +88,57 @@ fn settled(answer: &Value) -> Settled {
 
 /// An outcome as `exchange_jobs` takes it.
 fn settling(job: &Job, outcome: &Outcome) -> Value {
-    let mut settling = match outcome {
+    let (name, fields) = match outcome {
         Outcome::Completed { result, follow_ups } => {
-            json!({ "outcome": "completed", "result": result, "follow_ups": follow_ups })
+            let follow_ups: Vec<Value> = follow_ups.iter().map(follow_up).collect();
+            ("completed", vec![("result", result.clone()), ("follow_ups", follow_ups.into())])
         }
-        Outcome::Snoozed { delay, checkpoint, progress } => json!({
-            "outcome": "snoozed", "delay_seconds": delay.as_secs_f64(), "checkpoint": checkpoint, "progress": progress,
-        }),
+        Outcome::Snoozed { delay, checkpoint, progress } => {
+            ("snoozed", vec![seconds(*delay), ("checkpoint", checkpoint.clone()), ("progress", (*progress).into())])
+        }
         Outcome::Failed(JobError { kind, message, again }) => match again {
-            Again::Never => json!({ "outcome": "failed", "error": message, "error_kind": kind, "retry": "never" }),
-            Again::Backoff => json!({ "outcome": "failed", "error": message, "error_kind": kind }),
-            Again::After(delay) => {
-                json!({ "outcome": "snoozed", "delay_seconds": delay.as_secs_f64(), "hold_job_type": true })
+            Again::Never | Again::Backoff => {
+                let mut fields = vec![("error", message.as_str().into()), ("error_kind", (*kind).into())];
+                fields.extend((*again == Again::Never).then(|| ("retry", "never".into())));
+                ("failed", fields)
             }
+            Again::After(delay) => ("snoozed", vec![seconds(*delay), ("hold_job_type", true.into())]),
             Again::WhenResumed => {
                 // The pause keeps a job that has not begun; one that has looks again by itself.
                 let delay = job.checkpoint.as_ref().map_or(Duration::ZERO, |_| PAUSED_DELAY);
-                json!({ "outcome": "snoozed", "delay_seconds": delay.as_secs_f64(), "pause_reason": message })
+                ("snoozed", vec![seconds(delay), ("pause_reason", message.as_str().into())])
             }
         },
-        Outcome::Cancelled => json!({ "outcome": "cancelled" }),
+        Outcome::Cancelled => ("cancelled", Vec::new()),
     };
-    if let Some(settling) = settling.as_object_mut() {
-        settling.insert("job_id".to_owned(), json!(job.id));
-        settling.insert("lease_token".to_owned(), json!(job.lease_token));
-    }
-    settling
+    let (id, token) = (job.id.as_str(), job.lease_token.as_str());
+    let who = [("outcome", name.into()), ("job_id", id.into()), ("lease_token", token.into())];
+    object(fields.into_iter().chain(who).collect())
+}
+
+fn seconds(delay: Duration) -> (&'static str, Value) {
+    ("delay_seconds", delay.as_secs_f64().into())
+}
+
+fn follow_up(job: &FollowUp) -> Value {
+    object(vec![
+        ("job_type", job.job_type.into()),
+        ("payload", job.payload.clone()),
+        ("priority", job.priority.into()),
+        ("max_attempts", job.max_attempts.into()),
+        ("unique_key", job.unique_key.as_str().into()),
+    ])
 }
 
 /// Gives a job back that no run has touched, for somebody else to claim at once.
 pub async fn hand_back(ctx: &Ctx, job: &Job) -> Result<bool, QueueError> {
-    call_for(ctx, job, "snooze_job", json!({ "p_delay_seconds": 0 })).await
+    call_for(ctx, job, "snooze_job", vec![("p_delay_seconds", 0.into())]).await
 }
 
 /// Extends the lease, counted from now. False: it is lost.
 pub async fn heartbeat(ctx: &Ctx, job: &Job) -> Result<bool, QueueError> {
     let until = ctx.clock.now_milliseconds().saturating_add(job.lease.as_millis() as u64);
-    let extended = call_for(ctx, job, "heartbeat_job", json!({})).await?;
+    let extended = call_for(ctx, job, "heartbeat_job", Vec::new()).await?;
     if extended {
         job.lease_until.set(until);
     }
@@ -132,55 +147,53 @@ pub async fn heartbeat(ctx: &Ctx, job: &Job) -> Result<bool, QueueError> {
 
 /// Tells a job what happened outside. False: that is no news to it, of another life, or it has ended.
 pub async fn wake(ctx: &Ctx, job_id: &str, life: u32, event: &Value) -> Result<bool, QueueError> {
-    let arguments = json!({ "p_job_id": job_id, "p_life": life, "p_event": event });
+    let arguments = vec![("p_job_id", job_id.into()), ("p_life", life.into()), ("p_event", event.clone())];
     recorded("wake_job", call(ctx, "wake_job", arguments).await?)
 }
 
 /// Enqueues a job; the arguments are those of `enqueue_job`, checked there. Returns its id.
-pub async fn enqueue(ctx: &Ctx, arguments: Value) -> Result<String, QueueError> {
+pub async fn enqueue(ctx: &Ctx, arguments: Vec<(&str, Value)>) -> Result<String, QueueError> {
     let answer = call(ctx, "enqueue_job", arguments).await?;
     answer.as_str().map(str::to_owned).ok_or_else(|| unfit("enqueue_job", "no id"))
 }
 
 /// The schema of a model's input that was kept within a day, or ever. Null: there is none.
 pub async fn kept_model_schema(ctx: &Ctx, model: &str, any_age: bool) -> Result<Value, QueueError> {
-    call(ctx, "keep_model_schema", json!({ "p_model": model, "p_any_age": any_age })).await
+    call(ctx, "keep_model_schema", vec![("p_model", model.into()), ("p_any_age", any_age.into())]).await
 }
 
 /// Keeps the schema of a model's input, for a day.
 pub async fn keep_model_schema(ctx: &Ctx, model: &str, schema: &Value) -> Result<Value, QueueError> {
-    call(ctx, "keep_model_schema", json!({ "p_model": model, "p_schema": schema })).await
+    call(ctx, "keep_model_schema", vec![("p_model", model.into()), ("p_schema", schema.clone())]).await
 }
 
 /// Depth, age and pauses, as `queue_stats` gives them.
 pub async fn stats(ctx: &Ctx) -> Result<Value, QueueError> {
-    call(ctx, "queue_stats", json!({})).await
+    call(ctx, "queue_stats", Vec::new()).await
 }
 
 /// The same for Prometheus, in its text format.
 pub async fn metrics(ctx: &Ctx) -> Result<String, QueueError> {
-    let answer = call(ctx, "queue_metrics", json!({})).await?;
+    let answer = call(ctx, "queue_metrics", Vec::new()).await?;
     answer.as_str().map(str::to_owned).ok_or_else(|| unfit("queue_metrics", "no text"))
 }
 
 /// Calls a function that takes a claimed job and tells whether the job was still the claim's.
-async fn call_for(ctx: &Ctx, job: &Job, function: &str, mut arguments: Value) -> Result<bool, QueueError> {
-    if let Some(arguments) = arguments.as_object_mut() {
-        arguments.insert("p_job_id".to_owned(), json!(job.id));
-        arguments.insert("p_lease_token".to_owned(), json!(job.lease_token));
-    }
+async fn call_for(ctx: &Ctx, job: &Job, function: &str, mut arguments: Vec<(&str, Value)>) -> Result<bool, QueueError> {
+    arguments.push(("p_job_id", job.id.as_str().into()));
+    arguments.push(("p_lease_token", job.lease_token.as_str().into()));
     recorded(function, call(ctx, function, arguments).await?)
 }
 
 /// postgrest renders the request; the one network port sends it, with a time-out, which
 /// postgrest's own `execute` does not have on wasm.
-async fn call(ctx: &Ctx, function: &str, arguments: Value) -> Result<Value, QueueError> {
+async fn call(ctx: &Ctx, function: &str, arguments: Vec<(&str, Value)>) -> Result<Value, QueueError> {
     let failed =
         |status: Option<u16>, message: String| QueueError { message: format!("{function}: {message}"), status };
     let key = &ctx.config.service_key;
     let rendered = Postgrest::new(format!("{}/rest/v1", ctx.config.supabase_url))
         .insert_header("apikey", key)
-        .rpc(function, arguments.to_string())
+        .rpc(function, json::text(&object(arguments)))
         .auth(key)
         .build()
         .build()

@@ -10,9 +10,10 @@ use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response};
 use crate::error::{JobError, Service, from_answer};
 use crate::fields::Fields;
 use crate::job::{Job, Outcome};
+use crate::json::object;
 use crate::storage;
 use crate::{hosts, image};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 
 struct Payload {
@@ -44,14 +45,14 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let mut stored = stored_before(job);
     while let Some(output_url) = payload.output_urls.get(stored.len()) {
         if !stored.is_empty() && ctx.clock.now_milliseconds().saturating_sub(started) > RUN_LONGEST.as_millis() as u64 {
-            let checkpoint = json!({ "stored": stored });
+            let checkpoint = object(vec![("stored", stored.into())]);
             return Ok(Outcome::Snoozed { delay: Duration::ZERO, checkpoint, progress: None });
         }
         stored.push(store(ctx, &payload, output_url, stored.len() + 1).await?);
     }
     let result = match stored.pop() {
         Some(only) if stored.is_empty() => only,
-        last => json!({ "images": stored.into_iter().chain(last).collect::<Vec<_>>() }),
+        last => object(vec![("images", stored.into_iter().chain(last).collect())]),
     };
     Ok(Outcome::Completed { result, follow_ups: Vec::new() })
 }
@@ -77,15 +78,15 @@ async fn store(ctx: &Ctx, payload: &Payload, output_url: &str, number: usize) ->
     let path = format!("{}/{filename}", payload.user_id);
     let meter = Meter::new(ctx.config.max_image_bytes);
     storage::upload(ctx, &path, format.content_type(), content, &meter).await?;
-    Ok(json!({
-        "filename": filename,
-        "storage_path": path,
-        "public_url": storage::public_url(ctx, &path),
-        "file_size": meter.bytes(),
-        "width": dimensions.map(|(width, _)| width),
-        "height": dimensions.map(|(_, height)| height),
-        "format": extension,
-    }))
+    Ok(object(vec![
+        ("filename", filename.into()),
+        ("public_url", storage::public_url(ctx, &path).into()),
+        ("storage_path", path.into()),
+        ("file_size", meter.bytes().into()),
+        ("width", dimensions.map(|(width, _)| width).into()),
+        ("height", dimensions.map(|(_, height)| height).into()),
+        ("format", extension.into()),
+    ]))
 }
 
 /// Requests the picture, following redirects to allowed hosts only. Outputs are public; where the

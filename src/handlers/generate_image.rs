@@ -8,9 +8,10 @@ use crate::ctx::Ctx;
 use crate::error::{Again, JobError};
 use crate::fields::Fields;
 use crate::job::{FollowUp, Job, Outcome};
+use crate::json::object;
 use crate::replicate::input::ImageRequest;
 use crate::replicate::{self, Prediction, Status};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 
 struct Payload {
@@ -78,11 +79,10 @@ impl Checkpoint {
     }
 
     fn to_json(&self) -> Value {
-        let mut json = json!({ "prediction_id": self.prediction_id, "attempt_number": self.attempt_number });
-        if let (Some(sent), Some(json)) = (&self.sent, json.as_object_mut()) {
-            json.insert("sent".to_owned(), sent.clone());
-        }
-        json
+        let id = self.prediction_id.as_deref();
+        let mut fields = vec![("prediction_id", id.into()), ("attempt_number", self.attempt_number.into())];
+        fields.extend(self.sent.clone().map(|sent| ("sent", sent)));
+        object(fields)
     }
 }
 
@@ -225,13 +225,13 @@ fn decide(
                 return Err(JobError::never("output_gone", message));
             }
             Ok(Outcome::Completed {
-                result: json!({
-                    "prediction_id": id,
-                    "model": sent.get("model"),
-                    "input": sent.get("input"),
-                    "adjustments": sent.get("adjustments"),
-                    "predict_seconds": prediction.predict_seconds,
-                }),
+                result: object(vec![
+                    ("prediction_id", id.as_str().into()),
+                    ("model", sent.get("model").cloned().into()),
+                    ("input", sent.get("input").cloned().into()),
+                    ("adjustments", sent.get("adjustments").cloned().into()),
+                    ("predict_seconds", prediction.predict_seconds.into()),
+                ]),
                 follow_ups: vec![download(payload, id, output_urls)],
             })
         }
@@ -253,20 +253,18 @@ fn decide(
 }
 
 fn download(payload: &Payload, prediction_id: &str, mut output_urls: Vec<String>) -> FollowUp {
-    let mut download = json!({
-        "generation_id": payload.generation_id,
-        "user_id": payload.user_id,
-        "prompt": payload.image.prompt,
-        "negative_prompt": payload.image.negative_prompt,
-        "model_id": payload.image.model_id,
-    });
-    let (field, outputs) = match output_urls.len() {
-        1 => ("output_url", json!(output_urls.pop())),
-        _ => ("output_urls", json!(output_urls)),
+    let outputs = match output_urls.len() {
+        1 => ("output_url", output_urls.pop().into()),
+        _ => ("output_urls", output_urls.into()),
     };
-    if let Some(download) = download.as_object_mut() {
-        download.insert(field.to_owned(), outputs);
-    }
+    let download = object(vec![
+        ("generation_id", payload.generation_id.as_str().into()),
+        ("user_id", payload.user_id.as_str().into()),
+        ("prompt", payload.image.prompt.as_str().into()),
+        ("negative_prompt", payload.image.negative_prompt.as_deref().into()),
+        ("model_id", payload.image.model_id.as_str().into()),
+        outputs,
+    ]);
     FollowUp {
         job_type: "download-image",
         priority: 1,

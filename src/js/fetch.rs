@@ -2,25 +2,37 @@
 //!
 //! A body is never copied into wasm memory (which cannot shrink) but for its first bytes and for
 //! answers read as text: a streamed body is a new `ReadableStream` that hands on the chunks of the
-//! old one as they are. One that is at its end with them is sent as it is: a stream costs as much CPU
+//! old one as they are. A short one is read in one step and sent as it is: a stream costs as much CPU
 //! as a request.
 
+use super::promise;
 use crate::ctx::{Body, Http, Incoming, Meter, Request, Response, TransportError};
+use crate::json::{self, object};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use gloo_timers::callback::Timeout;
-use js_sys::{Object, Promise, Reflect, Uint8Array};
+use js_sys::{JSON, Object, Promise, Reflect, Uint8Array};
 use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
-use web_sys::{AbortController, Headers, ReadableStream, ReadableStreamDefaultController, ReadableStreamDefaultReader};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    AbortController, AbortSignal, ReadableStream, ReadableStreamDefaultController, ReadableStreamDefaultReader,
+};
 
 #[wasm_bindgen]
 extern "C" {
     // There is no `window` here, so the global one.
     #[wasm_bindgen(js_name = fetch)]
-    fn global_fetch(url: &str, init: &Object) -> Promise;
+    fn global_fetch(url: &str, init: &Init) -> Promise;
+
+    type Init;
+    #[wasm_bindgen(method, setter)]
+    fn set_signal(this: &Init, signal: &AbortSignal);
+    #[wasm_bindgen(method, setter)]
+    fn set_body(this: &Init, body: &JsValue);
+    #[wasm_bindgen(method, setter)]
+    fn set_duplex(this: &Init, duplex: &str);
 
     /// What a reader's `read` comes to.
     type Read;
@@ -30,8 +42,12 @@ extern "C" {
     fn value(this: &Read) -> Uint8Array;
 }
 
-/// The headers of an answer that anybody asks for; each costs a way into JavaScript and back.
-const HEADERS_READ: [&str; 3] = ["content-length", "location", "retry-after"];
+/// The headers that anybody asks for, of an answer that is a success and of another; each costs a way into
+/// JavaScript and back.
+const HEADERS_OF_SUCCESS: &[&str] = &["content-length"];
+const HEADERS_OF_OTHERS: &[&str] = &["content-length", "location", "retry-after"];
+/// Bodies that announce no more than this, and are not packed, are read in one step.
+const SHORT_BYTES: usize = 64 * 1024;
 
 pub struct Fetch;
 
@@ -43,41 +59,35 @@ impl Http for Fetch {
 
 async fn send(request: Request) -> Result<Response, TransportError> {
     let mut abort = Abort::after(request.timeout.as_millis().min(i32::MAX as u128) as u32)?;
-    let init = Object::new();
-    let set = |key: &str, value: &JsValue| Reflect::set(&init, &key.into(), value).map_err(error);
-    let headers = Headers::new().map_err(error)?;
-    for (name, value) in &request.headers {
-        headers.append(name, value).map_err(error)?;
-    }
-    set("method", &request.method.into())?;
-    set("headers", &headers)?;
-    set("redirect", &"manual".into())?;
-    set("signal", &abort.controller.signal())?;
+    let headers = object(request.headers.iter().map(|(name, value)| (&**name, value.as_str().into())).collect());
+    // In one piece: each text costs a way into JavaScript.
+    let init = object(vec![("method", request.method.into()), ("headers", headers), ("redirect", "manual".into())]);
+    let init: Init = JSON::parse(&json::text(&init)).map_err(error)?.unchecked_into();
+    init.set_signal(&abort.controller.signal());
     match request.body {
         Body::Empty => {}
-        Body::Text(text) => set("body", &text.into()).map(drop)?,
+        Body::Text(text) => init.set_body(&text.into()),
         Body::Stream { content, meter } => {
             let content = content.into_any().downcast::<Content>().map_err(|_| failure("a body of another port"))?;
             if let Some(whole) = content.whole(&meter) {
-                set("body", whole.as_ref())?;
+                init.set_body(&whole);
             } else {
                 abort.source = Some(content.abort.controller.clone());
-                set("body", stream(*content, meter)?.as_ref())?;
-                set("duplex", &"half".into())?;
+                init.set_body(stream(*content, meter)?.as_ref());
+                init.set_duplex("half");
             }
         }
     }
     let answer = JsFuture::from(global_fetch(&request.url, &init)).await.map_err(|thrown| abort.explain(thrown))?;
     let answer: web_sys::Response = answer.dyn_into().map_err(error)?;
     let mut headers = Vec::new();
-    for name in HEADERS_READ {
+    for name in if answer.ok() { HEADERS_OF_SUCCESS } else { HEADERS_OF_OTHERS } {
         let value = answer.headers().get(name).map_err(error)?;
-        headers.extend(value.map(|value| (name.to_owned(), value)));
+        headers.extend(value.map(|value| ((*name).to_owned(), value)));
     }
-    let reader = answer.body().map(|body| body.get_reader().unchecked_into());
-    abort.ended = reader.is_none();
-    let content = Content { reader, head: Vec::new(), abort };
-    Ok(Response { status: answer.status(), headers, body: Box::new(content) })
+    let status = answer.status();
+    let content = Content::new(answer, &headers, abort)?;
+    Ok(Response { status, headers, body: Box::new(content) })
 }
 
 /// Ends the request when its time is over, and when nobody waits for it any more.
@@ -131,14 +141,40 @@ impl Drop for Abort {
 
 /// An answer's body: the chunks read so far, then the rest.
 struct Content {
+    answer: web_sys::Response,
+    /// None: there is no body, or a short one.
     reader: Option<ReadableStreamDefaultReader>,
     head: Vec<Uint8Array>,
     abort: Abort,
 }
 
 impl Content {
+    fn new(
+        answer: web_sys::Response,
+        headers: &[(String, String)],
+        mut abort: Abort,
+    ) -> Result<Content, TransportError> {
+        let length = headers.iter().find_map(|(name, value)| value.parse().ok().filter(|_| name == "content-length"));
+        // Some versions of the platform unpack a body and leave it the headers of the packed one.
+        let is_packed = answer.headers().has("content-encoding").map_err(error)?;
+        let is_short = length.is_some_and(|length: usize| length <= SHORT_BYTES) && !is_packed;
+        let body = answer.body();
+        abort.ended = body.is_none();
+        let reader = body.filter(|_| !is_short).map(|body| body.get_reader().unchecked_into());
+        Ok(Content { answer, reader, head: Vec::new(), abort })
+    }
+
+    /// The next chunk; of a short body, all of it.
     async fn read(&mut self) -> Result<Option<Uint8Array>, TransportError> {
-        let Some(reader) = self.reader.as_ref().filter(|_| !self.abort.ended) else { return Ok(None) };
+        if self.abort.ended {
+            return Ok(None);
+        }
+        let Some(reader) = &self.reader else {
+            let whole = self.answer.array_buffer().map_err(error)?;
+            let whole = JsFuture::from(whole).await.map_err(|thrown| self.abort.explain(thrown))?;
+            self.abort.ended = true;
+            return Ok(Some(Uint8Array::new(&whole)));
+        };
         let read = JsFuture::from(reader.read()).await.map_err(|thrown| self.abort.explain(thrown))?;
         let read: Read = read.unchecked_into();
         if read.done() {
@@ -158,6 +194,9 @@ impl Content {
         let bytes = self.head_bytes();
         if !self.abort.ended || !meter.add(bytes as u64) {
             return None;
+        }
+        if let [whole] = self.head.as_slice() {
+            return Some(whole.clone());
         }
         let whole = Uint8Array::new_with_length(bytes as u32);
         let mut offset = 0;
@@ -223,7 +262,7 @@ fn stream(mut content: Content, meter: Meter) -> Result<ReadableStream, Transpor
     let cancelled = content.clone();
     let pull = move |controller: ReadableStreamDefaultController| {
         let (content, meter) = (content.clone(), meter.clone());
-        future_to_promise(async move {
+        promise(async move {
             let Some(mut body) = content.take() else { return Ok(JsValue::UNDEFINED) };
             match body.next().await {
                 Ok(Some(chunk)) if meter.add(u64::from(chunk.length())) => {

@@ -8,16 +8,18 @@ use crate::config::Config;
 use crate::ctx::{Clock, Ctx, Observer};
 use crate::event::{Event, Level};
 use crate::handlers;
+use crate::json::{self, object};
 use crate::server::{self, Answer, Request};
 use crate::worker;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use gloo_timers::future::TimeoutFuture;
-use js_sys::{Object, Reflect};
+use js_sys::{Object, Promise, Reflect};
 use serde::Serialize;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
@@ -82,34 +84,43 @@ extern "C" {
 #[wasm_bindgen(start)]
 fn start() {
     std::panic::set_hook(Box::new(|panic| {
-        console_error(&serde_json::json!({ "level": "error", "message": panic.to_string() }).to_string());
+        console_error(&json::text(&object(vec![("level", "error".into()), ("message", panic.to_string().into())])));
     }));
 }
 
 /// Answers one request. A setting that is wrong is a 500 whose sentence names it.
 #[wasm_bindgen(skip_typescript)]
-pub async fn handle(request: FunctionRequest, env: JsValue) -> Result<JsValue, JsError> {
+pub fn handle(request: FunctionRequest, env: JsValue) -> Promise {
     let headers = Object::entries(&request.headers()).iter().map(|entry| pair(&entry)).collect();
     let request = Request { method: request.method(), path: request.path(), headers, body: request.body() };
-    let answer = match context(&env) {
-        Ok(ctx) => server::handle(&ctx, &request).await,
-        Err(message) => Answer::error(500, &message),
-    };
-    Ok(answer.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
+    promise(async move {
+        let answer = match context(&env) {
+            Ok(ctx) => server::handle(&ctx, &request).await,
+            Err(message) => Answer::error(500, &message),
+        };
+        Ok(answer.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
+    })
 }
 
 /// Drains the queue; what it came to is in the log. One drain at a time is at work here: it is told of this
 /// call, and another one follows only where it could claim no more.
 #[wasm_bindgen(skip_typescript)]
-pub async fn drain(env: JsValue) {
-    let Ok(ctx) = context(&env) else { return };
-    ctx.bell.ring();
-    if DRAINING.replace(true) {
-        return;
-    }
-    // A failure of the run is in the log already, and nobody waits for this answer.
-    while ctx.bell.answer() && worker::drain(&ctx, handlers::ALL).await.is_ok() {}
-    DRAINING.set(false);
+pub fn drain(env: JsValue) -> Promise {
+    promise(async move {
+        let Ok(ctx) = context(&env) else { return Ok(JsValue::UNDEFINED) };
+        ctx.bell.ring();
+        if !DRAINING.replace(true) {
+            // A failure of the run is in the log already, and nobody waits for this answer.
+            while ctx.bell.answer() && worker::drain(&ctx, handlers::ALL).await.is_ok() {}
+            DRAINING.set(false);
+        }
+        Ok(JsValue::UNDEFINED)
+    })
+}
+
+/// A promise of what a future comes to; the one way, since each kind of future would add 1 KB.
+fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
+    future_to_promise(future.boxed_local())
 }
 
 /// The platform is about to end the isolate: nothing is begun any more, and what is at work goes on.

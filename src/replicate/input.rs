@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::catalogue::{self, Model, Outputs, Pictures, Pixels, Preset, Range, Seed, Size};
 use super::schema;
+use crate::json;
 
 /// Sides above this, in pixels, are a mistake and no wish: no known model reaches a third of it.
 const MAX_SIDE: u32 = 16_384;
@@ -244,7 +245,7 @@ impl ModelInput {
             (Some(range), Some(wanted)) => {
                 let sent = number(within(range, wanted));
                 if sent != number(wanted) {
-                    self.adjusted(name, &number(wanted), &format!("-> {sent}"));
+                    self.adjusted(name, &number(wanted), &format!("-> {}", json::text(&sent)));
                 }
                 self.put(range.field, sent);
             }
@@ -346,7 +347,7 @@ impl ModelInput {
                 let turned = if strength.inverted { ((1.0 - wanted) * 1e6).round() / 1e6 } else { wanted };
                 let (field, sent) = (strength.range.field, within(&strength.range, turned));
                 if strength.inverted || sent != wanted {
-                    self.adjusted("strength", &number(wanted), &format!("-> {field} {}", number(sent)));
+                    self.adjusted("strength", &number(wanted), &format!("-> {field} {}", json::text(&number(sent))));
                 }
                 self.put(field, number(sent));
             }
@@ -369,7 +370,7 @@ impl ModelInput {
     }
 
     fn adjusted(&mut self, field: &str, wanted: &Value, what: &str) {
-        self.adjustments.push(format!("{field} {wanted} {what}"));
+        self.adjustments.push(format!("{field} {} {what}", json::text(wanted)));
     }
 }
 
@@ -534,10 +535,11 @@ fn check(request: &ImageRequest) -> Result<(), String> {
         }
     }
     if let Some(scale) = request.guidance_scale.filter(|scale| !(0.0..f64::INFINITY).contains(scale)) {
-        return Err(format!("guidance_scale is {}, not a number from 0 up", number(scale)));
+        return Err(format!("guidance_scale is {}, not a number from 0 up", json::text(&number(scale))));
     }
     if let Some(strength) = request.strength.filter(|strength| !(0.0..=1.0).contains(strength)) {
-        return Err(format!("strength is {}, not from 0 (keep the picture) to 1 (ignore it)", number(strength)));
+        let strength = json::text(&number(strength));
+        return Err(format!("strength is {strength}, not from 0 (keep the picture) to 1 (ignore it)"));
     }
     if let Some(format) = request.output_format.as_deref().filter(|format| !FORMATS.contains(format)) {
         return Err(format!("output_format is {}, not {}", quoted(format), FORMATS.join(", ")));

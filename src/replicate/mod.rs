@@ -15,8 +15,9 @@ pub use prediction::{Prediction, Status};
 use crate::ctx::{Body, Ctx, Request};
 use crate::error::{Again, JobError, Service, from_answer};
 use crate::job::Job;
+use crate::json::{self, object};
 use input::ModelInput;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 
 const API_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,12 +31,12 @@ const LIST_PAGES_MOST: usize = 100;
 /// cost is bounded even if no worker ever comes back; where webhooks are set up, its end is told to the job.
 /// Without an answer, or with a 5xx, it may or may not exist: look with [`find`] before calling again.
 pub async fn create(ctx: &Ctx, job: &Job, model: &ModelInput, cancel_after: Duration) -> Result<Prediction, JobError> {
-    let mut body = json!({ "version": model.version, "input": model.input });
-    if let (Some(webhooks), Some(body)) = (&ctx.config.webhooks, body.as_object_mut()) {
-        body.insert("webhook".to_owned(), json!(webhooks.url(&job.id, job.life)));
-        body.insert("webhook_events_filter".to_owned(), json!(["completed"]));
+    let mut body = vec![("version", model.version.as_str().into()), ("input", model.input.clone().into())];
+    if let Some(webhooks) = &ctx.config.webhooks {
+        body.push(("webhook", webhooks.url(&job.id, job.life).into()));
+        body.push(("webhook_events_filter", vec!["completed"].into()));
     }
-    let body = body.to_string();
+    let body = json::text(&object(body));
     let url = format!("{}/predictions", ctx.config.replicate_api_url);
     let cancel_after = ("cancel-after".to_owned(), format!("{}s", cancel_after.as_secs().max(5)));
     match send(ctx, "POST", url, vec![cancel_after], Body::Text(body)).await {

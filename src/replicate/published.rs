@@ -3,8 +3,9 @@
 use super::send;
 use crate::ctx::{Body, Ctx};
 use crate::error::{Again, JobError};
+use crate::json::object;
 use crate::queue::{self, QueueError};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// The published schema of a model, kept within a day (or ever) or asked for now: `owner/name`, or `owner/name:version` for one
 /// version of it. None: Replicate has published none, or the model is called by its version alone.
@@ -30,11 +31,11 @@ pub async fn fresh(ctx: &Ctx, model: &str) -> Result<Option<Value>, JobError> {
             read.insert(name.clone(), schema.clone());
         }
     }
-    let schema = json!({
-        "version": version.get("id"),
-        "is_official": answer.get("is_official"),
-        "components": { "schemas": read },
-    });
+    let schema = object(vec![
+        ("version", version.get("id").cloned().into()),
+        ("is_official", answer.get("is_official").cloned().into()),
+        ("components", object(vec![("schemas", read.into())])),
+    ]);
     queue::keep_model_schema(ctx, model, &schema).await.map_err(unavailable)?;
     Ok(Some(schema))
 }

@@ -10,7 +10,7 @@ use crate::command::root;
 use crate::toolchain;
 
 /// Bytes of the wasm, gzipped: it is read at every cold start.
-const GZIP_MAX: usize = 125_000;
+const GZIP_MAX: usize = 120_000;
 
 /// Fails when the wasm is too large, when pkg/ was built from other sources or dependencies, when a file in it is not
 /// the one that was built, or when the toolchain that built it is here and makes other bytes.

@@ -4,10 +4,11 @@ use super::Payload;
 use crate::ctx::Ctx;
 use crate::error::{Again, INPUT_REJECTED, JobError};
 use crate::job::Job;
+use crate::json::object;
 use crate::replicate::input::{self, ModelInput};
 use crate::replicate::{self, Prediction, published};
 use crate::source;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub struct Sent {
     pub model: ModelInput,
@@ -115,7 +116,8 @@ pub fn shown(model: &ModelInput) -> Value {
         });
         *source = Value::from(shown);
     }
-    json!({ "model": model.version, "input": model.input, "adjustments": model.adjustments })
+    let ModelInput { version, input, adjustments, .. } = model;
+    object(vec![("model", version.into()), ("input", input.into()), ("adjustments", adjustments.into())])
 }
 
 /// A seed for a request without one, the same at every attempt, so that a job's input is its

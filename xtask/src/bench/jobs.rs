@@ -127,8 +127,7 @@ impl Bench {
         // Replicate takes 50 polls a second, which would measure its patience.
         let replicate = replicate_stand_in::Options { others: Rate::UNLIMITED, ..Default::default() };
         let function_directory = worker.directory();
-        let stack =
-            Stack::start(Options { replicate, function_directory, function_env, ..Options::default() }).await?;
+        let stack = Stack::start(Options { replicate, function_directory, function_env, ..Options::default() }).await?;
         let database_requests = Arc::new(AtomicUsize::new(0));
         stack.decide_fates({
             let database_requests = database_requests.clone();
