@@ -14,18 +14,21 @@ create or replace function public.settle_jobs(p_outcomes jsonb) returns boolean[
 language plpgsql
 security definer
 set search_path = ''
--- With statistics of when the queue was empty the planner would read it all.
+-- One plan, from the outcomes to each job by its id, whatever the statistics say: they may be of when the queue was
+-- empty. The outcomes are sorted, and jobs are locked as they come.
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_places bigint[];
   v_refusal text;
-  v_ids uuid[];
+  v_rest jsonb;
+  v_wait record;
+  v_place bigint;
   v_recorded boolean[];
-  v_settled record;
-  v_waits jsonb[] = '{}';
-  v_wait jsonb;
 begin
   if p_outcomes = '[]' then
     return '{}';
@@ -34,116 +37,120 @@ begin
     raise exception 'p_outcomes must hold json objects' using errcode = '22023';
   end if;
 
-  select array_agg(o.job_id), array_agg(false), min(case
-    when o.job_id is null or o.lease_token is null then 'job_id and lease_token must not be null'
-    when o.outcome is null or o.outcome not in ('completed', 'failed', 'snoozed', 'cancelled') then
-      format('outcome must be completed, failed, snoozed or cancelled, not %s',
-        coalesce(quote_literal(o.outcome), 'null'))
-    when jsonb_typeof(o.follow_ups) <> 'array' then
-      format('p_follow_ups must be a json array, not %s', jsonb_typeof(o.follow_ups))
-    when o.outcome = 'failed' and coalesce(o.error, '') = '' then 'p_error must not be empty'
-    when o.retry not in ('backoff', 'never') then
-      format('p_retry must be ''backoff'' or ''never'', not %L', o.retry)
-    -- NaN counts as greater than every number.
-    when o.outcome = 'snoozed' and (o.delay_seconds between 0 and 2592000) is not true then
-      format('p_delay_seconds must be between 0 and 2592000, not %s', coalesce(o.delay_seconds::text, 'null'))
-    when o.progress not between 0 and 100 then format('p_progress must be between 0 and 100, not %s', o.progress)
-  end)
-  into v_ids, v_recorded, v_refusal
-  from jsonb_to_recordset(p_outcomes) o (
-    outcome text, job_id uuid, lease_token uuid, follow_ups jsonb, error text, retry text,
-    delay_seconds double precision, progress int
-  );
+  with outcome as materialized (
+    select o.*,
+      row_number() over (partition by o.job_id, o.lease_token order by o.ordinality) = 1 as counts,
+      case
+        when o.job_id is null or o.lease_token is null then 'job_id and lease_token must not be null'
+        when o.outcome is null or o.outcome not in ('completed', 'failed', 'snoozed', 'cancelled') then
+          format('outcome must be completed, failed, snoozed or cancelled, not %s',
+            coalesce(quote_literal(o.outcome), 'null'))
+        when jsonb_typeof(o.follow_ups) <> 'array' then
+          format('p_follow_ups must be a json array, not %s', jsonb_typeof(o.follow_ups))
+        when o.outcome = 'failed' and coalesce(o.error, '') = '' then 'p_error must not be empty'
+        when o.retry not in ('backoff', 'never') then
+          format('p_retry must be ''backoff'' or ''never'', not %L', o.retry)
+        -- NaN counts as greater than every number.
+        when o.outcome = 'snoozed' and (o.delay_seconds between 0 and 2592000) is not true then
+          format('p_delay_seconds must be between 0 and 2592000, not %s', coalesce(o.delay_seconds::text, 'null'))
+        when o.progress not between 0 and 100 then
+          format('p_progress must be between 0 and 100, not %s', o.progress)
+      end as refusal
+    from rows from (
+      jsonb_to_recordset(p_outcomes) as (
+        outcome text, job_id uuid, lease_token uuid, result jsonb, follow_ups jsonb, error text, error_kind text,
+        retry text, delay_seconds double precision, checkpoint jsonb, progress int, hold_job_type boolean,
+        pause_reason text)
+    ) with ordinality o
+  ), settled as (
+    update public.job_queue j
+    set (
+        status, attempt_number, scheduled_at, woken_at, checkpoint, progress, started_at, result, error_message,
+        errors, event, completed_at
+      ) = (
+        select s.status,
+          case when o.outcome = 'snoozed' then greatest(0, j.attempt_number - 1) else j.attempt_number end,
+          case
+            when s.status <> 'pending' then j.scheduled_at
+            when o.outcome = 'failed' then now() + coalesce((
+              select make_interval(secs => (0.75 + 0.5 * random()) *
+                least(t.backoff_max_seconds, t.backoff_base_seconds * power(2, greatest(0, j.attempt_number - 1))))
+              from public.job_types t
+              where t.job_type = j.job_type), '0')
+            when j.woken_at is null then now() + make_interval(secs => o.delay_seconds)
+            else now()
+          end,
+          case when o.outcome <> 'snoozed' then j.woken_at end,
+          case when o.outcome = 'snoozed' then coalesce(o.checkpoint, j.checkpoint) else j.checkpoint end,
+          case
+            when s.status = 'completed' then 100
+            when o.outcome = 'snoozed' then coalesce(o.progress, j.progress)
+            else j.progress
+          end,
+          case
+            when o.outcome <> 'snoozed' or coalesce(o.checkpoint, j.checkpoint) is not null then j.started_at
+          end,
+          case when s.status = 'completed' then o.result else j.result end,
+          case o.outcome
+            when 'completed' then null
+            when 'failed' then left(o.error, 2000)
+            else j.error_message
+          end,
+          case
+            when o.outcome = 'failed' then j.errors || jsonb_build_object(
+              'attempt', j.attempt_number, 'at', now(), 'kind', left(coalesce(o.error_kind, 'error'), 100),
+              'message', left(o.error, 2000))
+            else j.errors
+          end,
+          case when s.status = 'pending' then j.event end,
+          case when s.status <> 'pending' then now() end
+        from (
+          select case
+            when o.outcome = 'snoozed' then 'pending'
+            when o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
+              then 'pending'
+            when o.outcome = 'cancelled' or j.cancel_requested_at is not null then 'cancelled'
+            else o.outcome
+          end
+        ) s (status)
+      ),
+      lease_token = null, lease_expires_at = null, updated_at = now()
+    from outcome o
+    where j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending') and o.counts
+      and not exists (select from outcome where refusal is not null)
+    returning o.ordinality, j.job_type,
+      case when j.status = 'completed' and o.follow_ups <> '[]' then o.follow_ups end as follow_ups,
+      case when o.outcome = 'snoozed' and o.hold_job_type then o.delay_seconds end as held_seconds,
+      case when o.outcome = 'snoozed' then o.pause_reason end as pause_reason
+  )
+  select array_agg(s.ordinality), (select min(o.refusal) from outcome o),
+    jsonb_agg(to_jsonb(s)) filter (where num_nonnulls(s.follow_ups, s.held_seconds, s.pause_reason) > 0)
+  into v_places, v_refusal, v_rest
+  from settled s;
   if v_refusal is not null then
     raise exception '%', v_refusal using errcode = '22023';
   end if;
 
-  for v_settled in
-    with outcome as (
-      select distinct on (o.job_id, o.lease_token) o.*
-      from rows from (
-        jsonb_to_recordset(p_outcomes) as (
-          outcome text, job_id uuid, lease_token uuid, result jsonb, follow_ups jsonb, error text, error_kind text,
-          retry text, delay_seconds double precision, checkpoint jsonb, progress int, hold_job_type boolean,
-          pause_reason text)
-      ) with ordinality o
-      order by o.job_id, o.lease_token, o.ordinality
-    ), held as (
-      select j.id, o.*,
-        case
-          when o.outcome = 'snoozed' then 'pending'
-          when o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts then 'pending'
-          when o.outcome = 'cancelled' or j.cancel_requested_at is not null then 'cancelled'
-          else o.outcome
-        end as status
-      from public.job_queue j
-      join outcome o on o.job_id = j.id and o.lease_token = j.lease_token
-      where j.id = any (v_ids) and j.status in ('processing', 'pending')
-      order by j.id
-      for update of j
-    )
-    update public.job_queue j
-    set status = h.status,
-      attempt_number = case when h.outcome = 'snoozed' then greatest(0, j.attempt_number - 1) else j.attempt_number end,
-      scheduled_at = case
-        when h.status <> 'pending' then j.scheduled_at
-        when h.outcome = 'failed' then now() + coalesce((
-          select make_interval(secs => (0.75 + 0.5 * random()) *
-            least(t.backoff_max_seconds, t.backoff_base_seconds * power(2, greatest(0, j.attempt_number - 1))))
-          from public.job_types t
-          where t.job_type = j.job_type), '0')
-        when j.woken_at is null then now() + make_interval(secs => h.delay_seconds)
-        else now()
-      end,
-      woken_at = case when h.outcome <> 'snoozed' then j.woken_at end,
-      checkpoint = case when h.outcome = 'snoozed' then coalesce(h.checkpoint, j.checkpoint) else j.checkpoint end,
-      progress = case
-        when h.status = 'completed' then 100
-        when h.outcome = 'snoozed' then coalesce(h.progress, j.progress)
-        else j.progress
-      end,
-      started_at = case
-        when h.outcome <> 'snoozed' or coalesce(h.checkpoint, j.checkpoint) is not null then j.started_at
-      end,
-      result = case when h.status = 'completed' then h.result else j.result end,
-      error_message = case h.outcome
-        when 'completed' then null
-        when 'failed' then left(h.error, 2000)
-        else j.error_message
-      end,
-      errors = case
-        when h.outcome = 'failed' then j.errors || jsonb_build_object(
-          'attempt', j.attempt_number, 'at', now(), 'kind', left(coalesce(h.error_kind, 'error'), 100),
-          'message', left(h.error, 2000))
-        else j.errors
-      end,
-      event = case when h.status = 'pending' then j.event end,
-      completed_at = case when h.status <> 'pending' then now() end,
-      lease_token = null, lease_expires_at = null, updated_at = now()
-    from held h
-    where j.id = any (v_ids) and j.id = h.id
-    returning h.ordinality, h.status, h.follow_ups, j.job_type,
-      h.outcome = 'snoozed' and h.hold_job_type as holds, h.delay_seconds,
-      case when h.outcome = 'snoozed' then h.pause_reason end as pause_reason
-  loop
-    v_recorded[v_settled.ordinality] := true;
-    if v_settled.status = 'completed' and v_settled.follow_ups <> '[]' then
-      perform public.enqueue_follow_ups(v_settled.follow_ups);
-    end if;
-    if v_settled.holds or v_settled.pause_reason is not null then
-      v_waits := v_waits || to_jsonb(v_settled);
-    end if;
-  end loop;
-
-  foreach v_wait in array v_waits loop
-    if (v_wait ->> 'holds')::boolean then
+  if v_rest is not null then
+    perform public.enqueue_follow_ups(r.follow_ups)
+    from jsonb_to_recordset(v_rest) r (follow_ups jsonb)
+    where r.follow_ups is not null;
+    for v_wait in
+      select r.job_type, r.held_seconds, r.pause_reason
+      from jsonb_to_recordset(v_rest) r (job_type text, held_seconds double precision, pause_reason text)
+    loop
       update public.job_types t
-      set held_until = greatest(t.held_until, now() + make_interval(secs => (v_wait ->> 'delay_seconds')::double precision))
-      where t.job_type = v_wait ->> 'job_type';
-    end if;
-    if v_wait ->> 'pause_reason' is not null then
-      perform public.pause_job_type(v_wait ->> 'job_type', v_wait ->> 'pause_reason');
-    end if;
+      set held_until = greatest(t.held_until, now() + make_interval(secs => v_wait.held_seconds))
+      where t.job_type = v_wait.job_type and v_wait.held_seconds is not null;
+      if v_wait.pause_reason is not null then
+        perform public.pause_job_type(v_wait.job_type, v_wait.pause_reason);
+      end if;
+    end loop;
+  end if;
+
+  v_recorded := array_fill(false, array[jsonb_array_length(p_outcomes)]);
+  foreach v_place in array coalesce(v_places, '{}') loop
+    v_recorded[v_place] := true;
   end loop;
   return v_recorded;
 end
