@@ -1,6 +1,7 @@
 //! What went wrong, and whether to try again.
 
 use crate::ctx::Response;
+use crate::fields;
 use std::fmt;
 use std::time::Duration;
 
@@ -120,7 +121,7 @@ fn rate_limit_delay(retry_after: Option<&str>, body: &str) -> Duration {
     in_header
         .or_else(in_body)
         .or_else(in_text)
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .and_then(fields::seconds)
         .unwrap_or(RATE_LIMIT_DEFAULT)
         .clamp(Duration::from_secs(1), RATE_LIMIT_LONGEST)
 }

@@ -8,6 +8,7 @@ use crate::json;
 use serde_json::{Map, Value};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// A JSON object under a name for messages. A field that is null counts as absent.
 pub struct Fields<'a> {
@@ -77,6 +78,12 @@ impl<'a> Fields<'a> {
         let refused = || format!("{}: {field} must be {wanted}, found {}", self.name, shown(value));
         read(value).ok_or_else(refused).map(Some)
     }
+}
+
+/// A time from outside, up to whole milliseconds; none where it is below 0, or above a thousand years. (The standard
+/// library's conversion would add half a kilobyte.)
+pub fn seconds(seconds: f64) -> Option<Duration> {
+    (0.0..=3.2e10).contains(&seconds).then(|| Duration::from_millis((seconds * 1000.0).ceil() as u64))
 }
 
 fn shown(value: &Value) -> String {

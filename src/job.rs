@@ -1,7 +1,7 @@
 //! A job as claimed, and what a run can come to.
 
 use crate::error::JobError;
-use crate::fields::Fields;
+use crate::fields::{self, Fields};
 use serde_json::Value;
 use std::cell::Cell;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Job {
             checkpoint: fields.value("checkpoint").cloned(),
             event: fields.value("event").cloned(),
             cancel_requested: fields.value("cancel_requested").is_some_and(|it| *it == true),
-            age: Duration::try_from_secs_f64(age_seconds).unwrap_or_default(),
+            age: fields::seconds(age_seconds).unwrap_or_default(),
             search_from: text("search_from")?,
         })
     }

@@ -2,6 +2,7 @@
 
 use crate::ctx::{Body, Ctx, Request};
 use crate::error::{Again, JobError, RunError, detail};
+use crate::fields;
 use crate::job::{FollowUp, Job, Outcome};
 use crate::json::{self, object};
 use postgrest::Postgrest;
@@ -75,7 +76,7 @@ pub async fn exchange(
     let jobs = list("jobs").iter().map(|row| Job::read(row, claimed_at)).collect::<Result<_, _>>();
     let jobs = jobs.map_err(|message| unfit(&message))?;
     let next = answer.get("seconds_until_next").and_then(Value::as_f64);
-    Ok(Exchange { settled, jobs, next: next.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) })
+    Ok(Exchange { settled, jobs, next: next.and_then(fields::seconds) })
 }
 
 fn settled(answer: &Value) -> Settled {

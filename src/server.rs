@@ -9,6 +9,7 @@ use crate::json::{self, object};
 use crate::queue;
 use crate::replicate::{Prediction, webhook};
 use crate::worker::{self, Summary};
+use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -90,7 +91,7 @@ pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
         return preflight(allow);
     }
     if (request.method.as_str(), route) == ("POST", "/webhooks/replicate") {
-        return receive_webhook(ctx, request, query).await;
+        return receive_webhook(ctx, request, query).boxed_local().await;
     }
     let credential = credential(&ctx.config, request);
     match (request.method.as_str(), route, credential) {
@@ -104,7 +105,7 @@ pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
         }
         ("GET", "/metrics", Credential::Good) => metrics(ctx).await,
         ("POST", "", Credential::Good) => run(ctx, request).await,
-        ("POST", "/jobs", Credential::Good) => enqueue(ctx, request).await,
+        ("POST", "/jobs", Credential::Good) => enqueue(ctx, request).boxed_local().await,
         (method, _, Credential::Good) => {
             let message = format!("{} is not allowed here, only {allow}", crate::error::cut(method, 20));
             let mut answer = Answer::error(405, &message);

@@ -292,7 +292,7 @@ fn error(thrown: JsValue) -> TransportError {
     let part = |key: &str| Reflect::get(&thrown, &key.into()).ok().and_then(|value| value.as_string());
     match (part("name"), part("message")) {
         (Some(name), Some(message)) => failure(&format!("{name}: {message}")),
-        _ => failure(&format!("{thrown:?}")),
+        _ => failure("what was thrown is no error"),
     }
 }
 
