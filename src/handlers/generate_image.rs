@@ -9,7 +9,7 @@ use crate::error::{Again, JobError};
 use crate::fields::Fields;
 use crate::job::{FollowUp, Job, Outcome};
 use crate::json::object;
-use crate::replicate::input::ImageRequest;
+use crate::replicate::request::ImageRequest;
 use crate::replicate::{self, Prediction, Status};
 use serde_json::Value;
 use std::time::Duration;

@@ -10,42 +10,15 @@
 
 use serde_json::{Map, Value};
 
-use super::catalogue::{self, Model, Outputs, Pictures, Pixels, Preset, Range, Seed, Size};
+use super::catalogue::{Model, Outputs, Pictures, Pixels, Preset, Range, Seed, Size};
+use super::request::{ImageRequest, Target, is_name, is_version};
 use super::schema;
-use crate::json;
+use crate::json::{self, number};
 
-/// Sides above this, in pixels, are a mistake and no wish: no known model reaches a third of it.
-const MAX_SIDE: u32 = 16_384;
 /// The sides of a job that gives none.
 const DEFAULT_SIDE: u32 = 1024;
-const FORMATS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
-const MAX_OUTPUTS: u32 = 10;
 /// What becomes of a payload's field where the catalogue, or the schema, has none that is known to mean it.
 const UNKNOWN_FIELD: &str = "dropped: the model has no known field for it";
-
-/// A picture as a job's payload describes it.
-#[derive(Clone, Debug, Default)]
-pub struct ImageRequest {
-    pub prompt: String,
-    pub negative_prompt: Option<String>,
-    /// `owner/name`, `owner/name:version` or a version alone: 64 lowercase hex digits.
-    pub model_id: String,
-    pub model_version: Option<String>,
-    /// In pixels.
-    pub width: Option<u32>,
-    pub height: Option<u32>,
-    pub num_inference_steps: Option<u32>,
-    pub guidance_scale: Option<f64>,
-    pub seed: Option<i64>,
-    /// `png`, `jpg`, `jpeg` or `webp`.
-    pub output_format: Option<String>,
-    /// From 1 to 10.
-    pub num_outputs: Option<u32>,
-    /// Addresses that Replicate can fetch, in order: the payload's `source_image_url` or `source_image_urls`.
-    pub source_images: Vec<String>,
-    /// From 0, keep the source picture, to 1, ignore it.
-    pub strength: Option<f64>,
-}
 
 /// The body of a create, as far as the model decides it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,7 +47,7 @@ pub struct ModelInput {
 /// 0 or over 16384 pixels, guidance or strength out of range, an unknown format, a malformed model id or
 /// version, source pictures that the model does not take, or none where it needs one.
 pub fn build(request: &ImageRequest, default_seed: u32, published: Option<&Value>) -> Result<ModelInput, String> {
-    let Target { known, mut version } = target(request)?;
+    let Target { known, mut version } = request.target()?;
     // Only official models are called without one; the fields are those of this version.
     let latest = published.filter(|published| published.get("is_official").is_some_and(|it| *it == false));
     if let Some(latest) = latest.and_then(|published| published.get("version")?.as_str())
@@ -91,41 +64,6 @@ pub fn build(request: &ImageRequest, default_seed: u32, published: Option<&Value
         (None, None) => built.fill_plain(request, default_seed)?,
     }
     Ok(built)
-}
-
-/// What a job is to be sent to.
-pub struct Target {
-    known: Option<&'static Model<'static>>,
-    version: String,
-}
-
-/// Checks the request, and finds its model. The errors are those of [`build`] that no model has a part in.
-pub fn target(request: &ImageRequest) -> Result<Target, String> {
-    check(request)?;
-    let (known, version) = match reference(&request.model_id, request.model_version.as_deref())? {
-        Reference::Name { name, version } => {
-            let known = catalogue::find(name);
-            let version = version.or(known.and_then(|model| model.version));
-            (known, version.map_or(name.to_owned(), |version| format!("{name}:{version}")))
-        }
-        Reference::Version(version) => match catalogue::find(version) {
-            Some(known) => (Some(known), format!("{}:{version}", known.id)),
-            None => (None, version.to_owned()),
-        },
-    };
-    Ok(Target { known, version })
-}
-
-impl Target {
-    /// Whether the catalogue has the model.
-    pub fn is_known(&self) -> bool {
-        self.known.is_some()
-    }
-
-    /// `owner/name`, `owner/name:64hex` or `64hex`.
-    pub fn version(&self) -> &str {
-        &self.version
-    }
 }
 
 impl ModelInput {
@@ -167,7 +105,7 @@ impl ModelInput {
         if !request.source_images.is_empty() {
             return Err(format!(
                 "{}: the model {} is not in the catalogue, so how it takes a picture is unknown",
-                source_field(request),
+                request.source_field(),
                 self.version
             ));
         }
@@ -325,7 +263,7 @@ impl ModelInput {
             self.drop_strength(request.strength, "there is no source_image_url");
             return Ok(());
         };
-        let refused = |why: &str| Err(format!("{}: the model {id} {why}", source_field(request)));
+        let refused = |why: &str| Err(format!("{}: the model {id} {why}", request.source_field()));
         let Some(pictures) = pictures else { return refused("takes no picture") };
         if pictures.mask {
             return refused("needs a mask with its picture, which a job cannot give");
@@ -372,13 +310,6 @@ impl ModelInput {
     fn adjusted(&mut self, field: &str, wanted: &Value, what: &str) {
         self.adjustments.push(format!("{field} {} {what}", json::text(wanted)));
     }
-}
-
-/// Whole numbers without a fraction, as JSON comes back from Replicate: an input is recognised by
-/// comparison, and to serde_json 7.0 is not 7. Messages show it too: what prints an `f64` would add 7 KB.
-fn number(value: f64) -> Value {
-    let whole = value as i64;
-    if whole as f64 == value { Value::from(whole) } else { Value::from(value) }
 }
 
 /// `f64::clamp`, but its panic would print an `f64`.
@@ -460,95 +391,4 @@ fn fit(width: u32, height: u32, pixels: &Pixels<'_>) -> (u32, u32) {
         clamped(steps * f64::from(step), f64::from(min), f64::from(max)) as u32
     };
     (side(width), side(height))
-}
-
-/// What a job calls its model by.
-enum Reference<'a> {
-    Name { name: &'a str, version: Option<&'a str> },
-    Version(&'a str),
-}
-
-fn reference<'a>(model_id: &'a str, model_version: Option<&'a str>) -> Result<Reference<'a>, String> {
-    let reference = match model_id.split_once(':') {
-        Some((name, version)) if is_name(name) && is_version(version) => {
-            Reference::Name { name, version: Some(version) }
-        }
-        None if is_name(model_id) => Reference::Name { name: model_id, version: model_version },
-        None if is_version(model_id) => Reference::Version(model_id),
-        Some(_) | None => {
-            return Err(format!(
-                "model_id {} is neither owner/name nor owner/name:version nor a version of 64 lowercase hex digits",
-                quoted(model_id)
-            ));
-        }
-    };
-    if let Some(wanted) = model_version {
-        if !is_version(wanted) {
-            return Err(format!("model_version {} is not of 64 lowercase hex digits", quoted(wanted)));
-        }
-        if reference.version() != Some(wanted) {
-            return Err(format!("model_version {wanted} is not the version in model_id"));
-        }
-    }
-    Ok(reference)
-}
-
-impl Reference<'_> {
-    fn version(&self) -> Option<&str> {
-        match self {
-            Reference::Name { version, .. } => *version,
-            Reference::Version(version) => Some(version),
-        }
-    }
-}
-
-fn is_version(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn is_name(text: &str) -> bool {
-    let is_part = |part: &str| {
-        part.len() <= 100
-            && part.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    };
-    text.split_once('/').is_some_and(|(owner, name)| is_part(owner) && is_part(name))
-}
-
-/// A text from outside, escaped and cut, for a message.
-fn quoted(text: &str) -> String {
-    format!("{:?}", text.chars().take(100).collect::<String>())
-}
-
-/// The payload's name for where the source pictures come from.
-fn source_field(request: &ImageRequest) -> &'static str {
-    if request.source_images.len() > 1 { "source_image_urls" } else { "source_image_url" }
-}
-
-fn check(request: &ImageRequest) -> Result<(), String> {
-    if request.prompt.trim().is_empty() {
-        return Err("prompt is empty".to_owned());
-    }
-    for (field, side) in [("width", request.width), ("height", request.height)] {
-        if let Some(side) = side.filter(|side| !(1..=MAX_SIDE).contains(side)) {
-            return Err(format!("{field} is {side}, not from 1 to {MAX_SIDE} pixels"));
-        }
-    }
-    if let Some(scale) = request.guidance_scale.filter(|scale| !(0.0..f64::INFINITY).contains(scale)) {
-        return Err(format!("guidance_scale is {}, not a number from 0 up", json::text(&number(scale))));
-    }
-    if let Some(strength) = request.strength.filter(|strength| !(0.0..=1.0).contains(strength)) {
-        let strength = json::text(&number(strength));
-        return Err(format!("strength is {strength}, not from 0 (keep the picture) to 1 (ignore it)"));
-    }
-    if let Some(format) = request.output_format.as_deref().filter(|format| !FORMATS.contains(format)) {
-        return Err(format!("output_format is {}, not {}", quoted(format), FORMATS.join(", ")));
-    }
-    if let Some(count) = request.num_outputs.filter(|count| !(1..=MAX_OUTPUTS).contains(count)) {
-        return Err(format!("num_outputs is {count}, not from 1 to {MAX_OUTPUTS}"));
-    }
-    if request.source_images.iter().any(|url| url.trim().is_empty()) {
-        return Err(format!("{} is empty", source_field(request)));
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod input;
 mod prediction;
 pub mod published;
+pub mod request;
 pub mod schema;
 pub mod webhook;
 

@@ -19,11 +19,11 @@ pub struct Sent {
 /// The input as the catalogue has it; for a model outside it, and where the job asks for that, as Replicate
 /// publishes it.
 pub async fn of(ctx: &Ctx, job: &Job, payload: &Payload) -> Result<Sent, JobError> {
-    let target = input::target(&payload.image).map_err(invalid)?;
-    let wanted = payload.published_schema || !target.is_known();
+    let target = payload.image.target().map_err(invalid)?;
+    let wanted = payload.published_schema || target.known.is_none();
     let schema = match wanted {
         // A later attempt looks for what an earlier one has made of it, however old it is.
-        true => published::schema(ctx, target.version(), job.attempt_number > 1).await?,
+        true => published::schema(ctx, &target.version, job.attempt_number > 1).await?,
         false => None,
     };
     Ok(Sent { model: model_input(job, payload, schema.as_ref())?, by_schema: schema.is_some() })
@@ -32,8 +32,8 @@ pub async fn of(ctx: &Ctx, job: &Job, payload: &Payload) -> Result<Sent, JobErro
 /// Looks for a prediction that an attempt without a word may have made: of this input, or of the one that the
 /// attempt may have sent after the first was refused, which is then what was sent.
 pub async fn find(ctx: &Ctx, job: &Job, payload: &Payload, sent: &mut Sent) -> Result<Option<Prediction>, JobError> {
-    let target = input::target(&payload.image).map_err(invalid)?;
-    let kept = if sent.by_schema { None } else { published::kept(ctx, target.version(), true).await? };
+    let target = payload.image.target().map_err(invalid)?;
+    let kept = if sent.by_schema { None } else { published::kept(ctx, &target.version, true).await? };
     let other = kept.and_then(|schema| model_input(job, payload, Some(&schema)).ok());
     let other = other.filter(|other| other.input != sent.model.input);
     let mut models = Vec::new();
@@ -58,10 +58,10 @@ pub async fn create(ctx: &Ctx, job: &Job, payload: &Payload, sent: &mut Sent) ->
         if refusal.kind != INPUT_REJECTED || (sent.by_schema && !is_fresh) {
             continue;
         }
-        let target = input::target(&payload.image).map_err(invalid)?;
+        let target = payload.image.target().map_err(invalid)?;
         let schema = match is_fresh {
-            true => published::fresh(ctx, target.version()).await,
-            false => published::kept(ctx, target.version(), false).await,
+            true => published::fresh(ctx, &target.version).await,
+            false => published::kept(ctx, &target.version, false).await,
         };
         let schema = match schema {
             Ok(Some(schema)) => schema,

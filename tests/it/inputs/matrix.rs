@@ -3,7 +3,8 @@
 use std::io::Write as _;
 
 use process_jobs::replicate::catalogue::{MODELS, Model};
-use process_jobs::replicate::input::{ImageRequest, build};
+use process_jobs::replicate::input::build;
+use process_jobs::replicate::request::ImageRequest;
 use serde_json::Value;
 
 use super::{DEFAULT_SEED, pictures, properties, published, request, schemas, sized, validator};

@@ -14,7 +14,8 @@ mod refusals;
 use std::collections::BTreeMap;
 
 use jsonschema::Validator;
-use process_jobs::replicate::input::{ImageRequest, ModelInput, build};
+use process_jobs::replicate::input::{ModelInput, build};
+use process_jobs::replicate::request::ImageRequest;
 use serde_json::{Map, Value, json};
 
 const DEFAULT_SEED: u32 = 2_000_000_000;

@@ -1,6 +1,7 @@
 //! Schemas drift. What is sent follows the one that is published, whatever the catalogue says.
 
-use process_jobs::replicate::input::{ImageRequest, ModelInput, build};
+use process_jobs::replicate::input::{ModelInput, build};
+use process_jobs::replicate::request::ImageRequest;
 use serde_json::{Value, json};
 
 use super::{DEFAULT_SEED, PICTURE, pictures, published, request, schemas, sized};

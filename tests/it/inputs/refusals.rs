@@ -1,6 +1,7 @@
 //! What cannot be met is refused by the name of the field.
 
-use process_jobs::replicate::input::{ImageRequest, build};
+use process_jobs::replicate::input::build;
+use process_jobs::replicate::request::ImageRequest;
 
 use super::{DEFAULT_SEED, pictures, request};
 

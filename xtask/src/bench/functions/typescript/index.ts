@@ -1,4 +1,5 @@
 // A worker as one writes it by hand: supabase-js, a claim and a settle for each job.
+// deno-lint-ignore no-import-prefix -- as one writes it in a function without a deno.json
 import { createClient } from "npm:@supabase/supabase-js@2";
 
 const PARALLEL_JOBS = 10;
