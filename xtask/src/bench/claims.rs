@@ -65,23 +65,27 @@ async fn measure() -> Result<()> {
     println!("after 1,000,000 jobs have passed through: {}", large.sizes().await?);
     let mut passed = vec![("1,000,000 at full speed".to_owned(), large.beside(&small).await?)];
     large.wait_for_autovacuum().await?;
-    passed.push(("and after autovacuum's next round".to_owned(), large.beside(&small).await?));
+    passed.push(("after autovacuum".to_owned(), large.beside(&small).await?));
     let old = cluster.connect("large").await?;
     old.batch_execute("begin isolation level repeatable read; select count(*) from job_types").await?;
     large.pass_through(100_000).await?;
-    passed.push(("100,000 more, a transaction open since".to_owned(), large.beside(&small).await?));
+    passed.push(("under an open snapshot".to_owned(), large.beside(&small).await?));
     println!("after 100,000 more under an open transaction: {}", large.sizes().await?);
     old.batch_execute("rollback").await?;
     large.sql.batch_execute("vacuum job_queue").await?;
-    passed.push(("and after its end".to_owned(), large.beside(&small).await?));
+    passed.push(("after its end".to_owned(), large.beside(&small).await?));
 
-    let unit = "times a table of 1,000 jobs";
     let comparison = |what: &str, bars: &[(String, Measured)]| {
         for (name, Measured { milliseconds, pages, .. }) in bars {
             println!("claim of one job, {what}: {name}: p95 {milliseconds} ms, {pages} pages");
         }
         let ratios = bars.iter().map(|(name, measured)| (name.clone(), measured.ratio));
-        Comparison::new(format!("claim, 95th percentile, {what}"), unit, Better::Lower, ratios)
+        Comparison::new(
+            format!("95th percentile of claims, {what}, times that of 1,000 jobs"),
+            "×",
+            Better::Lower,
+            ratios,
+        )
     };
     let comparisons = [
         comparison("pending jobs", &pending).target(GROWN_MOST).in_chart(),

@@ -50,7 +50,7 @@ const JOBS: usize = 2000;
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// Of a worker in TypeScript, and of the bare pipe.
 const RATIO_LEAST: f64 = 1.5;
-const FLOOR_LEAST: f64 = 0.4;
+const FLOOR_LEAST: f64 = 0.5;
 
 pub fn bench() -> Result<()> {
     println!("{JOBS} jobs in a function that has just started, {ROUNDS} rounds in turns");
