@@ -6,7 +6,7 @@ mod database;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -126,6 +126,36 @@ async fn a_stale_workers_settle_after_a_takeover_changes_nothing() {
 
     let row = fresh.query_one("select status, result, attempt_number from job_queue", &[]).await.expect("the job");
     assert_eq!((row.get(0), row.get(1), row.get(2)), ("completed", json!("fresh"), 2));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settle_that_waits_for_another_session_sees_what_that_has_done() {
+    let database = Database::create("sessions_waiting").await;
+    let (other, worker) = (database.session().await, database.session().await);
+    for (change, recorded, status) in [
+        ("select cancel_job($1)", true, "cancelled"),
+        ("update job_queue set lease_token = gen_random_uuid() where id = $1", false, "processing"),
+        ("delete from job_queue where id = $1", false, "gone"),
+    ] {
+        let id = enqueue(&worker, 1).await;
+        let claimed = claim(&worker).await.expect("a job");
+        other.batch_execute("begin").await.expect("begin");
+        other.execute(change, &[&id]).await.expect(change);
+        let settle = complete(&worker, claimed, json!({}));
+        let commit = async {
+            let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
+                and datname = current_database() and query like '%complete_job%'";
+            while other.query_one(waits, &[]).await.expect(waits).get::<_, i64>(0) == 0 {}
+            other.batch_execute("commit").await.expect("commit");
+        };
+        let both = tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(settle, commit) });
+        let (settled, ()) = both.await.expect("the settle waits for the other session");
+        assert_eq!(settled, recorded, "{change}");
+        let found = worker.query_opt("select status from job_queue where id = $1", &[&id]).await.expect("its status");
+        assert_eq!(found.map_or("gone".to_owned(), |row| row.get(0)), status, "{change}");
+        worker.batch_execute("delete from job_queue").await.expect("clear");
+    }
     database.drop().await;
 }
 
