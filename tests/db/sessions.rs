@@ -133,6 +133,8 @@ async fn a_stale_workers_settle_after_a_takeover_changes_nothing() {
 async fn a_settle_that_waits_for_another_session_sees_what_that_has_done() {
     let database = Database::create("sessions_waiting").await;
     let (other, worker) = (database.session().await, database.session().await);
+    // A transaction sees pg_stat_activity as it was when it first looked.
+    let onlooker = database.session().await;
     for (change, recorded, status) in [
         ("select cancel_job($1)", true, "cancelled"),
         ("update job_queue set lease_token = gen_random_uuid() where id = $1", false, "processing"),
@@ -146,7 +148,7 @@ async fn a_settle_that_waits_for_another_session_sees_what_that_has_done() {
         let commit = async {
             let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
                 and datname = current_database() and query like '%complete_job%'";
-            while other.query_one(waits, &[]).await.expect(waits).get::<_, i64>(0) == 0 {}
+            while onlooker.query_one(waits, &[]).await.expect(waits).get::<_, i64>(0) == 0 {}
             other.batch_execute("commit").await.expect("commit");
         };
         let both = tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(settle, commit) });
