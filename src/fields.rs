@@ -96,6 +96,15 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn a_time_is_never_cut_short() {
+        let table =
+            [(0.0, Some(0)), (0.0004, Some(1)), (1.5, Some(1500)), (-0.001, None), (1e300, None), (f64::NAN, None)];
+        for (time, milliseconds) in table {
+            assert_eq!(seconds(time), milliseconds.map(Duration::from_millis), "{time}");
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_named() {
         let value = json!({
             "width": 1024.0, "height": "tall", "steps": 1.5, "seed": null, "prompt": ["a"], "big": 1e300,

@@ -2,6 +2,7 @@
 
 use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response, TransportError};
 use crate::error::{JobError, Service, from_answer};
+use crate::json::{self, object};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub async fn read(ctx: &Ctx, path: &str) -> Result<Box<dyn Incoming>, JobError> 
 
 /// An address at which anyone may read the object at `path`, which begins with its bucket, for so long.
 pub async fn sign(ctx: &Ctx, path: &str, lasts: Duration) -> Result<String, JobError> {
-    let body = Body::Text(format!("{{\"expiresIn\":{}}}", lasts.as_secs()));
+    let body = Body::Text(json::text(&object(vec![("expiresIn", lasts.as_secs().into())])));
     let headers = [("content-type", "application/json")];
     let response = ask(ctx, "POST", &format!("sign/{path}"), &headers, body, TIMEOUT).await?;
     let answer = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
