@@ -155,16 +155,6 @@ export function __wbg_href_db06ab41f1e6885a(arg0, arg1) {
     getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
     getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
 }
-export function __wbg_instanceof_Response_5b0b4f7f1daeae51(arg0) {
-    let result;
-    try {
-        result = arg0 instanceof Response;
-    } catch (_) {
-        result = false;
-    }
-    const ret = result;
-    return ret;
-}
 export function __wbg_length_186163212ffe79c3(arg0) {
     const ret = arg0.length;
     return ret;
@@ -235,10 +225,6 @@ export function __wbg_now_0886912f06f8f9e0() {
 }
 export function __wbg_now_9d126f20b8f01730() {
     const ret = Date.now();
-    return ret;
-}
-export function __wbg_ok_670a05555db5f713(arg0) {
-    const ret = arg0.ok;
     return ret;
 }
 export function __wbg_parse_c3f72b5a24f83c01() { return handleError(function (arg0, arg1) {

@@ -79,14 +79,21 @@ async fn send(request: Request) -> Result<Response, TransportError> {
         }
     }
     let answer = JsFuture::from(global_fetch(&request.url, &init)).await.map_err(|thrown| abort.explain(thrown))?;
-    let answer: web_sys::Response = answer.dyn_into().map_err(error)?;
+    let answer: web_sys::Response = answer.unchecked_into();
+    let (status, all) = (answer.status(), answer.headers());
     let mut headers = Vec::new();
-    for name in if answer.ok() { HEADERS_OF_SUCCESS } else { HEADERS_OF_OTHERS } {
-        let value = answer.headers().get(name).map_err(error)?;
+    for name in if (200..300).contains(&status) { HEADERS_OF_SUCCESS } else { HEADERS_OF_OTHERS } {
+        let value = all.get(name).map_err(error)?;
         headers.extend(value.map(|value| ((*name).to_owned(), value)));
     }
-    let status = answer.status();
-    let content = Content::new(answer, &headers, abort)?;
+    let length = headers.iter().find_map(|(name, value)| value.parse().ok().filter(|_| name == "content-length"));
+    // Some versions of the platform unpack a body and leave it the headers of the packed one.
+    let is_packed = all.has("content-encoding").map_err(error)?;
+    let is_short = length.is_some_and(|length: usize| length <= SHORT_BYTES) && !is_packed;
+    let body = answer.body();
+    abort.ended = body.is_none();
+    let reader = body.filter(|_| !is_short).map(|body| body.get_reader().unchecked_into());
+    let content = Content { answer, reader, head: Vec::new(), head_bytes: 0, abort };
     Ok(Response { status, headers, body: Box::new(content) })
 }
 
@@ -145,25 +152,12 @@ struct Content {
     /// None: there is no body, or a short one.
     reader: Option<ReadableStreamDefaultReader>,
     head: Vec<Uint8Array>,
+    /// Of all that has been read ahead.
+    head_bytes: usize,
     abort: Abort,
 }
 
 impl Content {
-    fn new(
-        answer: web_sys::Response,
-        headers: &[(String, String)],
-        mut abort: Abort,
-    ) -> Result<Content, TransportError> {
-        let length = headers.iter().find_map(|(name, value)| value.parse().ok().filter(|_| name == "content-length"));
-        // Some versions of the platform unpack a body and leave it the headers of the packed one.
-        let is_packed = answer.headers().has("content-encoding").map_err(error)?;
-        let is_short = length.is_some_and(|length: usize| length <= SHORT_BYTES) && !is_packed;
-        let body = answer.body();
-        abort.ended = body.is_none();
-        let reader = body.filter(|_| !is_short).map(|body| body.get_reader().unchecked_into());
-        Ok(Content { answer, reader, head: Vec::new(), abort })
-    }
-
     /// The next chunk; of a short body, all of it.
     async fn read(&mut self) -> Result<Option<Uint8Array>, TransportError> {
         if self.abort.ended {
@@ -184,6 +178,14 @@ impl Content {
         Ok(Some(read.value()))
     }
 
+    /// Reads the next chunk to keep it; false: there is none.
+    async fn read_ahead(&mut self) -> Result<bool, TransportError> {
+        let Some(chunk) = self.read().await? else { return Ok(false) };
+        self.head_bytes += chunk.length() as usize;
+        self.head.push(chunk);
+        Ok(true)
+    }
+
     /// The next chunk to hand on, those already looked at first.
     async fn next(&mut self) -> Result<Option<Uint8Array>, TransportError> {
         if self.head.is_empty() { self.read().await } else { Ok(Some(self.head.remove(0))) }
@@ -191,14 +193,13 @@ impl Content {
 
     /// A body that has been read to its end, and is not too large: it needs no stream.
     fn whole(&self, meter: &Meter) -> Option<Uint8Array> {
-        let bytes = self.head_bytes();
-        if !self.abort.ended || !meter.add(bytes as u64) {
+        if !self.abort.ended || !meter.add(self.head_bytes as u64) {
             return None;
         }
         if let [whole] = self.head.as_slice() {
             return Some(whole.clone());
         }
-        let whole = Uint8Array::new_with_length(bytes as u32);
+        let whole = Uint8Array::new_with_length(self.head_bytes as u32);
         let mut offset = 0;
         for chunk in &self.head {
             whole.set(chunk, offset);
@@ -207,12 +208,8 @@ impl Content {
         Some(whole)
     }
 
-    fn head_bytes(&self) -> usize {
-        self.head.iter().map(|chunk| chunk.length() as usize).sum()
-    }
-
     fn head_to_vec(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.head_bytes());
+        let mut bytes = Vec::with_capacity(self.head_bytes);
         for chunk in &self.head {
             bytes.extend(chunk.to_vec());
         }
@@ -223,9 +220,8 @@ impl Content {
 impl Incoming for Content {
     fn text(mut self: Box<Self>, max_bytes: usize) -> LocalBoxFuture<'static, Result<String, TransportError>> {
         async move {
-            while let Some(chunk) = self.read().await? {
-                self.head.push(chunk);
-                if self.head_bytes() > max_bytes {
+            while self.read_ahead().await? {
+                if self.head_bytes > max_bytes {
                     return Err(failure(&format!("the answer is larger than {max_bytes} bytes")));
                 }
             }
@@ -236,12 +232,7 @@ impl Incoming for Content {
 
     fn peek(&mut self, min_bytes: usize) -> LocalBoxFuture<'_, Result<Vec<u8>, TransportError>> {
         async move {
-            while self.head_bytes() < min_bytes {
-                match self.read().await? {
-                    Some(chunk) => self.head.push(chunk),
-                    None => break,
-                }
-            }
+            while self.head_bytes < min_bytes && self.read_ahead().await? {}
             Ok(self.head_to_vec())
         }
         .boxed_local()
