@@ -35,14 +35,19 @@ enum Contender {
     PgBossDefault,
     GraphileWorker,
     GraphileWorkerDefault,
+    /// Two bare statements on `job_queue`
+    BareJobQueue,
+    /// Two bare statements on a table that has nothing else
     Floor,
 }
 
-use Contender::{ByHand, Floor, GraphileWorker, GraphileWorkerDefault, PgBoss, PgBossDefault, ProcessJobs};
+use Contender::{
+    BareJobQueue, ByHand, Floor, GraphileWorker, GraphileWorkerDefault, PgBoss, PgBossDefault, ProcessJobs,
+};
 
 impl Contender {
-    const ALL: [Contender; 7] =
-        [ProcessJobs, ByHand, PgBoss, PgBossDefault, GraphileWorker, GraphileWorkerDefault, Floor];
+    const ALL: [Contender; 8] =
+        [ProcessJobs, ByHand, PgBoss, PgBossDefault, GraphileWorker, GraphileWorkerDefault, BareJobQueue, Floor];
 
     fn title(self) -> &'static str {
         match self {
@@ -52,6 +57,7 @@ impl Contender {
             PgBossDefault => "pg-boss, defaults",
             GraphileWorker => "graphile-worker",
             GraphileWorkerDefault => "graphile, defaults",
+            BareJobQueue => "bare job_queue",
             Floor => "floor",
         }
     }
@@ -65,6 +71,7 @@ impl Contender {
             PgBossDefault => ("pg_boss", "default"),
             GraphileWorker => ("graphile_worker", "fastest"),
             GraphileWorkerDefault => ("graphile_worker", "default"),
+            BareJobQueue => ("process_jobs", "bare"),
             Floor => ("floor", ""),
         }
     }
@@ -72,7 +79,7 @@ impl Contender {
     /// What is no rival for the best is measured where it says most, for the time it takes.
     fn takes_part(self, cell: Cell) -> bool {
         match self {
-            ProcessJobs | PgBoss | GraphileWorker | Floor => true,
+            ProcessJobs | PgBoss | GraphileWorker | BareJobQueue | Floor => true,
             ByHand => !cell.durable && cell.batch == 1,
             PgBossDefault => !cell.durable && cell.sessions == 4,
             // Has no batches.
