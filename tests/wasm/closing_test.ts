@@ -3,11 +3,8 @@
 import { deepStrictEqual as assertEquals } from "node:assert/strict";
 import type {} from "../../pkg/process_jobs.d.ts";
 import { close, handle } from "../../pkg/process_jobs.js";
+import { CLAIMED_DOWNLOAD, ENVIRONMENT } from "./fixture.ts";
 
-const ENVIRONMENT = {
-  SUPABASE_URL: "https://ref.supabase.co",
-  SUPABASE_SERVICE_ROLE_KEY: "key",
-};
 const REQUEST = { method: "POST", path: "/process-jobs", headers: { apikey: "key" }, body: "" };
 
 Deno.test("a closing isolate claims nothing, and hands back what a claim brings it late", async () => {
@@ -26,19 +23,7 @@ Deno.test("a closing isolate claims nothing, and hands back what a claim brings 
     }
     // The platform's word comes while the claim is on its way.
     close();
-    const job = {
-      id: "11111111-1111-4111-8111-111111111111",
-      job_type: "download-image",
-      payload: {},
-      attempt_number: 1,
-      max_attempts: 3,
-      lease_token: "22222222-2222-4222-8222-222222222222",
-      lease_seconds: 60,
-      life: 1,
-      age_seconds: 0,
-      search_from: "2026-11-23T09:59:00+00:00",
-    };
-    return Promise.resolve(Response.json({ settled: [], jobs: [job], seconds_until_next: null }));
+    return Promise.resolve(Response.json({ settled: [], jobs: [CLAIMED_DOWNLOAD], seconds_until_next: null }));
   };
   try {
     const first = await handle(REQUEST, ENVIRONMENT);

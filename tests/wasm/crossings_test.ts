@@ -2,15 +2,12 @@
 
 import { deepStrictEqual as assertEquals, ok as assert } from "node:assert/strict";
 import * as glue from "../../pkg/process_jobs_bg.js";
+import { CLAIMED_DOWNLOAD, ENVIRONMENT } from "./fixture.ts";
 
 /** Of one download, its two requests included. */
 const DOWNLOAD_MOST = 82;
 const JOBS = 10;
 
-const ENVIRONMENT = {
-  SUPABASE_URL: "https://ref.supabase.co",
-  SUPABASE_SERVICE_ROLE_KEY: "key",
-};
 const REQUEST = { method: "POST", path: "/process-jobs", headers: { apikey: "key" }, body: "" };
 
 let crossings = 0;
@@ -37,16 +34,9 @@ picture.set(Deno.readFileSync(new URL("../fixtures/picture.png", import.meta.url
 async function drain(downloads: number): Promise<number> {
   const { fetch } = globalThis;
   const jobs = Array.from({ length: downloads }, (_, number) => ({
+    ...CLAIMED_DOWNLOAD,
     id: `11111111-1111-4111-8111-${String(number).padStart(12, "0")}`,
-    job_type: "download-image",
     payload: { generation_id: `g${number}`, user_id: "u", output_url: `https://replicate.delivery/${number}.png` },
-    attempt_number: 1,
-    max_attempts: 3,
-    lease_token: "22222222-2222-4222-8222-222222222222",
-    lease_seconds: 60,
-    life: 1,
-    age_seconds: 0,
-    search_from: "2026-11-23T09:59:00+00:00",
   }));
   globalThis.fetch = (url, init?: RequestInit) => {
     const answer = (body: BodyInit & { length: number }) =>

@@ -3,11 +3,8 @@
 import { ok as assert, strictEqual as assertEquals } from "node:assert/strict";
 import type {} from "../../pkg/process_jobs.d.ts";
 import { handle } from "../../pkg/process_jobs.js";
+import { ENVIRONMENT } from "./fixture.ts";
 
-const ENVIRONMENT = {
-  SUPABASE_URL: "https://ref.supabase.co",
-  SUPABASE_SERVICE_ROLE_KEY: "key",
-};
 const REQUEST = { method: "GET", path: "/process-jobs/health", headers: { apikey: "key" }, body: "" };
 const MEGABYTE = 1024 * 1024;
 

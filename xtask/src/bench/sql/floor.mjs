@@ -1,5 +1,5 @@
 // The least that a queue in Postgres can do: two statements, and a table that has nothing else.
-import { administer, asked, count, inSessions, PAYLOAD_SQL, report } from "./measure.mjs";
+import { administer, asked, inSessions, inTwoStatements, PAYLOAD_SQL, report } from "./measure.mjs";
 
 const CLAIM = `
   update jobs set status = 'processing'
@@ -19,19 +19,7 @@ await administer(
   `vacuum analyze jobs`,
   `checkpoint`,
 );
-const ended = await inSessions(async (session) => {
-  for (;;) {
-    const { rows } = await session.query({
-      name: "claim",
-      text: CLAIM,
-      values: [asked.batch],
-    });
-    if (rows.length === 0) return;
-    const ids = rows.map((job) => job.id);
-    await session.query({ name: "complete", text: COMPLETE, values: [ids] });
-    count(ids);
-  }
-});
+const ended = await inSessions(inTwoStatements(CLAIM, COMPLETE));
 const [{ completed }] = await administer(
   `select count(*) as completed from jobs where status = 'completed'`,
 );

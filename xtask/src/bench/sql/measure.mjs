@@ -66,3 +66,18 @@ export function report(ended, completed) {
     }),
   );
 }
+
+/** A loop that claims a batch with one statement, whose rows have an id, and completes it with another. */
+export const inTwoStatements = (claim, complete) => async (session) => {
+  for (;;) {
+    const { rows } = await session.query({
+      name: "claim",
+      text: claim,
+      values: [asked.batch],
+    });
+    if (rows.length === 0) return;
+    const ids = rows.map((job) => job.id);
+    await session.query({ name: "complete", text: complete, values: [ids] });
+    count(ids);
+  }
+};

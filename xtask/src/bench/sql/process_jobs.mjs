@@ -1,5 +1,5 @@
 // process-jobs: the calls that the function makes, without the function.
-import { administer, asked, count, inSessions, PAYLOAD_SQL, report } from "./measure.mjs";
+import { administer, asked, count, inSessions, inTwoStatements, PAYLOAD_SQL, report } from "./measure.mjs";
 
 const EXCHANGE = `select exchange_jobs($1, $2, $3) as answer`;
 const CLAIM = `select * from claim_next_job($1, $2)`;
@@ -84,19 +84,5 @@ async function byHand(session) {
 /** The least that claim and completion can cost in this table, with its columns, indexes, constraints and triggers. */
 async function bare(session) {
   await session.query("set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off");
-  for (;;) {
-    const { rows } = await session.query({
-      name: "bare claim",
-      text: BARE_CLAIM,
-      values: [asked.batch],
-    });
-    if (rows.length === 0) return;
-    const ids = rows.map((job) => job.id);
-    await session.query({
-      name: "bare complete",
-      text: BARE_COMPLETE,
-      values: [ids],
-    });
-    count(ids);
-  }
+  await inTwoStatements(BARE_CLAIM, BARE_COMPLETE)(session);
 }
