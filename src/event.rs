@@ -5,7 +5,7 @@
 //! prompts are never part of one.
 
 use crate::job::Job;
-use crate::json::{self, object};
+use crate::json;
 use std::fmt;
 use std::time::Duration;
 
@@ -91,13 +91,14 @@ impl Event<'_> {
 
     /// One line of JSON: level, message, and the job's id, type and attempt where there is one.
     pub fn to_json(&self) -> String {
-        let mut line = vec![("level", self.level().name().into()), ("message", self.to_string().into())];
-        if let Some(job) = self.job() {
-            line.push(("job_id", job.id.as_str().into()));
-            line.push(("job_type", job.job_type.as_str().into()));
-            line.push(("attempt", job.attempt_number.into()));
+        // By hand: an object would not keep the order.
+        let text = |text: &str| json::text(&text.into());
+        let mut line = format!("{{\"level\":\"{}\",\"message\":{}", self.level().name(), text(&self.to_string()));
+        if let Some(Job { id, job_type, attempt_number, .. }) = self.job() {
+            let (id, job_type) = (text(id), text(job_type));
+            line += &format!(",\"job_id\":{id},\"job_type\":{job_type},\"attempt\":{attempt_number}");
         }
-        json::text(&object(line))
+        line + "}"
     }
 }
 
@@ -130,5 +131,23 @@ impl fmt::Display for Event<'_> {
             ),
             Event::RunFailed { message } => write!(formatter, "run failed: {message}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_line_begins_with_what_happened() {
+        let row = json!({
+            "id": "j1", "job_type": "download-image", "attempt_number": 2, "max_attempts": 3, "life": 1,
+            "lease_token": "t", "lease_seconds": 60, "age_seconds": 0, "search_from": "2026-11-23T09:59:00Z",
+        });
+        let job = Job::read(&row, 0).unwrap();
+        let line = Event::JobError { job: &job, kind: "rejected", message: "\"no\"", retried: false }.to_json();
+        let expected = r#"{"level":"error","message":"download-image j1: attempt 2 of 3 failed (rejected): \"no\"","#;
+        assert_eq!(line, format!(r#"{expected}"job_id":"j1","job_type":"download-image","attempt":2}}"#));
     }
 }
