@@ -21,7 +21,7 @@ create or replace function public.enqueue_job(
 ) returns uuid
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_max_attempts int := coalesce(p_max_attempts, 3);

@@ -33,7 +33,7 @@ create or replace function public.claim_next_job(
 )
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- One plan, whatever the statistics say: they may be of when the queue was empty. Without these the planner would
 -- sort all that is ready, or plan anew in each call.
 set enable_seqscan = off

@@ -28,7 +28,7 @@ create or replace function public.complete_job(
 ) returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_lease_token uuid := p_lease_token;

@@ -6,7 +6,7 @@
 create or replace function public.enqueue_follow_ups(p_follow_ups jsonb) returns void
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_follow_up jsonb;

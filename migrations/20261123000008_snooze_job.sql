@@ -23,7 +23,7 @@ create or replace function public.snooze_job(
 ) returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_job_id is null or p_lease_token is null then

@@ -12,7 +12,7 @@ create or replace function public.heartbeat_job(
 ) returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_lease_seconds not between 1 and 86400 then

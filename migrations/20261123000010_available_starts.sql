@@ -6,7 +6,7 @@ create or replace function public.available_starts(p_type public.job_types) retu
 language plpgsql
 stable
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return least(

@@ -9,7 +9,7 @@ create or replace function public.seconds_until_next_job(p_job_types text[] defa
 language plpgsql
 stable
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- As in claim_next_job.
 set enable_seqscan = off
 set enable_sort = off

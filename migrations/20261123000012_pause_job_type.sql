@@ -6,7 +6,7 @@
 create or replace function public.pause_job_type(p_job_type text, p_reason text) returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_reason is null or p_reason = '' then

@@ -5,7 +5,7 @@
 create or replace function public.resume_job_type(p_job_type text) returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   update public.job_queue j

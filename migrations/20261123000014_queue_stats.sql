@@ -10,7 +10,7 @@ create or replace function public.queue_stats() returns jsonb
 language sql
 stable
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   with pending as (
     select count(*) as jobs,

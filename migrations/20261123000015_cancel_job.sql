@@ -13,7 +13,7 @@
 create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null) returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_lease_token is not null then

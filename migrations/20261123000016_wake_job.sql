@@ -9,7 +9,7 @@
 create or replace function public.wake_job(p_job_id uuid, p_event jsonb, p_life int default null) returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_event is null or jsonb_typeof(p_event) <> 'object' then

@@ -10,7 +10,7 @@
 create or replace function public.retry_job(p_job_id uuid, p_attempts int default 3) returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_attempts is null or p_attempts not between 1 and 100 then

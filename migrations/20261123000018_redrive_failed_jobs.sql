@@ -16,7 +16,7 @@ create or replace function public.redrive_failed_jobs(
 ) returns int
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_job_id uuid;

@@ -6,7 +6,7 @@
 create or replace function public.check_job_payload() returns trigger
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.payload is null or jsonb_typeof(new.payload) <> 'object' then

@@ -12,7 +12,7 @@ create or replace function public.set_generation_status(
 ) returns void
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';

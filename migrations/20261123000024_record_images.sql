@@ -9,7 +9,7 @@ drop function if exists public.record_image(jsonb, jsonb); -- took one picture o
 create or replace function public.record_images(p_payload jsonb, p_images jsonb) returns void
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';

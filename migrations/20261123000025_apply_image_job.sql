@@ -19,7 +19,7 @@
 create or replace function public.apply_image_job() returns trigger
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_downloads boolean := new.job_type = 'download-image';

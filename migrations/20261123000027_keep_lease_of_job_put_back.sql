@@ -6,7 +6,7 @@
 create or replace function public.keep_lease_of_job_put_back() returns trigger
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   new.scheduled_at := greatest(new.scheduled_at, new.lease_expires_at);

@@ -10,7 +10,7 @@ create or replace function public.keep_model_schema(
 ) returns jsonb
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_schema is null then

@@ -6,7 +6,7 @@ create or replace function public.read_process_jobs_secret() returns text
 language plpgsql
 stable
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_vault regclass := to_regclass('vault.decrypted_secrets');

@@ -3,7 +3,7 @@
 create or replace function public.store_process_jobs_secret(p_secret_key text) returns void
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_vault regclass := to_regclass('vault.decrypted_secrets');

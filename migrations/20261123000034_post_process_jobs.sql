@@ -7,7 +7,7 @@
 create or replace function public.post_process_jobs(p_function_url text, p_timeout_milliseconds int) returns bigint
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_request_id bigint;

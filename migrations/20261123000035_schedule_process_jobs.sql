@@ -17,7 +17,7 @@ create or replace function public.schedule_process_jobs(
 ) returns bigint
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_schedule text := btrim(p_schedule);

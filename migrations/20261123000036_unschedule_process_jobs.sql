@@ -4,7 +4,7 @@
 create or replace function public.unschedule_process_jobs() returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_cron_jobs regclass := to_regclass('cron.job');

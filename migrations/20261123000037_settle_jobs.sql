@@ -13,7 +13,7 @@
 create or replace function public.settle_jobs(p_outcomes jsonb) returns boolean[]
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- One plan, from the outcomes to each job by its id, whatever the statistics say: they may be of when the queue was
 -- empty. The outcomes are sorted, and jobs are locked as they come.
 set enable_seqscan = off

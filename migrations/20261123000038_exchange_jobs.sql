@@ -17,7 +17,7 @@ create or replace function public.exchange_jobs(
 ) returns json
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_outcome jsonb;

@@ -13,7 +13,7 @@ create or replace function public.prune_jobs(
 ) returns int
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_pruned int;

@@ -11,7 +11,7 @@ create or replace function public.queue_metrics() returns text
 language sql
 stable
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   with job as (
     select j.job_type, j.begun, j.scheduled_at, null::text as state from public.job_queue j where j.status = 'pending'

@@ -25,7 +25,7 @@ create or replace function net.http_post(
 ) returns bigint
 language sql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
   select 'POST',
