@@ -8,7 +8,8 @@
 --                    at once, so that no minute sees more than 1.1 times as many. start_tokens of that tenth
 --                    were left at start_tokens_at (available_starts)
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun go on
--- held_until         a *held* type waits until then, with all its jobs
+-- held_until         no job of the type begins until then
+-- begun_held_until   no job of the type that has begun goes on until then, but one that was woken
 --
 -- A job *has begun* when it has a checkpoint. Only types with a row here are enqueued by enqueue_job and
 -- claimed by claim_next_job.
@@ -23,6 +24,7 @@ create table if not exists public.job_types (
   paused_at timestamptz,
   paused_reason text,
   held_until timestamptz,
+  begun_held_until timestamptz,
   constraint job_types_backoff_is_positive check (
     backoff_base_seconds > 0 and backoff_max_seconds >= backoff_base_seconds
   ),
@@ -30,6 +32,8 @@ create table if not exists public.job_types (
   constraint job_types_starts_are_positive check (starts_per_minute > 0),
   constraint job_types_paused_has_reason check ((paused_at is null) = (paused_reason is null))
 );
+
+alter table public.job_types add column if not exists begun_held_until timestamptz;
 
 alter table public.job_types enable row level security;
 revoke all on public.job_types from public, anon, authenticated;

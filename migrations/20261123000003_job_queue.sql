@@ -49,6 +49,14 @@ alter table public.job_queue
 -- Rows of the first version: its workers held no leases and kept no bound on attempts.
 update public.job_queue set status = 'pending' where status = 'processing' and lease_token is null;
 update public.job_queue set max_attempts = attempt_number where attempt_number > max_attempts;
+-- Times that no claim can reckon with.
+update public.job_queue
+set created_at = case when isfinite(created_at) then created_at else now() end,
+  started_at = case when isfinite(started_at) then started_at end,
+  first_started_at = case when isfinite(first_started_at) then first_started_at end,
+  lease_expires_at = case when isfinite(lease_expires_at) or lease_expires_at is null then lease_expires_at else now() end
+where (isfinite(created_at) and isfinite(started_at) is not false and isfinite(first_started_at) is not false
+  and isfinite(lease_expires_at) is not false) is not true;
 
 do $$
 declare
@@ -64,6 +72,8 @@ begin
       ('job_queue_progress_is_percent', 'progress between 0 and 100'),
       ('job_queue_errors_is_array', $c$jsonb_typeof(errors) = 'array'$c$),
       ('job_queue_scheduled_at_finite', 'isfinite(scheduled_at)'),
+      ('job_queue_times_are_finite', $c$isfinite(created_at) and isfinite(started_at) is not false
+        and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false$c$),
       ('job_queue_unique_key_length', 'length(unique_key) between 1 and 200')
     ) as wanted (name, expression)
     where not exists (
@@ -83,6 +93,9 @@ create index if not exists job_queue_claim_order
 -- Which delayed jobs are due, and when the next of a type is.
 create index if not exists job_queue_next_due
   on public.job_queue (job_type, begun, scheduled_at) where status = 'pending' and delayed;
+-- Which jobs were told something that no run has seen.
+create index if not exists job_queue_woken
+  on public.job_queue (job_type, priority desc, created_at, id) where status = 'pending' and begun and woken_at is not null;
 -- Which leases have expired.
 create index if not exists job_queue_lease_expiry
   on public.job_queue (lease_expires_at) where status = 'processing';
@@ -102,3 +115,26 @@ alter table public.job_queue set (
 alter table public.job_queue enable row level security;
 revoke all on public.job_queue from public, anon, authenticated;
 grant select, insert, update, delete on public.job_queue to service_role;
+
+-- job_troubles: what stands in a job's way, one row a job; each is tried again by itself.
+--
+-- kind      claim   the database refuses to let it be claimed, or taken back: claims pass over it until retry_at
+--           effect  what follows it (a trigger of ours) could not: retry_job_troubles has it follow at retry_at
+--           settle  what its run under lease_token came to could not be recorded; for the message of that lease's end
+-- message   the database's words
+-- tries     how often in a row
+create table if not exists public.job_troubles (
+  job_id uuid primary key,
+  kind text not null,
+  message text not null,
+  lease_token uuid,
+  tries int not null default 1,
+  since timestamptz not null default now(),
+  retry_at timestamptz not null,
+  constraint job_troubles_kind_is_known check (kind in ('claim', 'effect', 'settle'))
+);
+create index if not exists job_troubles_retry_at on public.job_troubles (retry_at);
+
+alter table public.job_troubles enable row level security;
+revoke all on public.job_troubles from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.job_troubles to service_role;

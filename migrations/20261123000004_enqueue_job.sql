@@ -3,7 +3,8 @@
 -- p_payload       a json object that a worker can read (check_job_payload)
 -- p_priority      higher first, any int
 -- p_max_attempts  1 to 100
--- p_scheduled_at  not before this time, a finite one; null: now
+-- p_scheduled_at  not before this time, a finite one; null: now. A past one is its place among its equals, as if it
+--                 had been enqueued then
 -- p_unique_key    1 to 200 characters; while a job of this type and key is unfinished, its id is
 --                 answered and nothing is enqueued, also when many ask at once
 --
@@ -45,10 +46,12 @@ begin
 
   -- The job that holds the key may end between the insert and the look for it: then the key is free.
   loop
-    insert into public.job_queue (job_type, payload, priority, max_attempts, scheduled_at, unique_key, created_by)
+    insert into public.job_queue (
+      job_type, payload, priority, max_attempts, scheduled_at, created_at, unique_key, created_by
+    )
     values (
-      p_job_type, p_payload, coalesce(p_priority, 0), v_max_attempts, coalesce(p_scheduled_at, now()), p_unique_key,
-      coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user)
+      p_job_type, p_payload, coalesce(p_priority, 0), v_max_attempts, coalesce(p_scheduled_at, now()),
+      least(p_scheduled_at, now()), p_unique_key, coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user)
     )
     on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
     do nothing

@@ -7,7 +7,8 @@
 -- p_delay_seconds  0 to 2592000 (30 days)
 -- p_checkpoint     what the next run must know; null keeps the stored one
 -- p_progress       0 to 100; null keeps the stored one
--- p_hold_job_type  true: no job of this type is claimed for p_delay_seconds (a longer hold stays)
+-- p_hold_job_type  true: no job of this type begins for p_delay_seconds, or, where this one has begun, no job of this
+--                  type that has begun goes on (a longer hold stays)
 -- p_pause_reason   not null: no job of this type begins until resume_job_type
 --
 -- A job that waits without a checkpoint has not begun: started_at becomes null, so that the wait does not count as

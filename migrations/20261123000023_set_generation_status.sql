@@ -3,12 +3,15 @@
 -- The row is made from the payload where it is missing; keys: generation_id, user_id, prompt,
 -- negative_prompt, model_id, width, height, num_inference_steps, guidance_scale. Numbers that do not fit
 -- become null. A completed generation and one of another user stay as they are. p_prediction_id null
--- keeps the stored one.
+-- keeps the stored one. Where another session has the row: p_waits, or it is refused (55P03).
+drop function if exists public.set_generation_status(jsonb, text, text, text);
+
 create or replace function public.set_generation_status(
   p_payload jsonb,
   p_status text,
   p_error_message text,
-  p_prediction_id text
+  p_prediction_id text,
+  p_waits boolean
 ) returns void
 language plpgsql
 security definer
@@ -26,6 +29,12 @@ begin
       and (p_prediction_id is null or g.replicate_prediction_id = p_prediction_id)
   ) then
     return;
+  end if;
+
+  if not p_waits then
+    perform from public.image_generations g
+    where g.id = v_generation_id and g.user_id = v_user_id and g.status <> 'completed'
+    for no key update nowait;
   end if;
 
   update public.image_generations g
@@ -61,4 +70,4 @@ begin
 end
 $$;
 
-revoke execute on function public.set_generation_status(jsonb, text, text, text) from public, anon, authenticated, service_role;
+revoke execute on function public.set_generation_status(jsonb, text, text, text, boolean) from public, anon, authenticated, service_role;

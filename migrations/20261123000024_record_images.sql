@@ -3,7 +3,7 @@
 -- p_payload is the download's: {generation_id, user_id, prompt?, negative_prompt?, model_id?}; p_images what it
 -- stored, a list of {filename, storage_path, public_url, file_size (bytes), width, height (pixels), format}. The
 -- generation gets the first one's size; generation_time_seconds counts from its creation. A second call with the
--- same file names leaves the same rows. Refuses (P0001) a generation that belongs to another user.
+-- same file names leaves the same rows. A size that the columns cannot hold is null. Refuses (P0001) a generation that belongs to another user.
 drop function if exists public.record_image(jsonb, jsonb); -- took one picture only
 
 create or replace function public.record_images(p_payload jsonb, p_images jsonb) returns void
@@ -15,13 +15,13 @@ declare
   v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';
   v_user_id public.image_generations.user_id%type := p_payload ->> 'user_id';
 begin
-  perform public.set_generation_status(p_payload, 'downloading', null, null);
+  perform public.set_generation_status(p_payload, 'downloading', null, null, true);
 
   update public.image_generations g
   set status = 'completed',
     error_message = null,
-    width = coalesce((p_images -> 0 ->> 'width')::int, g.width),
-    height = coalesce((p_images -> 0 ->> 'height')::int, g.height),
+    width = coalesce(public.pixels(p_images -> 0 -> 'width'), g.width),
+    height = coalesce(public.pixels(p_images -> 0 -> 'height'), g.height),
     generation_time_seconds = coalesce(g.generation_time_seconds, extract(epoch from clock_timestamp() - g.created_at)),
     completed_at = coalesce(g.completed_at, now()),
     updated_at = now()
@@ -36,7 +36,7 @@ begin
   )
   select
     v_generation_id, v_user_id, image.value ->> 'filename', image.value ->> 'storage_path', image.value ->> 'public_url',
-    (image.value ->> 'file_size')::bigint, (image.value ->> 'width')::int, (image.value ->> 'height')::int,
+    (image.value ->> 'file_size')::bigint, public.pixels(image.value -> 'width'), public.pixels(image.value -> 'height'),
     image.value ->> 'format', p_payload ->> 'prompt', p_payload ->> 'negative_prompt', p_payload ->> 'model_id'
   from jsonb_array_elements(p_images) image
   on conflict (generation_id, filename) do update

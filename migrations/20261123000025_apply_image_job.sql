@@ -13,9 +13,12 @@
 --   pending again                          stays; checkpoint.prediction_id -> replicate_prediction_id
 --   pending again after it had ended       as when it was inserted
 --
--- A completed generation stays completed. A payload without a usable generation_id and user_id, or whose
--- rows the tables refuse, changes no generation and hinders no job (a warning says so), so that the
--- job's failure can be recorded; only a stored picture that cannot be recorded refuses the settle.
+-- A completed generation stays completed. A payload without a usable generation_id and user_id changes no generation.
+-- A row that the tables refuse, or, unless the job ends, that another session holds, hinders no job: the generation
+-- follows later (job_troubles, retry_job_troubles). Where a job ends and another session holds the generation, and
+-- where a stored picture cannot be recorded, the settle is refused, with the error that the tables gave.
+--
+-- Rows that a restore brings back, which are not of now, change nothing.
 create or replace function public.apply_image_job() returns trigger
 language plpgsql
 security definer
@@ -24,10 +27,18 @@ as $$
 declare
   v_downloads boolean := new.job_type = 'download-image';
   v_prediction_id text := coalesce(new.result ->> 'prediction_id', new.checkpoint ->> 'prediction_id');
+  v_ends boolean := new.status in ('failed', 'cancelled');
+  v_follows_later boolean := false;
   v_id_pattern constant text := '^[A-Za-z0-9_-]{1,128}$';
 begin
-  if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then
+  if tg_op = 'INSERT' and new.updated_at <> now() then
     return null;
+  end if;
+  if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then
+    v_follows_later := exists (select from public.job_troubles t where t.job_id = new.id and t.kind = 'effect');
+    if not v_follows_later then
+      return null;
+    end if;
   end if;
   if (new.payload ->> 'generation_id' ~ v_id_pattern and new.payload ->> 'user_id' ~ v_id_pattern) is not true then
     return null;
@@ -43,23 +54,22 @@ begin
   end if;
 
   begin
-    if new.status in ('failed', 'cancelled') then
-      perform public.set_generation_status(new.payload, new.status, new.error_message, v_prediction_id);
+    if v_ends then
+      perform public.set_generation_status(new.payload, new.status, new.error_message, v_prediction_id, true);
     elsif v_downloads then
-      perform public.set_generation_status(new.payload, 'downloading', null, v_prediction_id);
-    elsif new.status = 'pending' and (tg_op = 'INSERT' or old.status in ('failed', 'cancelled')) then
-      perform public.set_generation_status(new.payload, 'queued', null, v_prediction_id);
+      perform public.set_generation_status(new.payload, 'downloading', null, v_prediction_id, false);
     -- A completed one has no checkpoint to tell where its prediction was found already done.
     elsif new.status = 'processing' or v_prediction_id is not null then
-      perform public.set_generation_status(new.payload, 'processing', null, v_prediction_id);
+      perform public.set_generation_status(new.payload, 'processing', null, v_prediction_id, false);
+    elsif new.status = 'pending' and (tg_op = 'INSERT' or old.status in ('failed', 'cancelled') or v_follows_later) then
+      perform public.set_generation_status(new.payload, 'queued', null, null, false);
     end if;
   exception
     when others then
-      -- Serialization failures and deadlocks pass when the caller tries again.
-      if sqlstate like '40%' then
+      if public.is_server_state(sqlstate) or (v_ends and sqlstate like '55%') then
         raise;
       end if;
-      raise warning 'job %: its generation stays as it is: %', new.id, sqlerrm;
+      perform public.note_job_trouble(new.id, 'effect', 'its generation stays as it is: ' || sqlerrm);
   end;
   return null;
 end

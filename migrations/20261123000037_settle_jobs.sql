@@ -53,6 +53,8 @@ begin
         -- NaN counts as greater than every number.
         when o.outcome = 'snoozed' and (o.delay_seconds between 0 and 2592000) is not true then
           format('p_delay_seconds must be between 0 and 2592000, not %s', coalesce(o.delay_seconds::text, 'null'))
+        when o.outcome = 'snoozed' and pg_column_size(o.checkpoint) > 100 then
+          public.json_refusal('p_checkpoint', o.checkpoint)
         when o.progress not between 0 and 100 then
           format('p_progress must be between 0 and 100, not %s', o.progress)
       end as refusal
@@ -74,13 +76,13 @@ begin
             when s.status <> 'pending' then j.scheduled_at
             when o.outcome = 'failed' then now() + coalesce((
               select make_interval(secs => (0.75 + 0.5 * random()) *
-                least(t.backoff_max_seconds, t.backoff_base_seconds * power(2, greatest(0, j.attempt_number - 1))))
+                least(t.backoff_max_seconds, t.backoff_base_seconds * power(2, least(greatest(0, j.attempt_number - 1), 60))))
               from public.job_types t
               where t.job_type = j.job_type), '0')
             when j.woken_at is null then now() + make_interval(secs => o.delay_seconds)
             else now()
           end,
-          case when o.outcome <> 'snoozed' then j.woken_at end,
+          j.woken_at,
           case when o.outcome = 'snoozed' then coalesce(o.checkpoint, j.checkpoint) else j.checkpoint end,
           case
             when s.status = 'completed' then 100
@@ -118,7 +120,7 @@ begin
     from outcome o
     where j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending') and o.counts
       and not exists (select from outcome where refusal is not null)
-    returning o.ordinality, j.job_type,
+    returning o.ordinality, j.job_type, j.priority, j.begun,
       case when j.status = 'completed' and o.follow_ups <> '[]' then o.follow_ups end as follow_ups,
       case when o.outcome = 'snoozed' and o.hold_job_type then o.delay_seconds end as held_seconds,
       case when o.outcome = 'snoozed' then o.pause_reason end as pause_reason
@@ -132,15 +134,23 @@ begin
   end if;
 
   if v_rest is not null then
-    perform public.enqueue_follow_ups(r.follow_ups)
-    from jsonb_to_recordset(v_rest) r (follow_ups jsonb)
+    perform public.enqueue_follow_ups(r.follow_ups, r.priority)
+    from jsonb_to_recordset(v_rest) r (follow_ups jsonb, priority int)
     where r.follow_ups is not null;
     for v_wait in
-      select r.job_type, r.held_seconds, r.pause_reason
-      from jsonb_to_recordset(v_rest) r (job_type text, held_seconds double precision, pause_reason text)
+      select r.job_type, r.begun, r.held_seconds, r.pause_reason
+      from jsonb_to_recordset(v_rest) r (job_type text, begun boolean, held_seconds double precision, pause_reason text)
+      order by r.job_type
     loop
       update public.job_types t
-      set held_until = greatest(t.held_until, now() + make_interval(secs => v_wait.held_seconds))
+      set held_until = case
+          when v_wait.begun then t.held_until
+          else greatest(t.held_until, now() + make_interval(secs => v_wait.held_seconds))
+        end,
+        begun_held_until = case
+          when v_wait.begun then greatest(t.begun_held_until, now() + make_interval(secs => v_wait.held_seconds))
+          else t.begun_held_until
+        end
       where t.job_type = v_wait.job_type and v_wait.held_seconds is not null;
       if v_wait.pause_reason is not null then
         perform public.pause_job_type(v_wait.job_type, v_wait.pause_reason);

@@ -4,7 +4,8 @@
 --                                                the stuck ones, failed until they are redriven or pruned
 --   process_jobs_oldest_ready_seconds{job_type}  how long the longest waiting ready job has been due; 0: none is ready
 --   process_jobs_paused{job_type}                1: no job of the type begins until resume_job_type
---   process_jobs_held_seconds{job_type}          how long all jobs of the type still wait for a rate limit
+--   process_jobs_held_seconds{job_type}          how long jobs of the type still wait for a rate limit: the longer of
+--                                                those that have begun and those that have not
 --
 -- Types without a row in job_types are not told of. Counts the unfinished and the failed jobs one by one.
 create or replace function public.queue_metrics() returns text
@@ -14,18 +15,20 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
   with job as (
-    select j.job_type, j.begun, j.scheduled_at, null::text as state from public.job_queue j where j.status = 'pending'
+    select j.job_type, j.begun, j.woken_at, j.scheduled_at, null::text as state from public.job_queue j where j.status = 'pending'
     union all
-    select j.job_type, null, null, case when j.lease_expires_at <= now() then 'stuck' else 'processing' end
+    select j.job_type, null, null, null, case when j.lease_expires_at <= now() then 'stuck' else 'processing' end
     from public.job_queue j where j.status = 'processing'
     union all
-    select j.job_type, null, null, 'failed' from public.job_queue j where j.status = 'failed'
+    select j.job_type, null, null, null, 'failed' from public.job_queue j where j.status = 'failed'
   ), counted as (
     select t.job_type,
       case
         when job.state is not null then job.state
-        when job.scheduled_at <= now() and (t.paused_at is null or job.begun) and (t.held_until is null or t.held_until <= now())
+        when job.scheduled_at > now() then 'scheduled'
+        when job.begun and (t.begun_held_until is null or t.begun_held_until <= now() or job.woken_at is not null)
         then 'ready'
+        when not job.begun and t.paused_at is null and (t.held_until is null or t.held_until <= now()) then 'ready'
         else 'scheduled'
       end as state,
       count(*) as jobs, extract(epoch from now() - min(job.scheduled_at)) as oldest_seconds
@@ -48,7 +51,7 @@ as $$
     from public.job_types t
     union all
     select 4, 'process_jobs_held_seconds', 'How long all jobs of the type still wait for a rate limit.',
-      t.job_type, null, coalesce(greatest(0, extract(epoch from t.held_until - now())), 0)
+      t.job_type, null, coalesce(greatest(0, extract(epoch from greatest(t.held_until, t.begun_held_until) - now())), 0)
     from public.job_types t
   ), family as (
     select m.n,

@@ -12,7 +12,7 @@ insert into job_queue (job_type, status, scheduled_at, checkpoint, lease_token, 
   ('work', 'processing', now(), null, gen_random_uuid(), now() - interval '1 second'),
   ('work', 'completed', now(), null, null, null),
   ('work', 'failed', now(), null, null, null);
-update job_types set held_until = now() + interval '1 minute' where job_type = 'held';
+update job_types set begun_held_until = now() + interval '1 minute' where job_type = 'held';
 select pause_job_type(E'od"d\\\n', 'no credit');
 create temp table line as select * from regexp_split_to_table(queue_metrics(), E'\n') with ordinality l (text, n);
 select results_eq(
