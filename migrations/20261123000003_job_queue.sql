@@ -116,7 +116,7 @@ alter table public.job_queue enable row level security;
 revoke all on public.job_queue from public, anon, authenticated;
 grant select, insert, update, delete on public.job_queue to service_role;
 
--- job_troubles: what stands in a job's way, one row a job; each is tried again by itself.
+-- job_troubles: what stands in a job's way; each is tried again by itself.
 --
 -- kind      claim   the database refuses to let it be claimed, or taken back: claims pass over it until retry_at
 --           effect  what follows it (a trigger of ours) could not: retry_job_troubles has it follow at retry_at
@@ -124,13 +124,14 @@ grant select, insert, update, delete on public.job_queue to service_role;
 -- message   the database's words
 -- tries     how often in a row
 create table if not exists public.job_troubles (
-  job_id uuid primary key,
+  job_id uuid not null,
   kind text not null,
   message text not null,
   lease_token uuid,
   tries int not null default 1,
   since timestamptz not null default now(),
   retry_at timestamptz not null,
+  primary key (job_id, kind),
   constraint job_troubles_kind_is_known check (kind in ('claim', 'effect', 'settle'))
 );
 create index if not exists job_troubles_retry_at on public.job_troubles (retry_at);

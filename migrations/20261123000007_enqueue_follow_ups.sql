@@ -44,7 +44,7 @@ begin
     perform public.enqueue_job(
       v_follow_up ->> 'job_type',
       v_follow_up -> 'payload',
-      greatest((v_follow_up ->> 'priority')::int, p_priority),
+      greatest(coalesce((v_follow_up ->> 'priority')::int, 0), p_priority),
       (v_follow_up ->> 'max_attempts')::int,
       v_scheduled_at,
       v_follow_up ->> 'unique_key'

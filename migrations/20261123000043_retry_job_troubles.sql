@@ -23,7 +23,8 @@ begin
     begin
       update public.job_queue j set status = j.status where j.id = v_trouble.job_id;
       -- Where it failed without a word, it is noted anew.
-      delete from public.job_troubles t where t.job_id = v_trouble.job_id and t.tries = v_trouble.tries;
+      delete from public.job_troubles t
+      where t.job_id = v_trouble.job_id and t.kind = 'effect' and t.tries = v_trouble.tries;
     exception
       when others then
         if sqlstate like '40%' then
@@ -33,8 +34,8 @@ begin
     end;
   end loop;
   delete from public.job_troubles t
-  where t.job_id in (
-    select over.job_id
+  where (t.job_id, t.kind) in (
+    select over.job_id, over.kind
     from public.job_troubles over
     where over.kind <> 'effect' and over.retry_at <= now() - interval '10 minutes'
     for update skip locked

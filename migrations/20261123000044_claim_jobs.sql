@@ -58,10 +58,10 @@ begin
   loop
     -- What has ended outside, as the job was told, goes before all else, and waits for no hold: its output does not
     -- stay for ever.
-    select array_agg(woken.id) into v_woken
+    select array_agg(woken.id order by woken.priority desc, woken.created_at, woken.id) into v_woken
     from public.job_types t
     cross join lateral (
-      select j.id
+      select j.id, j.priority, j.created_at
       from public.job_queue j
       where j.job_type = t.job_type and j.begun and j.woken_at is not null and j.status = 'pending'
         and j.scheduled_at <= now()

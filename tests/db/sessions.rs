@@ -330,3 +330,71 @@ async fn claims_at_the_same_moment_share_the_starts() {
     }
     database.drop().await;
 }
+
+/// Image jobs of so many generations, each of which two jobs are about where `shared`.
+async fn enqueue_image_jobs(client: &Client, jobs: i32, shared: bool) {
+    let insert = "insert into job_queue (job_type, payload, max_attempts)
+        select 'generate-image', jsonb_build_object('generation_id', 'g-' || case when $2 then n / 2 else n end, 'user_id', 'u'), 100
+        from generate_series(1, $1) n";
+    client.execute(insert, &[&jobs, &shared]).await.expect("enqueue image jobs");
+}
+
+/// Sixteen workers whose exchanges meet rate limits, lost leases and generations that are also others'.
+#[tokio::test(flavor = "multi_thread")]
+async fn exchanges_under_load_never_deadlock() {
+    let database = Database::create("sessions_exchange").await;
+    let admin = database.session().await;
+    admin.batch_execute("update job_types set starts_per_minute = 1000000").await.expect("no bound that is met");
+    enqueue_image_jobs(&admin, 400, true).await;
+
+    // It waits for nobody, so that no deadlock is the test's own.
+    let due = "update job_queue set scheduled_at = now() where id = any (array(
+        select id from job_queue where status = 'pending' and scheduled_at > now() for update skip locked))";
+    let mut workers = JoinSet::new();
+    for worker in 0..16_u32 {
+        let client = database.session().await;
+        workers.spawn(async move {
+            let mut outcomes = Vec::new();
+            let (mut recorded, mut again) = (0, 0);
+            for round in 0..60_u32 {
+                let exchange = "select exchange_jobs($1, null, 10)";
+                let sent = Value::from(std::mem::take(&mut outcomes));
+                let answer: Value = client.query_one(exchange, &[&sent]).await.expect("an exchange").get(0);
+                let settled = answer["settled"].as_array().expect("what was settled");
+                recorded += settled.iter().filter(|it| **it == true).count();
+                again += settled.iter().filter(|it| it.is_object()).count();
+                for (n, job) in answer["jobs"].as_array().expect("jobs").iter().enumerate() {
+                    let dice = (worker * 31 + round * 7 + n as u32 * 13) % 100;
+                    let who = |more: Value| {
+                        let mut outcome = json!({ "job_id": job["id"], "lease_token": job["lease_token"] });
+                        outcome.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+                        outcome
+                    };
+                    match dice {
+                        0..5 => outcomes.push(who(json!({ "outcome": "snoozed", "delay_seconds": 0.001, "hold_job_type": true }))),
+                        5..7 => {
+                            let expire = "update job_queue set lease_expires_at = now() where id::text = $1 and status = 'processing'";
+                            client.execute(expire, &[&job["id"].as_str()]).await.expect("lose a lease");
+                        }
+                        7..60 => outcomes.push(who(json!({ "outcome": "snoozed", "delay_seconds": 0, "checkpoint": { "prediction_id": format!("p{dice}") } }))),
+                        _ => outcomes.push(who(json!({ "outcome": "failed", "error": "again", "retry": "backoff" }))),
+                    }
+                }
+                if round % 10 == 0 {
+                    client.batch_execute(due).await.expect("let all be due");
+                }
+            }
+            (recorded, again)
+        });
+    }
+    let (recorded, again) = workers.join_all().await.into_iter().fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+    assert!(recorded > 1000, "the workers got to work: {recorded} outcomes");
+    let errors: i64 = admin
+        .query_one("select deadlocks from pg_stat_database where datname = current_database()", &[])
+        .await
+        .expect("statistics")
+        .get(0);
+    println!("{recorded} recorded, {again} again, {errors} deadlocks");
+    assert_eq!(errors, 0);
+    database.drop().await;
+}

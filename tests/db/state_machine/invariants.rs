@@ -116,7 +116,7 @@ const INVARIANTS: &[(&str, &str)] = &[
            and (before).lease_token is distinct from token",
     ),
     (
-        "a job of a held type is not claimed, nor one of a paused type that has not begun",
+        "a job of a held kind is not claimed, nor one of a paused type that has not begun",
         "select t from transition t where operation = 'claim' and (after).status = 'processing'
            and (held or paused and not (before).begun)",
     ),

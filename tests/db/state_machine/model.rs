@@ -166,8 +166,9 @@ impl Model {
                 }
                 job.end(Status::Completed, clock);
                 job.result = Some(aim.result.clone());
+                let priority = job.priority.max(0);
                 if aim.enqueues.is_some() {
-                    self.enqueue(aim, key, (0, 3), clock, seen);
+                    self.enqueue(aim, key, (priority, 3), clock, seen);
                 }
                 Answer::Bool(true)
             }
@@ -191,14 +192,16 @@ impl Model {
                 let due = clock + i64::from(delay_seconds) * SECOND;
                 job.leave(Status::Pending);
                 job.attempt_number -= 1;
-                job.scheduled_at = if job.woken_at.take().is_some() { clock } else { due };
+                job.scheduled_at = if job.woken_at.is_some() { clock } else { due };
                 job.checkpoint = prediction.map(checkpoint).or(job.checkpoint.take());
                 if !job.begun() {
                     job.started_at = None;
                 }
                 let job_type = self.types.get_mut(job.job_type.as_str()).expect("a type of ours");
                 if hold {
-                    job_type.held_until = job_type.held_until.max(Some(due));
+                    let held_until =
+                        if job.begun() { &mut job_type.begun_held_until } else { &mut job_type.held_until };
+                    *held_until = (*held_until).max(Some(due));
                 }
                 job_type.paused |= pause;
                 Answer::Bool(true)
@@ -342,20 +345,24 @@ impl Model {
 
     fn claim(&mut self, only: Option<&str>, limit: usize, lease_seconds: Option<i32>, seen: &Seen) -> Vec<Claimed> {
         let clock = self.clock;
-        let order = |id: &Uuid| (Reverse(self.jobs[id].priority), self.jobs[id].created_at, *id);
+        let order = |id: &Uuid| {
+            let job = &self.jobs[id];
+            (!job.goes_first(), Reverse(job.priority), job.created_at, *id)
+        };
         let mut ready: Vec<Uuid> = Vec::new();
         for (name, job_type) in &self.types {
-            if only.is_some_and(|only| only != *name) || job_type.held_until > Some(clock) {
+            if only.is_some_and(|only| only != *name) {
                 continue;
             }
             let due = |(_, job): &(&Uuid, &Job)| {
                 job.job_type == *name && job.status == Status::Pending && job.scheduled_at <= clock
             };
-            let (begun, mut fresh): (Vec<Uuid>, Vec<Uuid>) =
+            let (mut begun, mut fresh): (Vec<Uuid>, Vec<Uuid>) =
                 self.jobs.iter().filter(due).map(|(id, _)| *id).partition(|id| self.jobs[id].begun());
+            begun.retain(|id| self.jobs[id].goes_first() || job_type.begun_held_until <= Some(clock));
             fresh.sort_by_key(order);
             let starts = job_type.available_starts(clock).map_or(usize::MAX, |starts| starts as usize);
-            fresh.truncate(if job_type.paused { 0 } else { starts });
+            fresh.truncate(if job_type.paused || job_type.held_until > Some(clock) { 0 } else { starts });
             ready.extend(begun.into_iter().chain(fresh));
         }
         ready.sort_by_key(order);
@@ -415,7 +422,8 @@ impl Model {
             let job_type = &self.types[job.job_type.as_str()];
             match job.status {
                 Status::Processing => job.lease_expires_at.filter(|&at| at <= self.clock),
-                Status::Pending if job.begun() => Some(job.scheduled_at).max(job_type.held_until),
+                Status::Pending if job.goes_first() => Some(job.scheduled_at),
+                Status::Pending if job.begun() => Some(job.scheduled_at).max(job_type.begun_held_until),
                 Status::Pending if job_type.paused => None,
                 Status::Pending => {
                     Some(job.scheduled_at.max(job_type.next_start_at(self.clock))).max(job_type.held_until)

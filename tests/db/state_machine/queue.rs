@@ -39,7 +39,9 @@ const PREPARE: &str = "
       insert into public.transition
       select current_setting('test.operation'), current_setting('test.clock')::bigint,
         nullif(current_setting('test.token'), '')::uuid,
-        coalesce(t.held_until > now(), false), t.paused_at is not null, old, new
+        coalesce(case when old.begun then t.begun_held_until > now() and old.woken_at is null else t.held_until > now() end,
+          false),
+        t.paused_at is not null, old, new
       from public.job_types t where t.job_type = new.job_type;
       return null;
     end
@@ -64,7 +66,8 @@ const JOBS: &str = "
 const TYPES: &str = "
     select job_type, lease_seconds, backoff_max_seconds, starts_per_minute, start_tokens, paused_at is not null,
       (extract(epoch from start_tokens_at - now()) * 1000000)::bigint,
-      (extract(epoch from held_until - now()) * 1000000)::bigint
+      (extract(epoch from held_until - now()) * 1000000)::bigint,
+      (extract(epoch from begun_held_until - now()) * 1000000)::bigint
     from job_types";
 
 impl Queue {
@@ -183,7 +186,9 @@ impl Queue {
               completed_at = completed_at - passed, lease_expires_at = lease_expires_at - passed,
               woken_at = woken_at - passed
             from make_interval(secs => $1) passed";
-        let types = "update job_types set held_until = held_until - passed, start_tokens_at = start_tokens_at - passed
+        let types =
+            "update job_types set held_until = held_until - passed, begun_held_until = begun_held_until - passed,
+              start_tokens_at = start_tokens_at - passed
             from make_interval(secs => $1) passed";
         self.query(jobs, &[&seconds]).await?;
         self.query(types, &[&seconds]).await?;
@@ -291,6 +296,7 @@ fn read_type(row: &Row, clock: Microseconds) -> JobType {
         paused: row.get(5),
         start_tokens_at: time(row, 6, clock),
         held_until: time(row, 7, clock),
+        begun_held_until: time(row, 8, clock),
     }
 }
 

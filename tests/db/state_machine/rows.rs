@@ -70,6 +70,11 @@ impl Job {
         if token.is_none() { self.status == Status::Processing } else { self.held_with(token) }
     }
 
+    /// It has begun, and was told something that no run has seen.
+    pub fn goes_first(&self) -> bool {
+        self.begun() && self.woken_at.is_some()
+    }
+
     /// Whether a call with this token may settle it.
     pub fn held_with(&self, token: Option<Uuid>) -> bool {
         token.is_some() && self.lease_token == token
@@ -135,6 +140,7 @@ pub struct JobType {
     pub start_tokens_at: Option<Microseconds>,
     pub paused: bool,
     pub held_until: Option<Microseconds>,
+    pub begun_held_until: Option<Microseconds>,
 }
 
 pub type JobTypes = BTreeMap<String, JobType>;
