@@ -30,7 +30,7 @@ select results_eq($$select payload ->> 'name' from claim_next_job(p_limit => 10)
 -- What has ended outside goes before all else, in each call.
 update job_queue set status = 'pending', lease_expires_at = now() where status = 'processing';
 insert into job_queue (job_type, priority) select 'work', 9 from generate_series(1, 30);
-select wake_job(:'id', '{"id": "p", "status": "succeeded", "again": true}');
+select wake_job(:'id', '{"id": "p", "status": "succeeded", "n": 2}');
 select results_eq($$select payload ->> 'name' from claim_next_job()$$, $$values ('begun')$$, 'what was woken goes before new work of a higher priority');
 
 select * from finish();
