@@ -12,8 +12,8 @@ use crate::toolchain;
 /// Bytes of the wasm, gzipped: it is read at every cold start.
 const GZIP_MAX: usize = 120_000;
 
-/// Fails when the wasm is too large, when pkg/ was built from other sources or dependencies, when a file in it is not
-/// the one that was built, or when the toolchain that built it is here and makes other bytes.
+/// Fails when the wasm is too large, when pkg/ was built from other sources or dependencies, when a file in it, the
+/// record included, is not the one that a build makes here, or when the compiler that built it is not here to tell.
 pub fn run() -> Result<()> {
     let record = fs::read(root().join("pkg").join(RECORD)).context("there is no pkg/: run `cargo xtask build`")?;
     let record: Record = serde_json::from_slice(&record).context("pkg/build.json is not a build record")?;
@@ -40,23 +40,26 @@ pub fn run() -> Result<()> {
 
     let toolchain = toolchain::find()?;
     let here: Vec<String> = toolchain.version()?.lines().map(str::to_owned).collect();
-    if here != record.toolchain {
-        println!(
-            "pkg/ is of these sources; its bytes were not compared, as it was built by {} and here is {}",
-            record.toolchain.join(", "),
-            here.join(", ")
-        );
-        return Ok(());
-    }
+    ensure!(
+        here == record.toolchain,
+        "pkg/ cannot be compared: it was built by {}, and here is {}. Install that compiler, or run `cargo xtask build`",
+        named(&record.toolchain),
+        named(&here)
+    );
     let made = tempfile::tempdir()?;
     build::build(&toolchain, made.path())?;
-    for name in FILES {
+    for name in FILES.iter().chain([&RECORD]) {
         if fs::read(made.path().join(name))? != fs::read(root().join("pkg").join(name))? {
             bail!("pkg/{name} differs from a fresh build by the same compiler: run `cargo xtask build`");
         }
     }
     println!("pkg/ is of these sources, byte for byte");
     Ok(())
+}
+
+/// Its first line names the compiler, its last one where std came from.
+fn named(toolchain: &[String]) -> String {
+    toolchain.first().into_iter().chain(toolchain.last()).cloned().collect::<Vec<_>>().join(", ")
 }
 
 fn differing<'a>(then: &'a BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<&'a str> {
