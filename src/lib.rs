@@ -24,6 +24,7 @@ pub mod replicate;
 pub mod server;
 pub mod source;
 pub mod storage;
+pub mod svg;
 pub mod worker;
 
 #[cfg(target_arch = "wasm32")]

@@ -1,0 +1,355 @@
+//! Whether an SVG document may be shown to anyone: a picture that can do nothing but be looked at.
+//!
+//! What the bucket serves as `image/svg+xml` a browser runs like a page. This reader is strict: what it does not
+//! know to be harmless, or cannot read, it refuses. Browsers read SVG as XML, so that is what it reads.
+
+/// Elements that run, load or hold what is no picture, whatever their prefix.
+const ELEMENTS: [&str; 14] = [
+    "script",
+    "foreignobject",
+    "handler",
+    "listener",
+    "iframe",
+    "frame",
+    "embed",
+    "object",
+    "audio",
+    "video",
+    "html",
+    "link",
+    "meta",
+    "base",
+];
+/// Pictures and fonts that a document may hold within itself.
+const DATA: [&str; 8] = [
+    "data:image/png",
+    "data:image/jpeg",
+    "data:image/jpg",
+    "data:image/gif",
+    "data:image/webp",
+    "data:font/",
+    "data:application/font",
+    "data:application/x-font",
+];
+/// Encodings in which the characters that matter are those of ASCII.
+const ENCODINGS: [&str; 4] = ["utf-8", "us-ascii", "iso-8859-", "windows-125"];
+
+/// What is wrong with the document; none: it is a picture and nothing else.
+pub fn refusal(document: &[u8]) -> Option<String> {
+    // In the encodings that are taken, bytes above 127 are letters, whichever.
+    let text: String = match std::str::from_utf8(document) {
+        Ok(text) => text.to_owned(),
+        Err(_) => document.iter().map(|byte| char::from(*byte)).collect(),
+    };
+    read(text.trim_start_matches('\u{feff}')).err()
+}
+
+fn read(mut rest: &str) -> Result<(), String> {
+    let mut in_style = false;
+    let mut has_root = false;
+    while !rest.is_empty() {
+        let (content, markup) = rest.split_once('<').unwrap_or((rest, ""));
+        text(content, in_style)?;
+        if content.len() == rest.len() {
+            break;
+        }
+        rest = if let Some(comment) = markup.strip_prefix("!--") {
+            comment.split_once("-->").ok_or("a comment without an end")?.1
+        } else if let Some(data) = markup.strip_prefix("![CDATA[") {
+            let (data, rest) = data.split_once("]]>").ok_or("a CDATA section without an end")?;
+            if in_style {
+                style(data)?;
+            }
+            rest
+        } else if let Some(instruction) = markup.strip_prefix('?') {
+            let (instruction, rest) = instruction.split_once("?>").ok_or("an instruction without an end")?;
+            processing_instruction(instruction)?;
+            rest
+        } else if let Some(declaration) = markup.strip_prefix("!DOCTYPE") {
+            doctype(declaration)?
+        } else if let Some(closed) = markup.strip_prefix('/') {
+            in_style = false;
+            closed.split_once('>').ok_or("a tag without an end")?.1
+        } else {
+            let tag = Tag::read(markup)?;
+            if !has_root && tag.name != "svg" {
+                return Err(format!("the root is <{}>", crate::error::cut(&tag.name, 40)));
+            }
+            has_root = true;
+            tag.check()?;
+            in_style = tag.name == "style" && !tag.is_closed;
+            tag.rest
+        };
+    }
+    if has_root { Ok(()) } else { Err("no <svg>".to_owned()) }
+}
+
+/// Between tags.
+fn text(content: &str, in_style: bool) -> Result<(), String> {
+    let content = decoded(content, "text")?;
+    if in_style { style(&content) } else { Ok(()) }
+}
+
+fn processing_instruction(instruction: &str) -> Result<(), String> {
+    let name = instruction.split(|c: char| c.is_ascii_whitespace()).next().unwrap_or_default().to_ascii_lowercase();
+    if name == "xml" {
+        let lower = instruction.to_ascii_lowercase();
+        let encoding = lower.split_once("encoding").and_then(|(_, rest)| rest.split(['"', '\'']).nth(1));
+        if let Some(encoding) = encoding.filter(|encoding| !ENCODINGS.iter().any(|known| encoding.starts_with(known))) {
+            return Err(format!("the encoding {}", crate::error::cut(encoding, 40)));
+        }
+    }
+    if name.starts_with("xml-") { Err(format!("<?{}?>", crate::error::cut(&name, 40))) } else { Ok(()) }
+}
+
+/// What follows a declaration of the document's type. Its entities are taken where they are texts without markup, as
+/// Illustrator writes them for its namespaces; where they are used is seen by [`decoded`].
+fn doctype(declaration: &str) -> Result<&str, String> {
+    let name = declaration.trim_start();
+    if !name
+        .strip_prefix("svg")
+        .is_some_and(|after| after.starts_with(|c: char| c.is_ascii_whitespace() || ">[".contains(c)))
+    {
+        return Err("a document type that is not svg".to_owned());
+    }
+    let mut quote = None;
+    let mut in_subset = false;
+    for (at, c) in declaration.char_indices() {
+        match (quote, c) {
+            (Some(open), _) if open == c => quote = None,
+            (Some(_), '<' | '&' | '%') => return Err("an entity that holds markup".to_owned()),
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '[') => in_subset = true,
+            (None, ']') => in_subset = false,
+            (None, '>') if !in_subset => {
+                let (declaration, rest) = declaration.split_at(at);
+                let subset = declaration.split_once('[').map_or("", |(_, subset)| subset);
+                for entity in subset.split("<!").skip(1) {
+                    let mut words = entity.split_ascii_whitespace();
+                    let (kind, _, value) = (words.next(), words.next(), words.next());
+                    if kind != Some("ENTITY") || !value.is_some_and(|value| value.starts_with(['"', '\''])) {
+                        return Err("a declaration that is no plain entity".to_owned());
+                    }
+                    if is_page(entity) {
+                        return Err("an entity for another language's namespace".to_owned());
+                    }
+                }
+                return Ok(rest.strip_prefix('>').unwrap_or(rest));
+            }
+            (None, _) => {}
+        }
+    }
+    Err("a document type without an end".to_owned())
+}
+
+/// Whether a namespace's elements do more than be seen.
+fn is_page(namespace: &str) -> bool {
+    let namespace = namespace.to_ascii_lowercase();
+    ["xhtml", "mathml", "xbl", "xml-events"].iter().any(|name| namespace.contains(name))
+}
+
+struct Tag<'a> {
+    /// Without its prefix, in lower case.
+    name: String,
+    /// Names in lower case, values as written.
+    attributes: Vec<(String, &'a str)>,
+    is_closed: bool,
+    rest: &'a str,
+}
+
+impl<'a> Tag<'a> {
+    /// Reads from behind the `<`.
+    fn read(markup: &'a str) -> Result<Tag<'a>, String> {
+        let is_name = |c: char| c.is_alphanumeric() || matches!(c, ':' | '_' | '-' | '.');
+        let split = |text: &'a str| text.split_at(text.find(|c| !is_name(c)).unwrap_or(text.len()));
+        let (name, mut rest) = split(markup);
+        if name.is_empty() {
+            return Err("a < that begins no tag".to_owned());
+        }
+        let mut attributes = Vec::new();
+        loop {
+            rest = rest.trim_start();
+            if let Some(rest) = rest.strip_prefix('>') {
+                return Ok(Tag { name: local(name), attributes, is_closed: false, rest });
+            }
+            if let Some(rest) = rest.strip_prefix("/>") {
+                return Ok(Tag { name: local(name), attributes, is_closed: true, rest });
+            }
+            let (name, after) = split(rest);
+            let value = after.trim_start().strip_prefix('=').map(str::trim_start).unwrap_or_default();
+            let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+            let parts = quote.and_then(|quote| value.get(1..)?.split_once(quote));
+            let Some((value, after)) = parts.filter(|(value, _)| !name.is_empty() && !value.contains('<')) else {
+                return Err("a tag that cannot be read".to_owned());
+            };
+            attributes.push((name.to_ascii_lowercase(), value));
+            rest = after;
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if ELEMENTS.contains(&self.name.as_str()) {
+            return Err(format!("<{}>", self.name));
+        }
+        for (name, value) in &self.attributes {
+            if name == "xmlns" || name.starts_with("xmlns:") {
+                // Whatever an entity stands for, it was looked at where it is declared.
+                if is_page(value) || value.contains("&#") {
+                    return Err(format!("{name}={}", crate::error::cut(value, 100)));
+                }
+                continue;
+            }
+            self.check_attribute(name, &decoded(value, name)?)?;
+        }
+        Ok(())
+    }
+
+    fn check_attribute(&self, name: &str, value: &str) -> Result<(), String> {
+        let refused = Err(format!("{}=… in <{}>", crate::error::cut(name, 40), crate::error::cut(&self.name, 40)));
+        let bare: String = value.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
+        let bare = bare.to_ascii_lowercase();
+        let local = local(name);
+        if local.starts_with("on") || name == "xml:base" || bare.contains("script:") || bare.contains("data:text/") {
+            return refused;
+        }
+        if matches!(local.as_str(), "href" | "src" | "action" | "formaction" | "srcdoc" | "srcset") {
+            return if is_inside(&bare) { Ok(()) } else { refused };
+        }
+        // What an animation sets.
+        if local == "attributename" && (bare.ends_with("href") || bare.starts_with("on") || bare == "src") {
+            return refused;
+        }
+        if local == "style" { style(value) } else { addresses(&bare) }
+    }
+}
+
+fn local(name: &str) -> String {
+    name.rsplit(':').next().unwrap_or(name).to_ascii_lowercase()
+}
+
+/// A text with its references resolved. Refuses those to entities of the document's own.
+fn decoded(text: &str, place: &str) -> Result<String, String> {
+    let mut parts = text.split('&');
+    let mut decoded = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let unknown = || format!("an entity in {}", crate::error::cut(place, 40));
+        let (reference, rest) = part.split_once(';').ok_or_else(unknown)?;
+        let c = match reference {
+            "amp" => '&',
+            "lt" => '<',
+            "gt" => '>',
+            "quot" => '"',
+            "apos" => '\'',
+            _ => {
+                let digits = reference.strip_prefix('#').ok_or_else(unknown)?;
+                let number = match digits.strip_prefix('x') {
+                    Some(hex) => u32::from_str_radix(hex, 16),
+                    None => digits.parse(),
+                };
+                number.ok().and_then(char::from_u32).ok_or_else(unknown)?
+            }
+        };
+        decoded.push(c);
+        decoded += rest;
+    }
+    Ok(decoded)
+}
+
+/// A style sheet, or a style attribute.
+fn style(style: &str) -> Result<(), String> {
+    let bare: String = style.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
+    let bare = bare.to_ascii_lowercase();
+    // A backslash can write any word otherwise.
+    let words = ["@import", "expression(", "script:", "binding", "behavior", "image-set(", "\\", "</"];
+    match words.iter().find(|word| bare.contains(*word)) {
+        Some(word) => Err(format!("{word} in a style")),
+        None => addresses(&bare),
+    }
+}
+
+/// Every `url(…)` must stay within the document.
+fn addresses(bare: &str) -> Result<(), String> {
+    let outside = |target: &&str| !is_inside(target.trim_start_matches(['"', '\'']));
+    match bare.split("url(").skip(1).find(outside) {
+        Some(target) => Err(format!("url({}", crate::error::cut(target, 40))),
+        None => Ok(()),
+    }
+}
+
+fn is_inside(address: &str) -> bool {
+    address.is_empty() || address.starts_with('#') || DATA.iter().any(|kind| address.starts_with(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_are_let_in() {
+        let documents = [
+            r##"<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0" fill="url(#a)" style="stroke: url('#b')"/></svg>"##,
+            "\u{feff}<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><!-- <script> --><svg><title>a &amp; b &#169;</title></svg>",
+            r#"<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd" [
+              <!ENTITY ns_svg "http://www.w3.org/2000/svg"> <!ENTITY ns_ai 'http://ns.adobe.com/AI/'> ]>
+              <svg xmlns="&ns_svg;" xmlns:i="&ns_ai;"><i:pgf id="x"/></svg>"#,
+            r#"<svg:svg xmlns:svg="http://www.w3.org/2000/svg"><svg:g/></svg:svg>"#,
+            r##"<svg><image xlink:href="data:image/png;base64,AA=="/><use href="#a"/></svg>"##,
+            "<svg><style>/* a */ .a { fill: red } @font-face { src: url(data:font/woff2;base64,AA) }</style><text>a > b</text></svg>",
+            "<svg><style><![CDATA[ .a > .b { fill: url(#c) } ]]></style></svg>",
+            r#"<svg><metadata><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><cc:Work rdf:about="http://a.co"/></rdf:RDF></metadata></svg>"#,
+            "<?xpacket begin='\u{feff}' id='W5M0'?><svg><animate attributeName='opacity' values='0;1'/></svg>",
+        ];
+        for document in documents {
+            assert_eq!(refusal(document.as_bytes()), None, "{document}");
+        }
+        assert_eq!(refusal(b"<!-- caf\xe9 --><svg/>"), None);
+    }
+
+    #[test]
+    fn pages_are_not() {
+        let table = [
+            ("<svg><script>alert(1)</script></svg>", "<script>"),
+            ("<svg><SCRIPT/></svg>", "<script>"),
+            ("<svg><s:script xmlns:s='http://www.w3.org/2000/svg'/></svg>", "<script>"),
+            ("<svg onload='alert(1)'/>", "onload=… in <svg>"),
+            ("<svg><g\nONCLICK = \"a\"/></svg>", "onclick=… in <g>"),
+            ("<svg><foreignObject/></svg>", "<foreignobject>"),
+            ("<!DOCTYPE html><svg/>", "a document type that is not svg"),
+            ("<html><svg/></html>", "the root is <html>"),
+            ("<svg><a href='javascript:alert(1)'/></svg>", "href=… in <a>"),
+            ("<svg><a xlink:href='java&#115;cript&#58;alert(1)'/></svg>", "xlink:href=… in <a>"),
+            ("<svg><a href=' &#9;java\nscript:a'/></svg>", "href=… in <a>"),
+            ("<svg><image href='https://a.co/b.png'/></svg>", "href=… in <image>"),
+            ("<svg><use href='//a.co/b.svg#c'/></svg>", "href=… in <use>"),
+            ("<svg><use href='data:image/svg+xml;base64,AA'/></svg>", "href=… in <use>"),
+            ("<svg><set attributeName='xlink:href' to='#a'/></svg>", "attributename=… in <set>"),
+            ("<svg><animate attributeName='onload'/></svg>", "attributename=… in <animate>"),
+            ("<svg><animate attributeName='x' to='javascript:a'/></svg>", "to=… in <animate>"),
+            ("<svg><path fill='url(http://a.co)'/></svg>", "url(http://a.co)"),
+            ("<svg><path style='fill: url( \"http://a.co\" )'/></svg>", "url(\"http://a.co\")"),
+            ("<svg><style>@import 'http://a.co'</style></svg>", "@import in a style"),
+            ("<svg><style><![CDATA[@import url(#)]]></style></svg>", "@import in a style"),
+            ("<svg><style>a{b:\\75rl(x)}</style></svg>", "\\ in a style"),
+            ("<svg><h:b xmlns:h='http://www.w3.org/1999/xhtml'/></svg>", "xmlns:h=http://www.w3.org/1999/xhtml"),
+            ("<!DOCTYPE svg [<!ENTITY x '<script/>'>]><svg>&x;</svg>", "an entity that holds markup"),
+            ("<!DOCTYPE svg [<!ENTITY x 'a'>]><svg>&x;</svg>", "an entity in text"),
+            (
+                "<!DOCTYPE svg [<!ENTITY x 'http://www.w3.org/1999/xhtml'>]><svg xmlns:h='&x;'/>",
+                "an entity for another language's namespace",
+            ),
+            ("<!DOCTYPE svg [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg/>", "a declaration that is no plain entity"),
+            ("<!DOCTYPE svg [<!ATTLIST svg onload CDATA 'a'>]><svg/>", "a declaration that is no plain entity"),
+            ("<?xml-stylesheet href='a'?><svg/>", "<?xml-stylesheet?>"),
+            ("<?xml version='1.0' encoding='UTF-7'?><svg/>", "the encoding utf-7"),
+            ("<svg><g a=<script></svg>", "a tag that cannot be read"),
+            ("<svg><g a='", "a tag that cannot be read"),
+            ("<svg xml:base='http://a.co'/>", "xml:base=… in <svg>"),
+            ("", "no <svg>"),
+            ("{\"svg\": 1}", "no <svg>"),
+        ];
+        for (document, found) in table {
+            assert_eq!(refusal(document.as_bytes()).as_deref(), Some(found), "{document}");
+        }
+    }
+}
