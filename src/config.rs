@@ -29,6 +29,8 @@ pub struct Config {
     pub allowed_output_hosts: Vec<String>,
     pub allowed_source_hosts: Vec<String>,
     pub max_image_bytes: u64,
+    /// Whether an SVG is stored that may be more than a picture.
+    pub allow_any_svg: bool,
 }
 
 /// The jobs of one drain that run at once. Each waits on the network nearly all of its time and a
@@ -114,6 +116,11 @@ impl Config {
                 text("ALLOWED_OUTPUT_HOSTS").as_deref().unwrap_or("replicate.delivery,*.replicate.delivery"),
             ),
             allowed_source_hosts: hosts::read(text("ALLOWED_SOURCE_HOSTS").as_deref().unwrap_or("*")),
+            allow_any_svg: match text("ALLOW_ANY_SVG").as_deref() {
+                None | Some("false") => false,
+                Some("true") => true,
+                Some(_) => return Err("ALLOW_ANY_SVG must be true or false".to_owned()),
+            },
             max_image_bytes: number("MAX_IMAGE_BYTES", MAX_IMAGE_BYTES, 1, 5 * 1024 * 1024 * 1024)?,
         })
     }
@@ -205,6 +212,7 @@ mod tests {
             ("MAX_PARALLEL_JOBS", "0", r#"MAX_PARALLEL_JOBS must be a whole number from 1 to 100, found "0""#),
             ("RUN_BUDGET_MS", "fast", r#"RUN_BUDGET_MS must be a whole number from 1000 to 390000, found "fast""#),
             ("SUPABASE_SECRET_KEYS", "sb_1", "SUPABASE_SECRET_KEYS must be a JSON object of names and keys"),
+            ("ALLOW_ANY_SVG", "yes", "ALLOW_ANY_SVG must be true or false"),
             ("REPLICATE_API_TOKEN", "r8_\nx", "REPLICATE_API_TOKEN has characters that no header can carry"),
             ("STORAGE_BUCKET", "a/b", r#"STORAGE_BUCKET may have letters, digits, '-', '_' and '.', found "a/b""#),
         ];

@@ -100,10 +100,34 @@ fn from_status(service: Service, status: u16, retry_after: Option<&str>, body: &
         (Service::Replicate, 429) => ("rate_limited", Again::After(rate_limit_delay(retry_after, body))),
         (Service::Replicate, 422) if body.contains(INPUT_REJECTED_TITLE) => (INPUT_REJECTED, Again::Never),
         (Service::Delivery, 404 | 410) => ("output_gone", Again::Never),
+        (Service::Storage, _) if is_about_object(status, body) => ("rejected", Again::Never),
+        (Service::Storage, _) => ("unavailable", Again::Backoff),
         (_, 408 | 429) | (_, 500..) => ("unavailable", Again::Backoff),
         _ => ("rejected", Again::Never),
     };
     JobError { kind, message, again }
+}
+
+/// Whether Storage will never take, or give, this very object. Its true status is in the body, where there is one:
+/// older routes answer 400 to everything, with `{"statusCode":"503","error":"SlowDown","message":"…"}`, newer ones with
+/// a `code`. Everything else is a state of Storage, of its database or of the key, and may pass (the errors of
+/// supabase/storage, `src/internal/errors/codes.ts`, of November 2026).
+fn is_about_object(status: u16, body: &str) -> bool {
+    let json = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
+    let text = |field: &str| json.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let in_body = json.get("statusCode").and_then(|code| code.as_f64().or_else(|| number(code.as_str()?)));
+    let status = in_body.map_or(status, |code| code as u16);
+    let is = |codes: &[&str]| codes.contains(&text("code")) || codes.contains(&text("error"));
+    match status {
+        413 | 415 => true,
+        // Not the 404 of a bucket, which may still be made.
+        404 => is(&["NoSuchKey", "not_found"]) || text("message") == "Object not found",
+        400 => {
+            is(&["EntityTooLarge", "Payload too large", "InvalidMimeType", "invalid_mime_type", "InvalidKey"])
+                || text("message").starts_with("Invalid key")
+        }
+        _ => false,
+    }
 }
 
 /// The wait a 429 asks for: the header, else `retry_after` in the body, else "resets in ~30s" in
@@ -193,9 +217,63 @@ mod tests {
             (Delivery, 410, None, "", "output_gone", Never),
             (Delivery, 429, None, "", "unavailable", Backoff),
             (Delivery, 502, None, "", "unavailable", Backoff),
-            (Storage, 400, None, "", "rejected", Never),
-            (Storage, 403, None, "", "rejected", Never),
+            (Storage, 400, None, "", "unavailable", Backoff),
+            (Storage, 403, None, "", "unavailable", Backoff),
+            (Storage, 404, None, "", "unavailable", Backoff),
             (Storage, 413, None, "", "rejected", Never),
+            (Storage, 415, None, "", "rejected", Never),
+            (Storage, 400, None, r#"{"statusCode":"503","error":"SlowDown","message":"…"}"#, "unavailable", Backoff),
+            (Storage, 400, None, r#"{"statusCode":503,"error":"DatabaseReadOnly"}"#, "unavailable", Backoff),
+            (Storage, 400, None, r#"{"statusCode":"423","error":"ResourceLocked"}"#, "unavailable", Backoff),
+            (
+                Storage,
+                400,
+                None,
+                r#"{"statusCode":"403","error":"Unauthorized","message":"\"iat\" claim timestamp check failed"}"#,
+                "unavailable",
+                Backoff,
+            ),
+            (Storage, 400, None, r#"{"statusCode":"409","error":"TransactionError"}"#, "unavailable", Backoff),
+            (
+                Storage,
+                400,
+                None,
+                r#"{"statusCode":"400","code":"InvalidJWT","message":"jwt expired"}"#,
+                "unavailable",
+                Backoff,
+            ),
+            (
+                Storage,
+                400,
+                None,
+                r#"{"statusCode":"404","error":"Bucket not found","message":"Bucket not found"}"#,
+                "unavailable",
+                Backoff,
+            ),
+            (Storage, 400, None, r#"{"statusCode":"400","code":"TenantNotFound"}"#, "unavailable", Backoff),
+            (Storage, 544, None, r#"{"code":"DatabaseTimeout"}"#, "unavailable", Backoff),
+            (Storage, 200, None, "<html>", "unavailable", Backoff),
+            (Storage, 400, None, r#"{"statusCode":"413","error":"Payload too large"}"#, "rejected", Never),
+            (Storage, 400, None, r#"{"statusCode":"415","error":"invalid_mime_type"}"#, "rejected", Never),
+            (
+                Storage,
+                400,
+                None,
+                r#"{"statusCode":"400","error":"InvalidKey","message":"Invalid key: a"}"#,
+                "rejected",
+                Never,
+            ),
+            (Storage, 400, None, r#"{"code":"EntityTooLarge"}"#, "rejected", Never),
+            (
+                Storage,
+                400,
+                None,
+                r#"{"statusCode":"404","error":"not_found","message":"Object not found"}"#,
+                "rejected",
+                Never,
+            ),
+            (Storage, 404, None, r#"{"code":"NoSuchKey"}"#, "rejected", Never),
+            (Storage, 413, None, r#"{"statusCode":"503"}"#, "unavailable", Backoff),
             (Storage, 429, None, "", "unavailable", Backoff),
             (Storage, 500, None, "", "unavailable", Backoff),
         ];

@@ -6,13 +6,13 @@
 
 use super::id;
 use crate::address::Address;
-use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response};
-use crate::error::{JobError, Service, from_answer};
+use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response, TransportError};
+use crate::error::{Again, JobError, Service, from_answer};
 use crate::fields::Fields;
 use crate::job::{Job, Outcome};
 use crate::json::object;
-use crate::storage;
-use crate::{hosts, image};
+use crate::replicate::catalogue;
+use crate::{hosts, image, storage, svg};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ struct Payload {
     generation_id: String,
     user_id: String,
     output_urls: Vec<String>,
+    model_id: Option<String>,
 }
 
 impl Payload {
@@ -28,7 +29,12 @@ impl Payload {
             Some(urls) if !urls.is_empty() => urls.into_iter().map(str::to_owned).collect(),
             Some(_) | None => vec![fields.required("output_url", fields.text("output_url")?)?.to_owned()],
         };
-        Ok(Payload { generation_id: id(fields, "generation_id")?, user_id: id(fields, "user_id")?, output_urls })
+        Ok(Payload {
+            generation_id: id(fields, "generation_id")?,
+            user_id: id(fields, "user_id")?,
+            output_urls,
+            model_id: fields.text("model_id").unwrap_or_default().map(str::to_owned),
+        })
     }
 }
 
@@ -39,28 +45,77 @@ const RUN_LONGEST: Duration = Duration::from_secs(20);
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(20);
 const REDIRECTS_MOST: usize = 3;
 
+/// An SVG is read whole before it is stored: beyond this it is refused rather than held.
+const SVG_BYTES_MOST: usize = 4 * 1024 * 1024;
+
+/// What has become of the outputs, in their order; each is one or the other.
+#[derive(Default)]
+struct Progress {
+    /// What the rows are made of.
+    stored: Vec<Value>,
+    /// `{output, error}`, counted from 1.
+    not_stored: Vec<Value>,
+}
+
+impl Progress {
+    /// What an earlier run has left; what cannot be read is stored again.
+    fn read(job: &Job) -> Progress {
+        let list = |field: &str| {
+            let list = job.checkpoint.as_ref().and_then(|checkpoint| checkpoint.get(field)?.as_array());
+            list.cloned().unwrap_or_default()
+        };
+        Progress { stored: list("stored"), not_stored: list("not_stored") }
+    }
+
+    fn to_json(self, stored: &'static str) -> Value {
+        let mut fields = vec![(stored, self.stored.into())];
+        fields.extend((!self.not_stored.is_empty()).then(|| ("not_stored", self.not_stored.into())));
+        object(fields)
+    }
+
+    fn next(&self) -> usize {
+        self.stored.len() + self.not_stored.len()
+    }
+}
+
+/// Stores what can be stored of the outputs, and says of the others why not; fails where nothing is left. A failure
+/// that may pass is tried again while there are attempts, and time.
 pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let payload = job.payload(Payload::read)?;
     let started = ctx.clock.now_milliseconds();
-    let mut stored = stored_before(job);
-    while let Some(output_url) = payload.output_urls.get(stored.len()) {
-        if !stored.is_empty() && ctx.clock.now_milliseconds().saturating_sub(started) > RUN_LONGEST.as_millis() as u64 {
-            let checkpoint = object(vec![("stored", stored.into())]);
+    let elapsed = || Duration::from_millis(ctx.clock.now_milliseconds().saturating_sub(started));
+    let mut progress = Progress::read(job);
+    let mut failure = None;
+    while let Some(output_url) = payload.output_urls.get(progress.next()) {
+        if progress.next() > 0 && elapsed() > RUN_LONGEST {
+            let checkpoint = progress.to_json("stored");
             return Ok(Outcome::Snoozed { delay: Duration::ZERO, checkpoint, progress: None });
         }
-        stored.push(store(ctx, &payload, output_url, stored.len() + 1).await?);
+        match store(ctx, &payload, output_url, progress.next() + 1).await {
+            Ok(picture) => progress.stored.push(picture),
+            Err(error) => {
+                let is_last = job.attempt_number >= job.max_attempts || job.age + elapsed() >= ctx.config.job_timeout;
+                if error.again != Again::Never && !(error.again == Again::Backoff && is_last) {
+                    return Err(error);
+                }
+                let output = ("output", (progress.next() + 1).into());
+                progress.not_stored.push(object(vec![output, ("error", error.message.as_str().into())]));
+                failure.get_or_insert(error);
+            }
+        }
     }
-    let result = match stored.pop() {
-        Some(only) if stored.is_empty() => only,
-        last => object(vec![("images", stored.into_iter().chain(last).collect())]),
-    };
-    Ok(Outcome::Completed { result, follow_ups: Vec::new() })
+    match (progress.stored.pop(), failure) {
+        (None, Some(error)) => Err(error),
+        (Some(only), _) if payload.output_urls.len() == 1 => Ok(completed(only)),
+        (last, _) => {
+            progress.stored.extend(last);
+            Ok(completed(progress.to_json("images")))
+        }
+    }
 }
 
-/// What an earlier run has stored of the pictures, in their order; what cannot be read is stored again.
-fn stored_before(job: &Job) -> Vec<Value> {
-    let stored = job.checkpoint.as_ref().and_then(|checkpoint| checkpoint.get("stored")?.as_array());
-    stored.cloned().unwrap_or_default()
+fn completed(result: Value) -> Outcome {
+    Outcome::Completed { result, follow_ups: Vec::new() }
 }
 
 /// Stores the `number`th picture, from 1, and answers what its row is made of.
@@ -72,21 +127,48 @@ async fn store(ctx: &Ctx, payload: &Payload, output_url: &str, number: usize) ->
     }
     let mut content = response.body;
     let (format, dimensions) = identify(content.as_mut()).await?;
+    if format == image::Format::Svg && !ctx.config.allow_any_svg {
+        check_svg(payload, content.as_mut()).await?;
+    }
 
-    let (id, extension) = (&payload.generation_id, format.extension());
-    let filename = if number == 1 { format!("{id}.{extension}") } else { format!("{id}-{number}.{extension}") };
-    let path = format!("{}/{filename}", payload.user_id);
+    let path = format!("{}/{}", payload.user_id, filename(&payload.generation_id, number, format.extension()));
     let meter = Meter::new(ctx.config.max_image_bytes);
     storage::upload(ctx, &path, format.content_type(), content, &meter).await?;
+    let filename = path.rsplit('/').next().unwrap_or_default();
     Ok(object(vec![
         ("filename", filename.into()),
         ("public_url", storage::public_url(ctx, &path).into()),
-        ("storage_path", path.into()),
+        ("storage_path", path.as_str().into()),
         ("file_size", meter.bytes().into()),
         ("width", dimensions.map(|(width, _)| width).into()),
         ("height", dimensions.map(|(_, height)| height).into()),
-        ("format", extension.into()),
+        ("format", format.extension().into()),
     ]))
+}
+
+/// The name of a generation's `number`th picture, the same at every attempt, and no other picture's: an id has no dot.
+fn filename(generation_id: &str, number: usize, extension: &str) -> String {
+    match number {
+        1 => format!("{generation_id}.{extension}"),
+        _ => format!("{generation_id}.{number}.{extension}"),
+    }
+}
+
+/// A browser runs an SVG like a page, so only one is stored that is nothing but a picture, of a model that is not
+/// known to make others.
+async fn check_svg(payload: &Payload, content: &mut dyn Incoming) -> Result<(), JobError> {
+    let refused =
+        |why: String| JobError::never("unsafe_svg", format!("output_url is an svg that is not stored: {why}"));
+    if let Some(model) =
+        payload.model_id.as_deref().and_then(catalogue::find).filter(|model| !model.id.ends_with("-svg"))
+    {
+        return Err(refused(format!("{} makes none", model.id)));
+    }
+    let document = content.peek(SVG_BYTES_MOST + 1).await.map_err(broke_off)?;
+    if document.len() > SVG_BYTES_MOST {
+        return Err(refused(format!("it is larger than {SVG_BYTES_MOST} bytes")));
+    }
+    svg::refusal(&document).map_or(Ok(()), |found| Err(refused(format!("it has {found}"))))
 }
 
 /// Requests the picture, following redirects to allowed hosts only. Outputs are public; where the
@@ -123,7 +205,6 @@ async fn open(ctx: &Ctx, output_url: &str) -> Result<Response, JobError> {
 
 /// Reads as much of the head as tells format and size. The size may stay unknown, the format not.
 async fn identify(content: &mut dyn Incoming) -> Result<(image::Format, Option<(u32, u32)>), JobError> {
-    let broke_off = |error| JobError::backoff("unavailable", format!("download broke off: {error}"));
     let head = content.peek(image::HEAD_BYTES).await.map_err(broke_off)?;
     let Some(format) = image::format(&head) else {
         let start = String::from_utf8_lossy(head.get(..16).unwrap_or(&head)).into_owned();
@@ -137,6 +218,10 @@ async fn identify(content: &mut dyn Incoming) -> Result<(image::Format, Option<(
         dimensions = image::dimensions(format, &head);
     }
     Ok((format, dimensions))
+}
+
+fn broke_off(error: TransportError) -> JobError {
+    JobError::backoff("unavailable", format!("download broke off: {error}"))
 }
 
 /// Checks a URL against `ALLOWED_OUTPUT_HOSTS`. A `data:` URI leads nowhere and is always allowed.
@@ -165,6 +250,21 @@ fn is_replicates(url: &Address) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_pictures_have_one_name() {
+        assert_eq!(filename("fox", 1, "png"), "fox.png");
+        assert_eq!(filename("fox", 2, "png"), "fox.2.png");
+        let ids = ["fox", "fox-2", "fox_2", "2", "fox-2-2"];
+        let mut names: Vec<String> = Vec::new();
+        for id in ids {
+            names.extend((1..=12).flat_map(|number| ["png", "jpg"].map(|extension| filename(id, number, extension))));
+        }
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
 
     #[test]
     fn the_message_names_the_field_and_the_host() {
