@@ -1,12 +1,24 @@
--- The public bucket generated-images, where the schema storage exists. A bucket of that name stays as it is.
+-- The public bucket generated-images, where the schema storage exists: for the six formats that the worker stores, of
+-- MAX_IMAGE_BYTES's default at most. A bucket of that name stays as it is.
 do $$
 begin
   if to_regclass('storage.buckets') is null then
     raise notice 'storage.buckets does not exist: the bucket generated-images was not made';
-  else
-    insert into storage.buckets (id, name, public)
-    values ('generated-images', 'generated-images', true)
-    on conflict (id) do nothing;
+    return;
+  end if;
+  insert into storage.buckets (id, name, public)
+  values ('generated-images', 'generated-images', true)
+  on conflict (id) do nothing;
+  -- Older versions of Storage have no such columns.
+  if found and (
+    select count(*) = 2
+    from pg_catalog.pg_attribute
+    where attrelid = 'storage.buckets'::regclass and attname in ('file_size_limit', 'allowed_mime_types')
+  ) then
+    update storage.buckets
+    set file_size_limit = 52428800,
+      allowed_mime_types = array['image/png', 'image/jpeg', 'image/webp', 'image/gif', 'image/avif', 'image/svg+xml']
+    where id = 'generated-images';
   end if;
 end
 $$;

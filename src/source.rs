@@ -13,6 +13,10 @@ use std::time::Duration;
 
 /// Replicate's document of March 2026: `data:` URIs are for files of 256 KB at most.
 const DATA_BYTES_MOST: usize = 256 * 1024;
+/// What a local stack is reached by, beside the name that the function knows.
+const LOCAL_NAMES: [&str; 5] = ["127.0.0.1", "localhost", "[::1]", "host.docker.internal", "kong"];
+/// What would lead elsewhere once Storage has decoded it, once or twice. Dots that stand for themselves are resolved.
+const DISGUISED: [&str; 7] = ["%2f", "%5c", "%00", "%252e", "%252f", "%255c", "%2500"];
 const SIGNED_SHORTEST: Duration = Duration::from_secs(60);
 
 /// The address to give to Replicate for a picture of the payload. Fails for good, naming the field, where the host
@@ -59,8 +63,12 @@ impl Source {
         let own = Address::parse(&ctx.config.supabase_url);
         let is_local = own.as_ref().is_some_and(|own| own.scheme() == "http");
         // A local stack has several names: the one that the function knows, and those that others reach it by.
-        let is_own = own.is_some_and(|own| url.has_origin_of(&own)) || (is_local && url.scheme() == "http");
+        let is_own = own.is_some_and(|own| url.has_origin_of(&own))
+            || (is_local && url.scheme() == "http" && LOCAL_NAMES.contains(&url.host()));
         if let Some(object) = url.path().strip_prefix("/storage/v1/object/").filter(|_| is_own) {
+            if DISGUISED.iter().any(|part| object.to_ascii_lowercase().contains(part)) {
+                return Err(refused("has an encoded separator in its path"));
+            }
             let kinds = ["public/", "sign/", "authenticated/"];
             let (kind, path) =
                 kinds.iter().find_map(|kind| Some((*kind, object.strip_prefix(kind)?))).unwrap_or(("", object));

@@ -1,17 +1,23 @@
 -- With the schemas auth and storage of a Supabase project, as far as the migrations look at them.
 begin;
-select plan(8);
+select plan(9);
 set local client_min_messages = error;
 create schema auth;
 create function auth.uid() returns uuid language sql stable as $$ select nullif(current_setting('request.jwt.claims', true)::jsonb ->> 'sub', '')::uuid $$;
 grant usage on schema auth to anon, authenticated;
 create schema storage;
-create table storage.buckets (id text primary key, name text not null, public boolean);
+create table storage.buckets (
+  id text primary key, name text not null, public boolean, file_size_limit bigint, allowed_mime_types text[]);
 \ir ../../../migrations/20261123000021_image_generations.sql
 \ir ../../../migrations/20261123000022_images.sql
 \ir ../../../migrations/20261123000026_generated_images_bucket.sql
 \ir ../../../migrations/20261123000026_generated_images_bucket.sql
-select results_eq('select id, public from storage.buckets', $$values ('generated-images', true)$$, 'the public bucket is made once');
+select results_eq('select id, public, file_size_limit, cardinality(allowed_mime_types) from storage.buckets',
+  $$values ('generated-images', true, 52428800::bigint, 6)$$, 'the public bucket is made once');
+update storage.buckets set public = false, file_size_limit = null, allowed_mime_types = null;
+\ir ../../../migrations/20261123000026_generated_images_bucket.sql
+select results_eq('select public, file_size_limit, allowed_mime_types from storage.buckets',
+  $$values (false, null::bigint, null::text[])$$, 'one that is there stays as it is');
 
 insert into image_generations (id, user_id) values
   ('mine', '11111111-1111-1111-1111-111111111111'), ('theirs', '22222222-2222-2222-2222-222222222222');
