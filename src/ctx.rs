@@ -81,6 +81,8 @@ pub trait Incoming {
     fn text(self: Box<Self>, max_bytes: usize) -> LocalBoxFuture<'static, Result<String, TransportError>>;
     /// The first bytes, at least `min_bytes` of them unless the body is shorter. They stay part of the body.
     fn peek(&mut self, min_bytes: usize) -> LocalBoxFuture<'_, Result<Vec<u8>, TransportError>>;
+    /// The next bytes, those that were looked at first; none: that was all.
+    fn chunk(&mut self) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>, TransportError>>;
     /// Gives the port its own type back, to stream from.
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }

@@ -72,6 +72,8 @@ impl Service {
     }
 }
 
+/// The kind of an error that says that Replicate does not know what was asked for.
+pub const NOT_FOUND: &str = "not_found";
 /// The kind of an error that says that a model does not take the input it was given.
 pub const INPUT_REJECTED: &str = "input_rejected";
 /// The title of the body of a 422 that is about the input, and not about a version that is not there.
@@ -99,6 +101,7 @@ fn from_status(service: Service, status: u16, retry_after: Option<&str>, body: &
         (Service::Replicate, 402) => ("insufficient_credit", Again::WhenResumed),
         (Service::Replicate, 429) => ("rate_limited", Again::After(rate_limit_delay(retry_after, body))),
         (Service::Replicate, 422) if body.contains(INPUT_REJECTED_TITLE) => (INPUT_REJECTED, Again::Never),
+        (Service::Replicate, 404) => (NOT_FOUND, Again::Never),
         (Service::Delivery, 404 | 410) => ("output_gone", Again::Never),
         (Service::Storage, _) if is_about_object(status, body) => ("rejected", Again::Never),
         (Service::Storage, _) => ("unavailable", Again::Backoff),
@@ -113,7 +116,7 @@ fn from_status(service: Service, status: u16, retry_after: Option<&str>, body: &
 /// a `code`. Everything else is a state of Storage, of its database or of the key, and may pass (the errors of
 /// supabase/storage, `src/internal/errors/codes.ts`, of November 2026).
 fn is_about_object(status: u16, body: &str) -> bool {
-    let json = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
+    let json = crate::json::read(body).unwrap_or_default();
     let text = |field: &str| json.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
     let in_body = json.get("statusCode").and_then(|code| code.as_f64().or_else(|| number(code.as_str()?)));
     let status = in_body.map_or(status, |code| code as u16);
@@ -134,7 +137,7 @@ fn is_about_object(status: u16, body: &str) -> bool {
 /// its text (the three places Replicate has been seen to use), else 10 s.
 fn rate_limit_delay(retry_after: Option<&str>, body: &str) -> Duration {
     let in_header = retry_after.and_then(number);
-    let json = serde_json::from_str::<serde_json::Value>(body).ok();
+    let json = crate::json::read(body);
     let in_body = || json.as_ref().and_then(|json| json.get("retry_after")).and_then(serde_json::Value::as_f64);
     let in_text = || {
         let (_, after) = body.split_once("resets in")?;
@@ -157,7 +160,7 @@ pub fn number(text: &str) -> Option<f64> {
 
 /// The sentence in a remote error body: its `detail`, `message` or `error`, else the text, cut.
 pub fn detail(body: &str) -> String {
-    let json = serde_json::from_str::<serde_json::Value>(body).ok();
+    let json = crate::json::read(body);
     let sentence =
         ["detail", "message", "error"].iter().find_map(|key| json.as_ref()?.get(key)?.as_str()).unwrap_or(body).trim();
     if sentence.is_empty() { "no body".to_owned() } else { cut(&cleaned(sentence), DETAIL_CHARACTERS) }
@@ -198,7 +201,7 @@ mod tests {
             (Replicate, 400, None, "", "rejected", Never),
             (Replicate, 401, None, "", "unauthorized", WhenResumed),
             (Replicate, 402, None, "", "insufficient_credit", WhenResumed),
-            (Replicate, 404, None, "", "rejected", Never),
+            (Replicate, 404, None, "", "not_found", Never),
             (Replicate, 422, None, "", "rejected", Never),
             (Replicate, 422, None, r#"{"title":"Input validation failed"}"#, "input_rejected", Never),
             (Replicate, 422, None, r#"{"title":"Invalid version or not permitted"}"#, "rejected", Never),

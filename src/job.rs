@@ -12,6 +12,8 @@ pub struct Job {
     pub id: String,
     pub job_type: String,
     pub payload: Value,
+    /// Higher first.
+    pub priority: i32,
     /// 1 for the first run; snoozes give theirs back.
     pub attempt_number: u32,
     pub max_attempts: u32,
@@ -46,6 +48,7 @@ impl Job {
             id: text("id")?,
             job_type: text("job_type")?,
             payload: fields.value("payload").cloned().unwrap_or_default(),
+            priority: fields.integer("priority", i64::from(i32::MIN)..=i64::from(i32::MAX))?.unwrap_or_default() as i32,
             attempt_number: count("attempt_number")? as u32,
             max_attempts: count("max_attempts")? as u32,
             life: count("life")? as u32,
@@ -87,6 +90,8 @@ pub struct FollowUp {
     pub max_attempts: u32,
     /// While a job with this key is unfinished, no second one is made.
     pub unique_key: String,
+    /// Since when what it carries on has waited, RFC 3339: its place among its equals.
+    pub waiting_since: Option<String>,
 }
 
 /// What a run came to.

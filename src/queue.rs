@@ -122,13 +122,15 @@ fn seconds(delay: Duration) -> (&'static str, Value) {
 }
 
 fn follow_up(job: &FollowUp) -> Value {
-    object(vec![
+    let mut fields = vec![
         ("job_type", job.job_type.into()),
         ("payload", job.payload.clone()),
         ("priority", job.priority.into()),
         ("max_attempts", job.max_attempts.into()),
         ("unique_key", job.unique_key.as_str().into()),
-    ])
+    ];
+    fields.extend(job.waiting_since.as_deref().map(|since| ("waiting_since", since.into())));
+    object(fields)
 }
 
 /// Gives a job back that no run has touched, for somebody else to claim at once.
@@ -194,7 +196,7 @@ async fn call(ctx: &Ctx, function: &str, arguments: Vec<(&str, Value)>) -> Resul
     let key = &ctx.config.service_key;
     let rendered = Postgrest::new(format!("{}/rest/v1", ctx.config.supabase_url))
         .insert_header("apikey", key)
-        .rpc(function, json::text(&object(arguments)))
+        .rpc(function, json::without_nul(json::text(&object(arguments))))
         .auth(key)
         .build()
         .build()
@@ -219,7 +221,7 @@ async fn call(ctx: &Ctx, function: &str, arguments: Vec<(&str, Value)>) -> Resul
     if !(200..300).contains(&status) {
         return Err(failed(Some(status), format!("database answered {status}: {}", detail(&text))));
     }
-    serde_json::from_str(&text).map_err(|_| unfit(function, "no JSON"))
+    json::read(&text).ok_or_else(|| unfit(function, "no JSON"))
 }
 
 fn recorded(function: &str, answer: Value) -> Result<bool, QueueError> {

@@ -44,7 +44,7 @@ pub async fn sign(ctx: &Ctx, path: &str, lasts: Duration) -> Result<String, JobE
     let headers = [("content-type", "application/json")];
     let response = ask(ctx, "POST", &format!("sign/{path}"), &headers, body, TIMEOUT).await?;
     let answer = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
-    let answer = serde_json::from_str::<Value>(&answer).unwrap_or_default();
+    let answer = json::read(&answer).unwrap_or_default();
     match answer.get("signedURL").and_then(Value::as_str) {
         Some(signed) if signed.starts_with('/') => Ok(format!("{}/storage/v1{signed}", ctx.config.supabase_url)),
         _ => Err(JobError::backoff("unavailable", "storage answered without a signed URL")),

@@ -11,7 +11,7 @@ use crate::error::{Again, JobError, Service, from_answer};
 use crate::fields::Fields;
 use crate::job::{Job, Outcome};
 use crate::json::object;
-use crate::replicate::catalogue;
+use crate::replicate::{self, catalogue};
 use crate::{hosts, image, storage, svg};
 use serde_json::Value;
 use std::time::Duration;
@@ -19,20 +19,26 @@ use std::time::Duration;
 struct Payload {
     generation_id: String,
     user_id: String,
+    /// Empty: they are to be asked for.
     output_urls: Vec<String>,
+    /// Whose outputs they are, where they are too large to be in a payload.
+    prediction_id: Option<String>,
     model_id: Option<String>,
 }
 
 impl Payload {
     fn read(fields: &Fields<'_>) -> Result<Payload, String> {
+        let prediction_id = fields.text("prediction_id")?.map(str::to_owned);
         let output_urls = match fields.texts("output_urls")? {
             Some(urls) if !urls.is_empty() => urls.into_iter().map(str::to_owned).collect(),
+            Some(_) | None if prediction_id.is_some() => Vec::new(),
             Some(_) | None => vec![fields.required("output_url", fields.text("output_url")?)?.to_owned()],
         };
         Ok(Payload {
             generation_id: id(fields, "generation_id")?,
             user_id: id(fields, "user_id")?,
             output_urls,
+            prediction_id,
             model_id: fields.text("model_id").unwrap_or_default().map(str::to_owned),
         })
     }
@@ -43,6 +49,8 @@ impl Payload {
 const RUN_LONGEST: Duration = Duration::from_secs(20);
 /// Until the first bytes are here; the upload's own time-out bounds the rest.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// How old a job may be whose output is not there: what was just made may not be everywhere yet.
+const NOT_THERE_YET: Duration = Duration::from_secs(60);
 const REDIRECTS_MOST: usize = 3;
 
 /// An SVG is read whole before it is stored: beyond this it is refused rather than held.
@@ -81,7 +89,10 @@ impl Progress {
 /// Stores what can be stored of the outputs, and says of the others why not; fails where nothing is left. A failure
 /// that may pass is tried again while there are attempts, and time.
 pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
-    let payload = job.payload(Payload::read)?;
+    let mut payload = job.payload(Payload::read)?;
+    if let Some(prediction_id) = payload.prediction_id.as_ref().filter(|_| payload.output_urls.is_empty()) {
+        payload.output_urls = outputs(ctx, prediction_id).await?;
+    }
     let started = ctx.clock.now_milliseconds();
     let elapsed = || Duration::from_millis(ctx.clock.now_milliseconds().saturating_sub(started));
     let mut progress = Progress::read(job);
@@ -91,7 +102,7 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
             let checkpoint = progress.to_json("stored");
             return Ok(Outcome::Snoozed { delay: Duration::ZERO, checkpoint, progress: None });
         }
-        match store(ctx, &payload, output_url, progress.next() + 1).await {
+        match store(ctx, job, &payload, output_url, progress.next() + 1).await {
             Ok(picture) => progress.stored.push(picture),
             Err(error) => {
                 let is_last = job.attempt_number >= job.max_attempts || job.age + elapsed() >= ctx.config.job_timeout;
@@ -114,13 +125,22 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     }
 }
 
+/// The outputs' addresses, as Replicate has them now.
+async fn outputs(ctx: &Ctx, prediction_id: &str) -> Result<Vec<String>, JobError> {
+    let urls = replicate::get(ctx, prediction_id).await?.output_urls();
+    match urls.is_empty() {
+        true => Err(JobError::never("output_gone", format!("prediction {prediction_id} has no output any more"))),
+        false => Ok(urls),
+    }
+}
+
 fn completed(result: Value) -> Outcome {
     Outcome::Completed { result, follow_ups: Vec::new() }
 }
 
 /// Stores the `number`th picture, from 1, and answers what its row is made of.
-async fn store(ctx: &Ctx, payload: &Payload, output_url: &str, number: usize) -> Result<Value, JobError> {
-    let response = open(ctx, output_url).await?;
+async fn store(ctx: &Ctx, job: &Job, payload: &Payload, output_url: &str, number: usize) -> Result<Value, JobError> {
+    let response = open(ctx, job, output_url).await?;
     let announced = response.header("content-length").and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > ctx.config.max_image_bytes) {
         return Err(storage::too_large(ctx.config.max_image_bytes));
@@ -173,7 +193,7 @@ async fn check_svg(payload: &Payload, content: &mut dyn Incoming) -> Result<(), 
 
 /// Requests the picture, following redirects to allowed hosts only. Outputs are public; where the
 /// delivery asks for it all the same, the token goes to Replicate's own hosts and to no other.
-async fn open(ctx: &Ctx, output_url: &str) -> Result<Response, JobError> {
+async fn open(ctx: &Ctx, job: &Job, output_url: &str) -> Result<Response, JobError> {
     let mut url = allowed(&ctx.config.allowed_output_hosts, output_url)?;
     let mut token = None;
     for _ in 0..=REDIRECTS_MOST {
@@ -197,7 +217,11 @@ async fn open(ctx: &Ctx, output_url: &str) -> Result<Response, JobError> {
             (401 | 403, _) if token.is_none() && is_replicates(&url) && ctx.config.replicate_api_token.is_some() => {
                 token = ctx.config.replicate_api_token.as_deref();
             }
-            _ => return Err(from_answer(Service::Delivery, response).await),
+            (status, _) => {
+                let error = from_answer(Service::Delivery, response).await;
+                let is_not_yet = matches!(status, 401 | 403 | 404) && job.age < NOT_THERE_YET;
+                return Err(if is_not_yet { JobError { again: Again::Backoff, ..error } } else { error });
+            }
         }
     }
     Err(JobError::never("rejected", format!("output host redirected more than {REDIRECTS_MOST} times")))

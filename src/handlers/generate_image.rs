@@ -5,7 +5,7 @@ mod sent;
 
 use super::id;
 use crate::ctx::Ctx;
-use crate::error::{Again, JobError};
+use crate::error::{Again, JobError, NOT_FOUND, cut};
 use crate::fields::Fields;
 use crate::job::{FollowUp, Job, Outcome};
 use crate::json::object;
@@ -50,6 +50,15 @@ impl Payload {
     }
 }
 
+impl Payload {
+    fn text(&self, field: &str) -> Option<&str> {
+        match field {
+            "prompt" => Some(&self.image.prompt),
+            _ => self.image.negative_prompt.as_deref(),
+        }
+    }
+}
+
 fn source_images(fields: &Fields<'_>) -> Result<Vec<String>, String> {
     match (fields.text("source_image_url")?, fields.texts("source_image_urls")?) {
         (Some(_), Some(_)) => Err("payload: source_image_url and source_image_urls are both there".to_owned()),
@@ -63,7 +72,7 @@ struct Checkpoint {
     prediction_id: Option<String>,
     /// The attempt that created or found it; a later one makes a new one if Replicate let it fail.
     attempt_number: u32,
-    /// What was sent, for the result; none: it is what the catalogue says.
+    /// What was sent, for the result ([`sent::kept`]); none: an earlier version did not keep it.
     sent: Option<Value>,
 }
 
@@ -91,6 +100,14 @@ const POLL_INTERVAL_LONGEST: Duration = Duration::from_secs(15);
 
 /// The picture is paid for and gone in an hour; `JOB_TIMEOUT_MS` ends the attempts before that.
 const DOWNLOAD_ATTEMPTS: u32 = 10;
+/// A finished picture goes before new work: it is gone an hour after its prediction's end.
+const FINISHED_PRIORITY: i32 = 1_000_000;
+/// Of all addresses of a prediction's outputs in the payload of its download.
+const OUTPUTS_BYTES_MOST: usize = 64 * 1024;
+/// Of each text that goes on to the picture's row, so that the download's payload fits however the job's own did.
+const TEXT_CHARACTERS_MOST: usize = 64 * 1024;
+/// How old a job may be whose prediction Replicate does not know yet.
+const NOT_THERE_YET: Duration = Duration::from_secs(120);
 /// Until a prediction that was told to end is asked again whether it has.
 const CANCEL_DELAY: Duration = Duration::from_secs(2);
 /// With webhooks, polls only sweep up what no event has told, and are this much rarer.
@@ -99,20 +116,26 @@ const SWEEP: u32 = 10;
 pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let payload = job.payload(Payload::read)?;
     let mut checkpoint = Checkpoint::read(job);
-    let known = match (told(job, &checkpoint), &checkpoint.prediction_id) {
-        (Some(prediction), _) => Some(prediction),
-        (None, Some(prediction_id)) => match replicate::get(ctx, prediction_id).await {
-            // It goes on all the same, so that a look without an answer is only a longer wait.
-            Err(JobError { again: Again::Backoff, .. }) if job.age < ctx.config.job_timeout => {
-                return Ok(Outcome::Snoozed {
-                    delay: poll_delay(ctx, job),
-                    checkpoint: checkpoint.to_json(),
-                    progress: None,
-                });
-            }
-            answer => Some(answer?),
-        },
+    let told = told(job, &checkpoint);
+    let known = match (told, &checkpoint.prediction_id) {
+        // Of an event that could not hold the output only the id counts.
+        (Some(prediction), _) if prediction.status == Status::Succeeded && prediction.is_without_output() => {
+            Some(look(ctx, job, &prediction.id).await)
+        }
+        (Some(prediction), _) => Some(Ok(prediction)),
+        (None, Some(prediction_id)) => Some(look(ctx, job, prediction_id).await),
         (None, None) => None,
+    };
+    let known = match known {
+        // It goes on all the same, so that a look without an answer is only a longer wait.
+        Some(Err(JobError { again: Again::Backoff, .. })) if job.age < ctx.config.job_timeout => {
+            return Ok(Outcome::Snoozed {
+                delay: poll_delay(ctx, job),
+                checkpoint: checkpoint.to_json(),
+                progress: None,
+            });
+        }
+        known => known.transpose()?,
     };
     let is_spent = |prediction: &Prediction| {
         prediction.status == Status::Failed
@@ -136,10 +159,16 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
                     let message = format!("no prediction could be made within JOB_TIMEOUT_MS ({seconds} s)");
                     return Err(JobError::never("timed_out", message));
                 }
-                None => sent::create(ctx, job, &payload, &mut sent).await?,
+                None => match sent::create(ctx, job, &payload, &mut sent).await {
+                    // What this job has begun before must not hold the looks at what others have.
+                    Err(JobError { again: Again::After(delay), .. }) if job.checkpoint.is_some() => {
+                        return Ok(Outcome::Snoozed { delay, checkpoint: checkpoint.to_json(), progress: None });
+                    }
+                    answer => answer?,
+                },
             };
             checkpoint.attempt_number = job.attempt_number;
-            checkpoint.sent = sent.by_schema.then(|| sent::shown(&sent.model));
+            checkpoint.sent = Some(sent::kept(&payload, &sent.model));
             prediction
         }
     };
@@ -154,11 +183,13 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     }
     let sent = match (prediction.status, &checkpoint.sent) {
         // The picture is there, whatever has become of the model's schema.
-        (Status::Succeeded, None) => sent::of(ctx, job, &payload).await.ok().map(|sent| sent::shown(&sent.model)),
+        (Status::Succeeded, None) => {
+            sent::of(ctx, job, &payload).await.ok().map(|sent| sent::kept(&payload, &sent.model))
+        }
         (_, sent) => sent.clone(),
     };
-    let sent = sent.unwrap_or_default();
-    decide(&payload, &sent, &prediction, poll_delay(ctx, job), checkpoint.to_json())
+    let sent = sent::shown(&payload, sent.unwrap_or_default());
+    decide(job, &payload, &sent, &prediction, poll_delay(ctx, job), checkpoint.to_json())
 }
 
 /// Ends the prediction of a job that is not wanted any more, and waits for its end.
@@ -173,7 +204,7 @@ pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     }
     let told = told(job, &checkpoint).map(|prediction| prediction.id);
     let mut goes_on = match &checkpoint.prediction_id {
-        Some(id) if told.as_ref() != Some(id) => replicate::cancel(ctx, id).await?.status.is_running(),
+        Some(id) if told.as_ref() != Some(id) => goes_on(job, replicate::cancel(ctx, id).await)?,
         Some(_) | None => false,
     };
     // An attempt that ended without a word may have left another one.
@@ -182,13 +213,22 @@ pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
         let mut sent = sent::of(ctx, job, &payload).await?;
         let found = sent::find(ctx, job, &payload, &mut sent).await?;
         if let Some(found) = found.filter(|found| found.status.is_running()) {
-            goes_on = replicate::cancel(ctx, &found.id).await?.status.is_running();
+            goes_on = self::goes_on(job, replicate::cancel(ctx, &found.id).await)?;
             checkpoint.prediction_id = Some(found.id);
         }
     }
     match goes_on {
         true => Ok(Outcome::Snoozed { delay: CANCEL_DELAY, checkpoint: checkpoint.to_json(), progress: None }),
         false => Ok(Outcome::Cancelled),
+    }
+}
+
+/// Whether a prediction that was told to end is still to end. One that Replicate does not know may be there in a
+/// moment; of a job that is older there is none.
+fn goes_on(job: &Job, answer: Result<Prediction, JobError>) -> Result<bool, JobError> {
+    match answer {
+        Err(error) if error.kind == NOT_FOUND => Ok(job.age < NOT_THERE_YET),
+        answer => Ok(answer?.status.is_running()),
     }
 }
 
@@ -201,8 +241,20 @@ fn told(job: &Job, checkpoint: &Checkpoint) -> Option<Prediction> {
     counts.then_some(prediction)
 }
 
+/// Looks at a prediction. Replicate is sometimes behind itself: what it does not know of a job so young is not there
+/// yet.
+async fn look(ctx: &Ctx, job: &Job, prediction_id: &str) -> Result<Prediction, JobError> {
+    match replicate::get(ctx, prediction_id).await {
+        Err(error) if error.kind == NOT_FOUND && job.age < NOT_THERE_YET => {
+            Err(JobError { again: Again::Backoff, ..error })
+        }
+        answer => answer,
+    }
+}
+
 /// Turns what Replicate said into the outcome.
 fn decide(
+    job: &Job,
     payload: &Payload,
     sent: &Value,
     prediction: &Prediction,
@@ -219,8 +271,10 @@ fn decide(
             if output_urls.is_empty() {
                 let message = if prediction.data_removed {
                     format!("prediction {id} succeeded, but replicate has removed its output")
-                } else {
+                } else if [Value::Null, Value::Array(Vec::new())].contains(&prediction.output) {
                     format!("prediction {id} succeeded without an output")
+                } else {
+                    format!("prediction {id} succeeded without an output that is an address")
                 };
                 return Err(JobError::never("output_gone", message));
             }
@@ -232,7 +286,7 @@ fn decide(
                     ("adjustments", sent.get("adjustments").cloned().into()),
                     ("predict_seconds", prediction.predict_seconds.into()),
                 ]),
-                follow_ups: vec![download(payload, id, output_urls)],
+                follow_ups: vec![download(job, payload, prediction, output_urls)],
             })
         }
         Status::Failed => {
@@ -252,24 +306,29 @@ fn decide(
     }
 }
 
-fn download(payload: &Payload, prediction_id: &str, mut output_urls: Vec<String>) -> FollowUp {
+fn download(job: &Job, payload: &Payload, prediction: &Prediction, mut output_urls: Vec<String>) -> FollowUp {
+    let bytes: usize = output_urls.iter().map(String::len).sum();
     let outputs = match output_urls.len() {
+        // A payload holds no picture: the download asks for the addresses itself.
+        _ if bytes > OUTPUTS_BYTES_MOST => ("prediction_id", prediction.id.as_str().into()),
         1 => ("output_url", output_urls.pop().into()),
         _ => ("output_urls", output_urls.into()),
     };
+    let text = |text: Option<&str>| text.map(|text| cut(text, TEXT_CHARACTERS_MOST));
     let download = object(vec![
         ("generation_id", payload.generation_id.as_str().into()),
         ("user_id", payload.user_id.as_str().into()),
-        ("prompt", payload.image.prompt.as_str().into()),
-        ("negative_prompt", payload.image.negative_prompt.as_deref().into()),
+        ("prompt", text(Some(&payload.image.prompt)).into()),
+        ("negative_prompt", text(payload.image.negative_prompt.as_deref()).into()),
         ("model_id", payload.image.model_id.as_str().into()),
         outputs,
     ]);
     FollowUp {
         job_type: "download-image",
-        priority: 1,
+        priority: job.priority.max(FINISHED_PRIORITY),
         max_attempts: DOWNLOAD_ATTEMPTS,
-        unique_key: format!("download-image:{}:{prediction_id}", payload.generation_id),
+        unique_key: format!("download-image:{}:{}", payload.generation_id, prediction.id),
+        waiting_since: prediction.completed_at.clone(),
         payload: download,
     }
 }
@@ -281,9 +340,44 @@ fn poll_delay(ctx: &Ctx, job: &Job) -> Duration {
     (job.age / 4).clamp(shortest, shortest.max(POLL_INTERVAL_LONGEST))
 }
 
-/// Codes of failures that are Replicate's own and pass: interrupted (PA), its director (E9828,
-/// E8765), unknown (E1000).
+/// Whether the failure is Replicate's own and passes, by the code that it writes: `(code: PA)`, interrupted, or one of
+/// those whose documentation says to try again (replicate.com/docs/reference/error-codes, November 2026): unknown
+/// (E1000), not started in time (E6716), stopped (E8367), health check (E8765), upload of a file (E9825), and its
+/// director's (E9828).
 fn is_infrastructure(error: &str) -> bool {
-    let codes = ["PA", "E9828", "E8765", "E1000"];
-    error.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| codes.contains(&word))
+    let codes = ["E1000", "E6716", "E8367", "E8765", "E9825", "E9828"];
+    let in_brackets = |code: &str| error.contains(&format!("({code})"));
+    let word = |text: &str| text.trim_start().split(|c: char| !c.is_ascii_alphanumeric()).next().map(str::to_owned);
+    let mut named = error.split("code:").skip(1).filter_map(word);
+    named.any(|code| code == "PA" || codes.contains(&&*code)) || codes.into_iter().any(in_brackets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_replicates_own_where_it_says_so() {
+        let table = [
+            ("Prediction interrupted; please retry (code: PA)", true),
+            ("Director: unexpected error handling prediction (E9828)", true),
+            ("Director: unexpected error handling prediction (E8765)", true),
+            ("timeout starting prediction (E6716)", true),
+            ("failed to upload file (E9825)", true),
+            ("(code: E1000)", true),
+            ("code: PA", true),
+            ("stopped (E8367); see (x)", true),
+            ("OSError: cannot write mode PA as JPEG", false),
+            ("cannot write mode (PA)", false),
+            ("E9828 is no word of Replicate's", false),
+            ("CUDA out of memory (E1001)", false),
+            ("error starting prediction (E9243)", false),
+            ("flagged as sensitive. (E005)", false),
+            ("NSFW content detected. Try running it again, or try a different prompt.", false),
+            ("", false),
+        ];
+        for (error, passes) in table {
+            assert_eq!(is_infrastructure(error), passes, "{error}");
+        }
+    }
 }

@@ -238,6 +238,10 @@ impl Incoming for Content {
         .boxed_local()
     }
 
+    fn chunk(&mut self) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>, TransportError>> {
+        async move { Ok(self.next().await?.map(|chunk| chunk.to_vec())) }.boxed_local()
+    }
+
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }

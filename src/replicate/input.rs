@@ -67,6 +67,15 @@ pub fn build(request: &ImageRequest, default_seed: u32, published: Option<&Value
 }
 
 impl ModelInput {
+    /// `owner/name` and 64 hex digits; either may be empty.
+    pub fn name_and_hash(&self) -> (&str, &str) {
+        match self.version.split_once(':') {
+            Some(parts) => parts,
+            None if self.version.contains('/') => (&self.version, ""),
+            None => ("", &self.version),
+        }
+    }
+
     /// The addresses of the source pictures, in the input.
     pub fn sources(&mut self) -> &mut [Value] {
         match self.source_field.as_ref().and_then(|field| self.input.get_mut(field)) {

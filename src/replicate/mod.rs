@@ -5,6 +5,7 @@
 
 pub mod catalogue;
 pub mod input;
+mod list;
 mod prediction;
 pub mod published;
 pub mod request;
@@ -13,17 +14,19 @@ pub mod webhook;
 
 pub use prediction::{Prediction, Status};
 
-use crate::ctx::{Body, Ctx, Request};
+use crate::ctx::{Body, Ctx, Request, Response, TransportError};
 use crate::error::{Again, JobError, Service, from_answer};
 use crate::job::Job;
 use crate::json::{self, object};
 use input::ModelInput;
+use list::Page;
+use prediction::Likeness;
 use serde_json::Value;
 use std::time::Duration;
 
 const API_TIMEOUT: Duration = Duration::from_secs(30);
-/// Outputs may be `data:` URIs, so a prediction can be some megabytes.
-const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Outputs may be `data:` URIs of pictures, a third longer than these, beside an input of 1 MiB.
+const ANSWER_MAX_BYTES: usize = 72 * 1024 * 1024;
 /// A list page has 100 predictions, and an account makes 600 a minute at most: what is made in a job's ten
 /// minutes, and its lost create with it, is on fewer pages than this.
 const LIST_PAGES_MOST: usize = 100;
@@ -57,26 +60,45 @@ pub async fn cancel(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobErr
     read(&send(ctx, "POST", url, Vec::new(), Body::Empty).await?)
 }
 
-/// The newest prediction made since `created_after` (RFC 3339) of one of these models with its very input
-/// that has not come to a bad end, and which of them it is: the create whose answer was lost, if it was made. Fails
-/// for good where the list is too long to say that it was not.
+/// What a lost create is known again by.
+pub struct Wanted<'a> {
+    pub job_id: &'a str,
+    /// The forms that it may have been sent in, the likeliest first.
+    pub models: Vec<ModelInput>,
+    /// The seed that no other job has, where this job's is its own.
+    pub own_seed: Option<u32>,
+}
+
+/// The prediction made since `created_after` (RFC 3339) for this job that has not come to a bad end, and which of
+/// the forms it was sent in, if in one of them: the create whose answer was lost, if it was made. Rows that are not
+/// ours are passed over, whatever they look like. Fails for good where the list is too long to say that it was not.
 pub async fn find(
     ctx: &Ctx,
-    models: &[ModelInput],
+    wanted: &Wanted<'_>,
     created_after: &str,
-) -> Result<Option<(Prediction, usize)>, JobError> {
+) -> Result<Option<(Prediction, Option<usize>)>, JobError> {
     let api = &ctx.config.replicate_api_url;
     let mut url = format!("{api}/predictions?created_after={}", created_after.replace('+', "%2B"));
+    // Another catalogue may have sent another form: what is only alike counts where nothing is the same.
+    let mut alike = None;
     for _ in 0..LIST_PAGES_MOST {
-        let page = send(ctx, "GET", url, Vec::new(), Body::Empty).await?;
-        let results = page.get("results").and_then(Value::as_array).ok_or_else(|| unfit("no results"))?;
-        for result in results {
-            let prediction = read(result)?;
-            if let Some(which) = models.iter().position(|model| prediction.is_of(model)) {
-                return Ok(Some((prediction, which)));
+        let mut content = request(ctx, "GET", url, Vec::new(), Body::Empty).await?.body;
+        let mut page = Page::default();
+        while let Some(chunk) = content.chunk().await.map_err(lost)? {
+            for row in page.push(&chunk) {
+                let Ok(prediction) = Prediction::read(&row) else { continue };
+                match prediction.likeness(wanted) {
+                    Likeness::Same(form) => return Ok(Some((prediction, form))),
+                    Likeness::Alike if alike.is_none() => alike = Some(prediction),
+                    Likeness::Alike | Likeness::Other => {}
+                }
             }
         }
-        let Some(next) = page.get("next").and_then(Value::as_str) else { return Ok(None) };
+        let frame = page.frame().ok_or_else(|| unfit("no JSON"))?;
+        frame.get("results").and_then(Value::as_array).ok_or_else(|| unfit("no results"))?;
+        let Some(next) = frame.get("next").and_then(Value::as_str) else {
+            return Ok(alike.map(|prediction| (prediction, None)));
+        };
         // Replicate names its own host, also where it is reached by another; the token goes nowhere but to the API.
         let (_, query) = next.split_once('?').ok_or_else(|| unfit("a next page without a query"))?;
         url = format!("{api}/predictions?{query}");
@@ -92,9 +114,22 @@ async fn send(
     ctx: &Ctx,
     method: &'static str,
     url: String,
-    mut headers: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
     body: Body,
 ) -> Result<Value, JobError> {
+    let response = request(ctx, method, url, headers, body).await?;
+    let text = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
+    json::read(&text).ok_or_else(|| unfit("no JSON"))
+}
+
+/// The answer, if it is a success.
+async fn request(
+    ctx: &Ctx,
+    method: &'static str,
+    url: String,
+    mut headers: Vec<(String, String)>,
+    body: Body,
+) -> Result<Response, JobError> {
     let Some(token) = &ctx.config.replicate_api_token else {
         let message = "REPLICATE_API_TOKEN is not set".to_owned();
         return Err(JobError { kind: "unauthorized", message, again: Again::WhenResumed });
@@ -103,13 +138,15 @@ async fn send(
     if matches!(body, Body::Text(_)) {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
-    let lost = |error| JobError::backoff("unavailable", format!("replicate did not answer: {error}"));
     let response = ctx.http.send(Request { method, url, headers, body, timeout: API_TIMEOUT }).await.map_err(lost)?;
-    if !(200..300).contains(&response.status) {
-        return Err(from_answer(Service::Replicate, response).await);
+    match response.status {
+        200..=299 => Ok(response),
+        _ => Err(from_answer(Service::Replicate, response).await),
     }
-    let text = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
-    serde_json::from_str(&text).map_err(|_| unfit("no JSON"))
+}
+
+fn lost(error: TransportError) -> JobError {
+    JobError::backoff("unavailable", format!("replicate did not answer: {error}"))
 }
 
 fn read(prediction: &Value) -> Result<Prediction, JobError> {

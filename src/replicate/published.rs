@@ -56,7 +56,7 @@ fn unavailable(error: QueueError) -> JobError {
 /// A refusal is the payload's mistake.
 fn of_model(error: JobError) -> JobError {
     match error.again {
-        Again::Never => JobError { message: format!("payload: model_id: {}", error.message), ..error },
+        Again::Never => JobError::never("rejected", format!("payload: model_id: {}", error.message)),
         _ => error,
     }
 }

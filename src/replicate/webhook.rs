@@ -5,6 +5,9 @@
 //! sent the report for our account. The token in the address says that it is about a prediction which we made for
 //! this job, and not about any other of the account's.
 
+use super::prediction::{output_urls, sentence};
+use crate::error::cut;
+use crate::json::object;
 use base64ct::{Base64, Encoding};
 use constant_time_eq::constant_time_eq;
 use hmac_sha256::HMAC;
@@ -15,7 +18,9 @@ const TOLERANCE_SECONDS: u64 = 300;
 /// Characters of a token, four bits each.
 const TOKEN_LENGTH: usize = 32;
 /// What a run reads of a prediction that has ended.
-const EVENT_FIELDS: [&str; 6] = ["id", "status", "output", "data_removed", "error", "metrics"];
+const EVENT_FIELDS: [&str; 7] = ["id", "status", "output", "data_removed", "error", "metrics", "completed_at"];
+const OUTPUT_BYTES_MOST: usize = 256 * 1024;
+const ERROR_CHARACTERS_MOST: usize = 2000;
 
 /// What webhooks are made and checked with.
 #[derive(Debug, Clone)]
@@ -74,12 +79,26 @@ impl Webhooks {
     }
 }
 
-/// What the job is told of a prediction: little enough to be kept with it.
+/// What the job is told of a prediction: little enough to be kept with it. Outputs that are too much for that are
+/// looked at by the run.
 pub fn event(prediction: &Value) -> Value {
     let mut event = Map::new();
     for field in EVENT_FIELDS {
         if let Some(value) = prediction.get(field).filter(|value| !value.is_null()) {
-            event.insert(field.to_owned(), value.clone());
+            let kept = match field {
+                "output" => match output_urls(value) {
+                    urls if urls.iter().map(String::len).sum::<usize>() > OUTPUT_BYTES_MOST => continue,
+                    mut urls if urls.len() == 1 && value.is_string() => urls.pop().into(),
+                    urls => urls.into(),
+                },
+                "error" => cut(&sentence(value), ERROR_CHARACTERS_MOST).into(),
+                "metrics" => match value.get("predict_time").and_then(Value::as_f64) {
+                    Some(seconds) => object(vec![("predict_time", seconds.into())]),
+                    None => continue,
+                },
+                _ => value.clone(),
+            };
+            event.insert(field.to_owned(), kept);
         }
     }
     Value::Object(event)

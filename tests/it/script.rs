@@ -247,6 +247,11 @@ impl Incoming for Bytes {
         async move { Ok(self.0[..self.0.len().min(min_bytes)].to_vec()) }.boxed_local()
     }
 
+    fn chunk(&mut self) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>, TransportError>> {
+        let bytes = std::mem::take(&mut self.0);
+        async move { Ok(Some(bytes).filter(|bytes| !bytes.is_empty())) }.boxed_local()
+    }
+
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }

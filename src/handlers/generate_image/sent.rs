@@ -16,6 +16,9 @@ pub struct Sent {
     pub by_schema: bool,
 }
 
+/// The texts of a payload that a checkpoint need not hold again: null stands for them.
+const TEXTS: [&str; 2] = ["prompt", "negative_prompt"];
+
 /// The input as the catalogue has it; for a model outside it, and where the job asks for that, as Replicate
 /// publishes it.
 pub async fn of(ctx: &Ctx, job: &Job, payload: &Payload) -> Result<Sent, JobError> {
@@ -30,7 +33,7 @@ pub async fn of(ctx: &Ctx, job: &Job, payload: &Payload) -> Result<Sent, JobErro
 }
 
 /// Looks for a prediction that an attempt without a word may have made: of this input, or of the one that the
-/// attempt may have sent after the first was refused, which is then what was sent.
+/// attempt may have sent after the first was refused, or else by another catalogue. What is found is what was sent.
 pub async fn find(ctx: &Ctx, job: &Job, payload: &Payload, sent: &mut Sent) -> Result<Option<Prediction>, JobError> {
     let target = payload.image.target().map_err(invalid)?;
     let kept = if sent.by_schema { None } else { published::kept(ctx, &target.version, true).await? };
@@ -40,10 +43,19 @@ pub async fn find(ctx: &Ctx, job: &Job, payload: &Payload, sent: &mut Sent) -> R
     for model in [Some(&sent.model), other.as_ref()].into_iter().flatten() {
         models.push(with_sources(model, async |address| Ok(source::as_listed(ctx, address).await)).await?);
     }
-    let found = replicate::find(ctx, &models, &job.search_from).await?;
-    Ok(found.map(|(prediction, which)| {
-        if let Some(model) = other.filter(|_| which > 0) {
-            *sent = Sent { model, by_schema: true };
+    let own_seed = payload.image.seed.is_none().then(|| seed_of(&job.id));
+    let wanted = replicate::Wanted { job_id: &job.id, models, own_seed };
+    let found = replicate::find(ctx, &wanted, &job.search_from).await?;
+    Ok(found.map(|(prediction, form)| {
+        match (form, other) {
+            (Some(1..), Some(model)) => *sent = Sent { model, by_schema: true },
+            (Some(_), _) => {}
+            (None, _) => {
+                sent.model.adjustments = Vec::new();
+                if let Value::Object(input) = &prediction.input {
+                    sent.model.input = input.clone();
+                }
+            }
         }
         prediction
     }))
@@ -106,8 +118,9 @@ fn invalid(message: String) -> JobError {
     JobError::never("invalid_payload", format!("payload: {message}"))
 }
 
-/// What the result shows of an input. A source picture is shown without what opens it, or is it.
-pub fn shown(model: &ModelInput) -> Value {
+/// What is kept of an input for the result. A source picture is kept without what opens it, or is it; a text of the
+/// payload is not kept twice.
+pub fn kept(payload: &Payload, model: &ModelInput) -> Value {
     let mut model = model.clone();
     for source in model.sources() {
         let shown = source.as_str().map(|address| match address.starts_with("data:") {
@@ -116,8 +129,24 @@ pub fn shown(model: &ModelInput) -> Value {
         });
         *source = Value::from(shown);
     }
+    for field in TEXTS {
+        if let Some(text) = model.input.get_mut(field).filter(|text| text.as_str() == payload.text(field)) {
+            *text = Value::Null;
+        }
+    }
     let ModelInput { version, input, adjustments, .. } = model;
     object(vec![("model", version.into()), ("input", input.into()), ("adjustments", adjustments.into())])
+}
+
+/// The same with the payload's texts in their places.
+pub fn shown(payload: &Payload, mut kept: Value) -> Value {
+    for field in TEXTS {
+        let text = kept.get_mut("input").and_then(|input| input.get_mut(field)).filter(|text| text.is_null());
+        if let Some(text) = text {
+            *text = payload.text(field).into();
+        }
+    }
+    kept
 }
 
 /// A seed for a request without one, the same at every attempt, so that a job's input is its
