@@ -113,7 +113,7 @@ alter table public.job_queue set (
 );
 
 alter table public.job_queue enable row level security;
-revoke all on public.job_queue from public, anon, authenticated;
+revoke all on public.job_queue from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.job_queue to service_role;
 
 -- job_troubles: what stands in a job's way; each is tried again by itself.

@@ -23,6 +23,10 @@ create or replace function public.enqueue_job(
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_max_attempts int := coalesce(p_max_attempts, 3);

@@ -10,6 +10,10 @@ create or replace function public.wake_job(p_job_id uuid, p_event jsonb, p_life 
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_refusal text := public.json_refusal('p_event', p_event);

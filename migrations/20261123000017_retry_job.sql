@@ -11,6 +11,10 @@ create or replace function public.retry_job(p_job_id uuid, p_attempts int defaul
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   if p_attempts is null or p_attempts not between 1 and 100 then

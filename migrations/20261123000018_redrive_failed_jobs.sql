@@ -25,6 +25,9 @@ begin
   if p_limit is null or p_limit not between 1 and 10000 then
     raise exception 'p_limit must be between 1 and 10000, not %', p_limit using errcode = '22023';
   end if;
+  if p_attempts is null or p_attempts not between 1 and 100 then
+    raise exception 'p_attempts must be between 1 and 100, not %', p_attempts using errcode = '22023';
+  end if;
 
   for v_job_id in
     select j.id

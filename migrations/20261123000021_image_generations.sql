@@ -3,35 +3,42 @@
 -- Ids are text by default, because payloads carry strings; a project whose table is already there with
 -- uuid columns keeps it as it is. width and height become those of the stored picture.
 -- Users read their own rows, where the schema auth exists.
-create table if not exists public.image_generations (
-  id text primary key,
-  user_id text not null,
-  prompt text,
-  negative_prompt text,
-  model text,
-  style text,
-  width int,
-  height int,
-  steps int,
-  guidance_scale double precision,
-  status text not null default 'pending',
-  error_message text,
-  generation_time_seconds double precision,
-  replicate_prediction_id text,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  completed_at timestamptz,
-  constraint image_generations_id_is_safe check (id ~ '^[A-Za-z0-9_-]{1,128}$'),
-  constraint image_generations_user_id_is_safe check (user_id ~ '^[A-Za-z0-9_-]{1,128}$'),
-  constraint image_generations_status_is_known check (
-    status in ('pending', 'queued', 'processing', 'downloading', 'completed', 'failed', 'cancelled')
-  )
-);
+do $$
+begin
+  if to_regclass('public.image_generations') is not null then
+    return; -- the app's own, or made before: what its privileges are is not ours to say
+  end if;
+  create table public.image_generations (
+    id text primary key,
+    user_id text not null,
+    prompt text,
+    negative_prompt text,
+    model text,
+    style text,
+    width int,
+    height int,
+    steps int,
+    guidance_scale double precision,
+    status text not null default 'pending',
+    error_message text,
+    generation_time_seconds double precision,
+    replicate_prediction_id text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    completed_at timestamptz,
+    constraint image_generations_id_is_safe check (id ~ '^[A-Za-z0-9_-]{1,128}$'),
+    constraint image_generations_user_id_is_safe check (user_id ~ '^[A-Za-z0-9_-]{1,128}$'),
+    constraint image_generations_status_is_known check (
+      status in ('pending', 'queued', 'processing', 'downloading', 'completed', 'failed', 'cancelled')
+    )
+  );
+  revoke all on public.image_generations from public, anon, authenticated, service_role;
+  grant select on public.image_generations to authenticated;
+  grant select, insert, update, delete on public.image_generations to service_role;
+end
+$$;
 
 alter table public.image_generations enable row level security;
-revoke truncate, references, trigger on public.image_generations from public, anon, authenticated;
-grant select on public.image_generations to authenticated;
-grant select, insert, update, delete on public.image_generations to service_role;
 
 create index if not exists image_generations_user_id on public.image_generations (user_id, created_at desc);
 

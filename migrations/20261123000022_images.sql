@@ -16,9 +16,12 @@ declare
     where attrelid = 'public.image_generations'::regclass and attname = 'user_id'
   );
 begin
+  if to_regclass('public.images') is not null then
+    return; -- the app's own, or made before: what its privileges are is not ours to say
+  end if;
   execute format(
     $q$
-    create table if not exists public.images (
+    create table public.images (
       id uuid primary key default gen_random_uuid(),
       generation_id %s not null references public.image_generations (id) on delete cascade,
       user_id %s not null,
@@ -35,6 +38,9 @@ begin
       created_at timestamptz not null default now()
     )
     $q$, v_id_type, v_user_id_type);
+  revoke all on public.images from public, anon, authenticated, service_role;
+  grant select on public.images to authenticated;
+  grant select, insert, update, delete on public.images to service_role;
 end
 $$;
 
@@ -42,9 +48,6 @@ create unique index if not exists images_generation_id_filename on public.images
 create index if not exists images_user_id on public.images (user_id, created_at desc);
 
 alter table public.images enable row level security;
-revoke truncate, references, trigger on public.images from public, anon, authenticated;
-grant select on public.images to authenticated;
-grant select, insert, update, delete on public.images to service_role;
 
 do $$
 begin

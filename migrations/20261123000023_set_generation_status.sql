@@ -16,6 +16,11 @@ create or replace function public.set_generation_status(
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
+-- would let a planner go through all rows of a user.)
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';
@@ -24,7 +29,7 @@ begin
   -- Most claims and parks change nothing here, and then lock nothing either.
   if exists (
     select from public.image_generations g
-    where g.id = v_generation_id and g.user_id = v_user_id and g.status = p_status
+    where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status = p_status
       and g.error_message is not distinct from p_error_message
       and (p_prediction_id is null or g.replicate_prediction_id = p_prediction_id)
   ) then
@@ -33,7 +38,7 @@ begin
 
   if not p_waits then
     perform from public.image_generations g
-    where g.id = v_generation_id and g.user_id = v_user_id and g.status <> 'completed'
+    where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status <> 'completed'
     for no key update nowait;
   end if;
 
@@ -42,7 +47,7 @@ begin
     error_message = p_error_message,
     replicate_prediction_id = coalesce(p_prediction_id, g.replicate_prediction_id),
     updated_at = now()
-  where g.id = v_generation_id and g.user_id = v_user_id and g.status <> 'completed';
+  where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status <> 'completed';
   if found then
     return;
   end if;

@@ -10,6 +10,10 @@ create or replace function public.record_images(p_payload jsonb, p_images jsonb)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';
@@ -25,7 +29,7 @@ begin
     generation_time_seconds = coalesce(g.generation_time_seconds, extract(epoch from clock_timestamp() - g.created_at)),
     completed_at = coalesce(g.completed_at, now()),
     updated_at = now()
-  where g.id = v_generation_id and g.user_id = v_user_id;
+  where g.id = v_generation_id and g.user_id is not distinct from v_user_id;
   if not found then
     raise exception 'generation % belongs to another user than %', v_generation_id, v_user_id;
   end if;

@@ -8,5 +8,5 @@ create table if not exists public.model_schemas (
 );
 
 alter table public.model_schemas enable row level security;
-revoke all on public.model_schemas from public, anon, authenticated;
+revoke all on public.model_schemas from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.model_schemas to service_role;

@@ -1,6 +1,7 @@
 -- process_jobs_secret: the key that scheduled calls carry, at most one row, where there is no Vault.
 --
--- Only the tables' owner reads it: no role of the API has a privilege on it, service_role included.
+-- Only the tables' owner reads it: no role of the API has a privilege on it, service_role included. It is plain text,
+-- and so it is in a dump: leave it out with --exclude-table-data=public.process_jobs_secret.
 create table if not exists public.process_jobs_secret (
   only_row boolean primary key default true,
   secret_key text not null,

@@ -12,6 +12,11 @@ pub struct Database {
 
 impl Database {
     pub async fn create(name: &str) -> Self {
+        Self::create_with(name, "").await
+    }
+
+    /// One in which this was done before the migrations.
+    pub async fn create_with(name: &str, sql: &str) -> Self {
         let admin = connect().await;
         admin
             .batch_execute(&format!("drop database if exists {name} with (force)"))
@@ -19,7 +24,9 @@ impl Database {
             .expect("drop an old database");
         admin.batch_execute(&format!("create database {name}")).await.expect("create the test's database");
         let database = Self { name: name.to_owned() };
-        migrate(&database.session().await).await;
+        let client = database.session().await;
+        client.batch_execute(sql).await.expect("prepare the test's database");
+        migrate(&client).await;
         database
     }
 
@@ -27,6 +34,11 @@ impl Database {
         let mut config = config();
         config.dbname(&self.name);
         open(&config).await
+    }
+
+    pub fn url(&self) -> String {
+        let url = std::env::var("DATABASE_URL").expect("DATABASE_URL is set");
+        format!("{}/{}", url.rsplit_once('/').expect("a url with a database").0, self.name)
     }
 
     pub async fn drop(self) {

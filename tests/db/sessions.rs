@@ -398,3 +398,87 @@ async fn exchanges_under_load_never_deadlock() {
     assert_eq!(errors, 0);
     database.drop().await;
 }
+
+/// What of it whom is granted, beyond what is meant, in a project whose default privileges are a hosted one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
+    let hosted = "alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
+        alter default privileges in schema public grant all on functions to anon, authenticated, service_role;
+        alter default privileges in schema public grant all on sequences to anon, authenticated, service_role";
+    let database = Database::create_with("sessions_hosted", hosted).await;
+    let client = database.session().await;
+    let granted = "select string_agg(format('%s %s: %s', r.rolname, c.relname, (
+          select string_agg(a.privilege_type, ',' order by a.privilege_type)
+          from aclexplode(c.relacl) a where a.grantee = r.oid)), e'\n' order by r.rolname, c.relname)
+        from pg_class c cross join pg_roles r
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'S')
+          and r.rolname in ('anon', 'authenticated', 'service_role')
+          and exists (select from aclexplode(c.relacl) a where a.grantee = r.oid)";
+    let granted: String = client.query_one(granted, &[]).await.expect("privileges").get(0);
+    let service = "DELETE,INSERT,SELECT,UPDATE";
+    let mut expected: Vec<String> =
+        ["image_generations", "images"].iter().map(|table| format!("authenticated {table}: SELECT")).collect();
+    for table in ["image_generations", "images", "job_queue", "job_troubles", "job_types", "model_schemas"] {
+        expected.push(format!("service_role {table}: {service}"));
+    }
+    assert_eq!(granted.lines().collect::<Vec<_>>(), expected);
+
+    let callable = "select coalesce(string_agg(p.proname || ' ' || r.rolname, ', '), '')
+        from pg_proc p cross join pg_roles r
+        where p.pronamespace = 'public'::regnamespace and r.rolname in ('anon', 'authenticated')
+          and has_function_privilege(r.oid, p.oid, 'execute')";
+    assert_eq!(client.query_one(callable, &[]).await.expect("privileges").get::<_, &str>(0), "");
+    let inner = "select string_agg(p.proname, ',' order by p.proname) from pg_proc p
+        where p.pronamespace = 'public'::regnamespace and has_function_privilege('service_role', p.oid, 'execute')";
+    let callable: String = client.query_one(inner, &[]).await.expect("privileges").get(0);
+    assert_eq!(
+        callable,
+        "cancel_job,claim_next_job,complete_job,enqueue_job,exchange_jobs,heartbeat_job,keep_model_schema,\
+         pause_job_type,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,\
+         schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job"
+    );
+    database.drop().await;
+}
+
+/// A dump of the data alone, restored beside the migrations, is the same data.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_brings_back_what_was_dumped() {
+    let (from, to) = (Database::create("sessions_dumped").await, Database::create("sessions_restored").await);
+    let client = from.session().await;
+    enqueue_image_jobs(&client, 6, false).await;
+    client
+        .batch_execute(
+            "insert into job_queue (job_type, payload) values ('download-image', '{\"generation_id\": \"g-9\", \"user_id\": \"u\"}');
+            with claimed as (select * from claim_next_job(p_limit => 4))
+            select snooze_job(id, lease_token, 60, '{\"prediction_id\": \"p\"}') from claimed where payload ->> 'generation_id' <> 'g-9';
+            update job_queue set status = 'failed', error_message = 'no', lease_token = null
+            where payload ->> 'generation_id' = 'g-1';
+            update image_generations set status = 'completed' where id = 'g-2'",
+        )
+        .await
+        .expect("jobs in several states");
+    let tables = ["job_queue", "image_generations", "images"];
+    let dump = std::process::Command::new("pg_dump")
+        .args(["--data-only", "--dbname", &from.url()])
+        .args(tables.iter().flat_map(|table| ["--table", table]))
+        .output()
+        .expect("pg_dump");
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    let mut psql = std::process::Command::new("psql")
+        .args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", &to.url()])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("psql");
+    std::io::Write::write_all(&mut psql.stdin.take().expect("a pipe"), &dump.stdout).expect("feed psql");
+    assert!(psql.wait().expect("psql").success(), "the restore");
+
+    let restored = to.session().await;
+    for table in tables {
+        let rows = format!("select coalesce(string_agg(t::text, e'\n' order by t::text), '') from {table} t");
+        let (then, now) = (client.query_one(&rows, &[]).await, restored.query_one(&rows, &[]).await);
+        let (then, now): (String, String) = (then.expect(table).get(0), now.expect(table).get(0));
+        assert_eq!(now, then, "{table}");
+    }
+    from.drop().await;
+    to.drop().await;
+}
