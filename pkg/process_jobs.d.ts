@@ -1,12 +1,12 @@
 /* tslint:disable */
 /* eslint-disable */
 
-/** A request as the function sees it; header names in lower case. */
+/** A request as the function sees it; header names in lower case. Without its body it is only let in, or not. */
 export interface FunctionRequest {
     method: string;
     path: string;
     headers: Record<string, string>;
-    body: string;
+    body?: string;
 }
 /** The answer; with `drain`, call `drain` after it and keep the isolate alive until that is done. */
 export interface FunctionAnswer {
@@ -15,7 +15,8 @@ export interface FunctionAnswer {
     body: string;
     drain: boolean;
 }
-export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer>;
+/** Null: the request is let in, and is to be handed over again with its body. */
+export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer | null>;
 export function drain(env: Record<string, string>): Promise<void>;
 export function close(): void;
 

@@ -42,6 +42,8 @@ const JOB_TIMEOUT_MS: u64 = 600_000;
 /// after which the smallest plan retires the isolate.
 const RUN_BUDGET_MS: u64 = 50_000;
 const POLL_INTERVAL_MS: u64 = 2_000;
+/// A shorter secret could be guessed.
+const SECRET_LEAST: usize = 16;
 const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
 
 impl Config {
@@ -51,17 +53,18 @@ impl Config {
         let text = |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let number = |name: &str, default: u64, least: u64, most: u64| match text(name) {
             None => Ok(default),
-            Some(value) => value
-                .parse::<u64>()
-                .ok()
-                .filter(|number| (least..=most).contains(number))
-                .ok_or_else(|| format!("{name} must be a whole number from {least} to {most}, found {value:?}")),
+            // What is no number may be a secret in the wrong place, and is not shown.
+            Some(value) => match value.parse::<u64>() {
+                Ok(number) if (least..=most).contains(&number) => Ok(number),
+                Ok(number) => Err(format!("{name} must be a whole number from {least} to {most}, found {number}")),
+                Err(_) => Err(format!("{name} must be a whole number from {least} to {most}")),
+            },
         };
         let url = |name: &str, default: Option<&str>| {
             let value = text(name).or(default.map(str::to_owned)).ok_or_else(|| format!("{name} is not set"))?;
             match Address::parse(&value) {
                 Some(url) if matches!(url.scheme(), "http" | "https") => Ok(value.trim_end_matches('/').to_owned()),
-                _ => Err(format!("{name} must be an http or https URL, found {value:?}")),
+                _ => Err(format!("{name} must be an http or https URL")),
             }
         };
 
@@ -87,7 +90,7 @@ impl Config {
             (Some(secret), Some(_)) => {
                 let function_url = url("PUBLIC_FUNCTION_URL", None)?;
                 if !is_reachable_by_webhooks(&function_url) {
-                    return Err(format!("PUBLIC_FUNCTION_URL must be an https URL, found {function_url:?}"));
+                    return Err("PUBLIC_FUNCTION_URL must be an https URL".to_owned());
                 }
                 let webhooks = Webhooks::new(&secret, &function_url);
                 Some(webhooks.ok_or("REPLICATE_WEBHOOK_SECRET must be whsec_ and a key in base64")?)
@@ -100,7 +103,12 @@ impl Config {
             supabase_url: url("SUPABASE_URL", None)?,
             service_key,
             caller_keys,
-            process_jobs_secret: secret("PROCESS_JOBS_SECRET")?,
+            process_jobs_secret: match secret("PROCESS_JOBS_SECRET")? {
+                Some(secret) if secret.len() < SECRET_LEAST => {
+                    return Err(format!("PROCESS_JOBS_SECRET must have {SECRET_LEAST} characters or more"));
+                }
+                secret => secret,
+            },
             replicate_api_token: match secret("REPLICATE_API_TOKEN")? {
                 Some(token) => Some(token),
                 None => secret("REPLICATE_API_KEY")?,
@@ -162,7 +170,7 @@ fn bucket(name: &str) -> Result<String, String> {
     if name.chars().all(allowed) && !name.starts_with('.') {
         Ok(name.to_owned())
     } else {
-        Err(format!("STORAGE_BUCKET may have letters, digits, '-', '_' and '.', found {name:?}"))
+        Err("STORAGE_BUCKET may have letters, digits, '-', '_' and '.'".to_owned())
     }
 }
 
@@ -208,13 +216,15 @@ mod tests {
     #[test]
     fn a_bad_value_is_one_sentence_that_names_the_variable() {
         let table = [
-            ("SUPABASE_URL", "ftp://x", r#"SUPABASE_URL must be an http or https URL, found "ftp://x""#),
-            ("MAX_PARALLEL_JOBS", "0", r#"MAX_PARALLEL_JOBS must be a whole number from 1 to 100, found "0""#),
-            ("RUN_BUDGET_MS", "fast", r#"RUN_BUDGET_MS must be a whole number from 1000 to 390000, found "fast""#),
+            ("SUPABASE_URL", "ftp://x", "SUPABASE_URL must be an http or https URL"),
+            ("MAX_PARALLEL_JOBS", "0", "MAX_PARALLEL_JOBS must be a whole number from 1 to 100, found 0"),
+            ("RUN_BUDGET_MS", "fast", "RUN_BUDGET_MS must be a whole number from 1000 to 390000"),
             ("SUPABASE_SECRET_KEYS", "sb_1", "SUPABASE_SECRET_KEYS must be a JSON object of names and keys"),
+            ("REPLICATE_API_URL", "r8_secret", "REPLICATE_API_URL must be an http or https URL"),
+            ("PROCESS_JOBS_SECRET", "fifteen-letters", "PROCESS_JOBS_SECRET must have 16 characters or more"),
             ("ALLOW_ANY_SVG", "yes", "ALLOW_ANY_SVG must be true or false"),
             ("REPLICATE_API_TOKEN", "r8_\nx", "REPLICATE_API_TOKEN has characters that no header can carry"),
-            ("STORAGE_BUCKET", "a/b", r#"STORAGE_BUCKET may have letters, digits, '-', '_' and '.', found "a/b""#),
+            ("STORAGE_BUCKET", "a/b", "STORAGE_BUCKET may have letters, digits, '-', '_' and '.'"),
         ];
         for (name, value, message) in table {
             assert_eq!(Config::from_env(env(&[(name, value)])).err().as_deref(), Some(message));

@@ -23,12 +23,12 @@ use wasm_bindgen_futures::future_to_promise;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
-/** A request as the function sees it; header names in lower case. */
+/** A request as the function sees it; header names in lower case. Without its body it is only let in, or not. */
 export interface FunctionRequest {
   method: string;
   path: string;
   headers: Record<string, string>;
-  body: string;
+  body?: string;
 }
 /** The answer; with `drain`, call `drain` after it and keep the isolate alive until that is done. */
 export interface FunctionAnswer {
@@ -37,7 +37,8 @@ export interface FunctionAnswer {
   body: string;
   drain: boolean;
 }
-export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer>;
+/** Null: the request is let in, and is to be handed over again with its body. */
+export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer | null>;
 export function drain(env: Record<string, string>): Promise<void>;
 export function close(): void;
 "#;
@@ -77,7 +78,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn headers(this: &FunctionRequest) -> Object;
     #[wasm_bindgen(method, getter)]
-    fn body(this: &FunctionRequest) -> String;
+    fn body(this: &FunctionRequest) -> Option<String>;
 }
 
 /// Writes a panic's message to the log before the trap ends everything.
@@ -92,10 +93,16 @@ fn start() {
 #[wasm_bindgen(skip_typescript)]
 pub fn handle(request: FunctionRequest, env: JsValue) -> Promise {
     let headers = Object::entries(&request.headers()).iter().map(|entry| pair(&entry)).collect();
-    let request = Request { method: request.method(), path: request.path(), headers, body: request.body() };
+    let body = request.body();
+    let is_head = body.is_none();
+    let request = Request { method: request.method(), path: request.path(), headers, body: body.unwrap_or_default() };
     promise(async move {
         let answer = match context(&env) {
-            Ok(ctx) => server::handle(&ctx, &request).await,
+            Ok(ctx) => match server::admit(&ctx, &request) {
+                Ok(true) if is_head => return Ok(JsValue::NULL),
+                Ok(_) => server::handle(&ctx, &request).await,
+                Err(answer) => answer,
+            },
             Err(message) => Answer::error(500, &message),
         };
         Ok(answer.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)

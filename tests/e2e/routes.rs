@@ -5,7 +5,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn only_the_projects_own_keys_open_the_door() {
-    let stack = start(settings(&[("PROCESS_JOBS_SECRET", "open-sesame")])).await;
+    let stack = start(settings(&[("PROCESS_JOBS_SECRET", "open-sesame-and-sit-down")])).await;
     let bearer = format!("Bearer {}", stack.service_role_key());
     let table = [
         (vec![], 401),
@@ -14,7 +14,7 @@ async fn only_the_projects_own_keys_open_the_door() {
         (vec![("x-process-jobs-secret", "guess")], 403),
         (vec![("apikey", stack.secret_key())], 200),
         (vec![("authorization", bearer.as_str())], 200),
-        (vec![("x-process-jobs-secret", "open-sesame")], 200),
+        (vec![("x-process-jobs-secret", "open-sesame-and-sit-down")], 200),
     ];
     for (headers, status) in table {
         let answer = call_as(&stack, "POST", "", &headers, None).await;

@@ -6,6 +6,8 @@ declare const EdgeRuntime: { waitUntil(promise: Promise<unknown>): void };
 
 /** One byte more than the worker takes, so that it can tell and answer 413. */
 const BODY_MAX_BYTES = 1024 * 1024 + 1;
+/** For a body to arrive. */
+const BODY_MILLISECONDS = 10_000;
 /** For the answers to leave before the isolate ends. */
 const LAST_WORDS_MILLISECONDS = 100;
 
@@ -48,25 +50,53 @@ function crashed(): Response {
 async function respond(request: Request): Promise<Response> {
   const env = Deno.env.toObject();
   const { pathname, search } = new URL(request.url);
-  const { status, headers, body, drain: goOn } = await handle({
+  const head = {
     method: request.method,
     path: pathname + search,
     headers: Object.fromEntries(request.headers),
-    body: await readBody(request),
-  }, env);
+  };
+  // Whoever is not let in is answered without a look at the body.
+  let answer = await handle(head, env);
+  if (answer === null) {
+    const body = await readBody(request);
+    if (body === undefined) return late();
+    answer = await handle({ ...head, body }, env);
+  }
+  if (answer === null) return crashed();
+  const { status, headers, body, drain: goOn } = answer;
   if (goOn) EdgeRuntime.waitUntil(drain(env));
   return new Response(status === 204 ? null : body, { status, headers });
 }
 
-/** The body as text, read no further than one byte past the most that is taken. */
-async function readBody(request: Request): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  let bytes = 0;
-  for await (const chunk of request.body ?? []) {
-    bytes += chunk.length;
-    text += decoder.decode(chunk, { stream: true });
-    if (bytes >= BODY_MAX_BYTES) break;
+function late(): Response {
+  const error = `the body did not arrive within ${BODY_MILLISECONDS} ms`;
+  return Response.json({ success: false, error }, { status: 408 });
+}
+
+/** The body as text, read no further than one byte past the most that is taken; undefined: it did not come in time. */
+async function readBody(request: Request): Promise<string | undefined> {
+  const reader = request.body?.getReader();
+  if (reader === undefined) return "";
+  let timer;
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, BODY_MILLISECONDS);
+  });
+  try {
+    const decoder = new TextDecoder();
+    let text = "";
+    let bytes = 0;
+    while (bytes < BODY_MAX_BYTES) {
+      const read = await Promise.race([reader.read(), timeout]);
+      if (read === undefined) return undefined;
+      if (read.done) break;
+      bytes += read.value.length;
+      text += decoder.decode(read.value, { stream: true });
+    }
+    return text + decoder.decode();
+  } catch {
+    return undefined; // the caller has gone
+  } finally {
+    clearTimeout(timer);
+    reader.cancel().catch(() => {});
   }
-  return text + decoder.decode();
 }
