@@ -1,12 +1,12 @@
 /* tslint:disable */
 /* eslint-disable */
 
-/** A request as the function sees it; header names in lower case. Without its body it is only let in, or not. */
+/** A request as the function sees it; header names in lower case. */
 export interface FunctionRequest {
     method: string;
     path: string;
     headers: Record<string, string>;
-    body?: string;
+    body: string;
 }
 /** The answer; with `drain`, call `drain` after it and keep the isolate alive until that is done. */
 export interface FunctionAnswer {
@@ -15,8 +15,9 @@ export interface FunctionAnswer {
     body: string;
     drain: boolean;
 }
-/** Null: the request is let in, and is to be handed over again with its body. */
-export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer | null>;
+/** Whether a request, its body not read yet, is let in and its body is needed; else the answer. */
+export function admit(request: FunctionRequest, env: Record<string, string>): FunctionAnswer | boolean;
+export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer>;
 export function drain(env: Record<string, string>): Promise<void>;
 export function close(): void;
 

@@ -23,12 +23,12 @@ use wasm_bindgen_futures::future_to_promise;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
-/** A request as the function sees it; header names in lower case. Without its body it is only let in, or not. */
+/** A request as the function sees it; header names in lower case. */
 export interface FunctionRequest {
   method: string;
   path: string;
   headers: Record<string, string>;
-  body?: string;
+  body: string;
 }
 /** The answer; with `drain`, call `drain` after it and keep the isolate alive until that is done. */
 export interface FunctionAnswer {
@@ -37,8 +37,9 @@ export interface FunctionAnswer {
   body: string;
   drain: boolean;
 }
-/** Null: the request is let in, and is to be handed over again with its body. */
-export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer | null>;
+/** Whether a request, its body not read yet, is let in and its body is needed; else the answer. */
+export function admit(request: FunctionRequest, env: Record<string, string>): FunctionAnswer | boolean;
+export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer>;
 export function drain(env: Record<string, string>): Promise<void>;
 export function close(): void;
 "#;
@@ -78,7 +79,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn headers(this: &FunctionRequest) -> Object;
     #[wasm_bindgen(method, getter)]
-    fn body(this: &FunctionRequest) -> Option<String>;
+    fn body(this: &FunctionRequest) -> String;
 }
 
 /// Writes a panic's message to the log before the trap ends everything.
@@ -89,24 +90,36 @@ fn start() {
     }));
 }
 
+/// Whether a request is let in and its body is needed, or the answer.
+#[wasm_bindgen(skip_typescript)]
+pub fn admit(request: FunctionRequest, env: JsValue) -> Result<JsValue, JsValue> {
+    let admitted = context(&env).map_err(|message| Answer::error(500, &message));
+    match admitted.and_then(|ctx| server::admit(&ctx, &read(&request))) {
+        Ok(needs_body) => Ok(needs_body.into()),
+        Err(answer) => written(&answer),
+    }
+}
+
 /// Answers one request. A setting that is wrong is a 500 whose sentence names it.
 #[wasm_bindgen(skip_typescript)]
 pub fn handle(request: FunctionRequest, env: JsValue) -> Promise {
-    let headers = Object::entries(&request.headers()).iter().map(|entry| pair(&entry)).collect();
-    let body = request.body();
-    let is_head = body.is_none();
-    let request = Request { method: request.method(), path: request.path(), headers, body: body.unwrap_or_default() };
+    let request = read(&request);
     promise(async move {
         let answer = match context(&env) {
-            Ok(ctx) => match server::admit(&ctx, &request) {
-                Ok(true) if is_head => return Ok(JsValue::NULL),
-                Ok(_) => server::handle(&ctx, &request).await,
-                Err(answer) => answer,
-            },
+            Ok(ctx) => server::handle(&ctx, &request).await,
             Err(message) => Answer::error(500, &message),
         };
-        Ok(answer.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
+        written(&answer)
     })
+}
+
+fn read(request: &FunctionRequest) -> Request {
+    let headers = Object::entries(&request.headers()).iter().map(|entry| pair(&entry)).collect();
+    Request { method: request.method(), path: request.path(), headers, body: request.body() }
+}
+
+fn written(answer: &Answer) -> Result<JsValue, JsValue> {
+    Ok(answer.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
 }
 
 /// Drains the queue; what it came to is in the log. One drain at a time is at work here: it is told of this

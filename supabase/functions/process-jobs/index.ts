@@ -1,6 +1,6 @@
 // Connects the platform to the worker in pkg/: requests and settings in, answers out. No job logic.
-import type {} from "../../../pkg/process_jobs.d.ts";
-import { close, drain, handle } from "../../../pkg/process_jobs.js";
+import type { FunctionAnswer } from "../../../pkg/process_jobs.d.ts";
+import { admit, close, drain, handle } from "../../../pkg/process_jobs.js";
 
 declare const EdgeRuntime: { waitUntil(promise: Promise<unknown>): void };
 
@@ -50,21 +50,18 @@ function crashed(): Response {
 async function respond(request: Request): Promise<Response> {
   const env = Deno.env.toObject();
   const { pathname, search } = new URL(request.url);
-  const head = {
-    method: request.method,
-    path: pathname + search,
-    headers: Object.fromEntries(request.headers),
-  };
+  const head = { method: request.method, path: pathname + search, headers: Object.fromEntries(request.headers), body: "" };
   // Whoever is not let in is answered without a look at the body.
-  let answer = await handle(head, env);
-  if (answer === null) {
-    const body = await readBody(request);
-    if (body === undefined) return late();
-    answer = await handle({ ...head, body }, env);
-  }
-  if (answer === null) return crashed();
-  const { status, headers, body, drain: goOn } = answer;
-  if (goOn) EdgeRuntime.waitUntil(drain(env));
+  const admitted = request.body === null ? false : admit(head, env);
+  if (typeof admitted === "object") return toResponse(admitted);
+  const body = admitted ? await readBody(request) : "";
+  if (body === undefined) return late();
+  const answer = await handle({ ...head, body }, env);
+  if (answer.drain) EdgeRuntime.waitUntil(drain(env));
+  return toResponse(answer);
+}
+
+function toResponse({ status, headers, body }: FunctionAnswer): Response {
   return new Response(status === 204 ? null : body, { status, headers });
 }
 
