@@ -6,6 +6,9 @@ declare const EdgeRuntime: { waitUntil(promise: Promise<unknown>): void };
 
 /** One byte more than the worker takes, so that it can tell and answer 413. */
 const BODY_MAX_BYTES = 1024 * 1024 + 1;
+/** Of a body that nobody reads. */
+const DISCARDED_MAX_BYTES = 2 * BODY_MAX_BYTES;
+const DISCARDED_MILLISECONDS = 1_000;
 /** For a body to arrive. */
 const BODY_MILLISECONDS = 10_000;
 /** For the answers to leave before the isolate ends. */
@@ -53,7 +56,11 @@ async function respond(request: Request): Promise<Response> {
   const head = { method: request.method, path: pathname + search, headers: Object.fromEntries(request.headers), body: "" };
   // Whoever is not let in is answered without a look at the body.
   const admitted = request.body === null ? false : admit(head, env);
-  if (typeof admitted === "object") return toResponse(admitted);
+  if (typeof admitted === "object") {
+    await discard(request.body?.getReader());
+    return toResponse(admitted);
+  }
+  if (!admitted) await discard(request.body?.getReader());
   const body = admitted ? await readBody(request) : "";
   if (body === undefined) return late();
   const answer = await handle({ ...head, body }, env);
@@ -70,30 +77,54 @@ function late(): Response {
   return Response.json({ success: false, error }, { status: 408 });
 }
 
+type Body = ReadableStreamDefaultReader<Uint8Array>;
+
 /** The body as text, read no further than one byte past the most that is taken; undefined: it did not come in time. */
 async function readBody(request: Request): Promise<string | undefined> {
   const reader = request.body?.getReader();
-  if (reader === undefined) return "";
+  const decoder = new TextDecoder();
+  let text = "";
+  const ended = await read(reader, BODY_MAX_BYTES, BODY_MILLISECONDS, (chunk) => {
+    text += decoder.decode(chunk, { stream: true });
+  });
+  if (ended === undefined) return undefined;
+  if (!ended) await discard(reader);
+  return text + decoder.decode();
+}
+
+/** Lets what is on its way of a body go, unread: else the connection would be cut, maybe before the answer is heard. */
+async function discard(reader: Body | undefined): Promise<void> {
+  await read(reader, DISCARDED_MAX_BYTES, DISCARDED_MILLISECONDS, () => {});
+  reader?.cancel().catch(() => {});
+}
+
+/** Whether the body ended within so many bytes; undefined: it did not within the time, or the caller has gone. */
+async function read(
+  reader: Body | undefined,
+  bytes: number,
+  milliseconds: number,
+  take: (chunk: Uint8Array) => void,
+): Promise<boolean | undefined> {
+  if (reader === undefined) return true;
   let timer;
   const timeout = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, BODY_MILLISECONDS);
+    timer = setTimeout(resolve, milliseconds);
   });
   try {
-    const decoder = new TextDecoder();
-    let text = "";
-    let bytes = 0;
-    while (bytes < BODY_MAX_BYTES) {
-      const read = await Promise.race([reader.read(), timeout]);
-      if (read === undefined) return undefined;
-      if (read.done) break;
-      bytes += read.value.length;
-      text += decoder.decode(read.value, { stream: true });
+    while (bytes > 0) {
+      const next = await Promise.race([reader.read(), timeout]);
+      if (next === undefined) {
+        reader.cancel().catch(() => {});
+        return undefined;
+      }
+      if (next.done) return true;
+      bytes -= next.value.length;
+      take(next.value);
     }
-    return text + decoder.decode();
+    return false;
   } catch {
-    return undefined; // the caller has gone
+    return undefined;
   } finally {
     clearTimeout(timer);
-    reader.cancel().catch(() => {});
   }
 }
