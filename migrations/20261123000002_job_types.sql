@@ -4,9 +4,9 @@
 --                    attempt, at most max, which is 30 days at most, each ±25 %
 -- lease_seconds      how long a claim is the worker's without a heartbeat; below the 15 s that a worker may wait
 --                    for another claim, it can end while its run goes on
--- starts_per_minute  how many jobs may begin a minute, a million at most, null: no bound; a tenth of it, at least one, may begin
---                    at once, so that no minute sees more than 1.1 times as many. start_tokens of that tenth
---                    were left at start_tokens_at (available_starts)
+-- starts_per_minute  how many jobs may begin a minute, 0.00001 to a million, null: no bound; a tenth of it, at least
+--                    one, may begin at once, so that no minute sees more than 1.1 times as many. start_tokens of that
+--                    tenth were left at start_tokens_at (available_starts)
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun go on
 -- held_until         no job of the type begins until then
 -- begun_held_until   no job of the type that has begun goes on until then, but one that was woken
@@ -36,32 +36,47 @@ create table if not exists public.job_types (
 alter table public.job_types add column if not exists begun_held_until timestamptz;
 
 -- What no claim can reckon with would stop those of every type: it is brought within bounds, and kept out.
-update public.job_types
-set starts_per_minute = least(nullif(starts_per_minute, 'NaN'), 1000000),
-  start_tokens = case when start_tokens between -1000000 and 1000000 then start_tokens end,
-  start_tokens_at = case when isfinite(start_tokens_at) then start_tokens_at end,
-  backoff_base_seconds = least(backoff_base_seconds, 2592000),
-  backoff_max_seconds = least(backoff_max_seconds, 2592000),
-  paused_at = case when paused_at is null or isfinite(paused_at) then paused_at else now() end,
-  held_until = case when isfinite(held_until) then held_until end,
-  begun_held_until = case when isfinite(begun_held_until) then begun_held_until end
-where not (
-  coalesce(starts_per_minute, 0) <= 1000000 and coalesce(start_tokens, 0) between -1000000 and 1000000
-  and backoff_max_seconds <= 2592000 and isfinite(coalesce(start_tokens_at, now())) and isfinite(coalesce(paused_at, now()))
-  and isfinite(coalesce(held_until, now())) and isfinite(coalesce(begun_held_until, now()))
-);
-
 do $$
 declare
+  v_types text;
   v_constraint record;
 begin
+  with mended as (
+    update public.job_types
+    set starts_per_minute = case
+        when starts_per_minute <> 'NaN' then greatest(0.00001, least(starts_per_minute, 1000000))
+      end,
+      start_tokens = null,
+      start_tokens_at = null,
+      backoff_base_seconds = least(backoff_base_seconds, 2592000),
+      backoff_max_seconds = least(backoff_max_seconds, 2592000),
+      paused_at = case when paused_at is null or isfinite(paused_at) then paused_at else now() end,
+      held_until = case when isfinite(held_until) then held_until end,
+      begun_held_until = case when isfinite(begun_held_until) then begun_held_until end
+    where not (
+      coalesce(starts_per_minute, 1) between 0.00001 and 1000000
+      and coalesce(start_tokens, 0) between -1000000 and 1000000
+      and coalesce(start_tokens_at, now()) between '1970-01-01 00:00:00+00' and '9999-12-31 00:00:00+00'
+      and backoff_max_seconds <= 2592000
+      and isfinite(coalesce(paused_at, now())) and isfinite(coalesce(held_until, now()))
+      and isfinite(coalesce(begun_held_until, now()))
+    )
+    returning job_type
+  )
+  select string_agg(format('"%s"', m.job_type), ', ') into v_types from mended m;
+  if v_types is not null then
+    raise notice 'job_types: numbers and times of % that no claim can reckon with were brought within their bounds', v_types;
+  end if;
+
   for v_constraint in
     select wanted.name, wanted.expression
     from (values
       ('job_types_backoff_is_bounded', 'backoff_max_seconds <= 2592000'),
-      ('job_types_starts_are_bounded', 'starts_per_minute <= 1000000 and start_tokens between -1000000 and 1000000'),
-      ('job_types_times_are_finite', $c$isfinite(start_tokens_at) is not false and isfinite(paused_at) is not false
-        and isfinite(held_until) is not false and isfinite(begun_held_until) is not false$c$)
+      ('job_types_starts_are_bounded', $c$starts_per_minute between 0.00001 and 1000000
+        and start_tokens between -1000000 and 1000000
+        and start_tokens_at between '1970-01-01 00:00:00+00' and '9999-12-31 00:00:00+00'$c$),
+      ('job_types_times_are_finite', $c$isfinite(paused_at) is not false and isfinite(held_until) is not false
+        and isfinite(begun_held_until) is not false$c$)
     ) as wanted (name, expression)
     where not exists (
       select from pg_catalog.pg_constraint

@@ -18,13 +18,13 @@ set plan_cache_mode = force_generic_plan
 as $$
 begin
   if p_attempts is null or p_attempts not between 1 and 100 then
-    raise exception 'p_attempts must be between 1 and 100, not %', p_attempts using errcode = '22023';
+    raise exception 'p_attempts must be between 1 and 100, not %', coalesce(p_attempts::text, 'null') using errcode = '22023';
   end if;
 
   update public.job_queue j
   set status = 'pending', scheduled_at = now(), life = j.life + 1,
     attempt_number = case when j.first_started_at is null then j.attempt_number else greatest(1, j.attempt_number) end,
-    max_attempts = greatest(1, j.attempt_number) + p_attempts,
+    max_attempts = least(greatest(1, j.attempt_number), 2147483647 - p_attempts) + p_attempts,
     checkpoint = null, event = null, woken_at = null, cancel_requested_at = null, progress = null,
     result = null, error_message = null, started_at = null, completed_at = null, updated_at = now()
   where j.id = p_job_id and j.status in ('failed', 'cancelled');

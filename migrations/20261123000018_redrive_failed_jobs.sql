@@ -6,7 +6,8 @@
 -- p_limit         at most so many, 1 to 10000
 -- p_attempts      as retry_job takes it
 --
--- A job whose unique_key an unfinished one has stays failed, and counts for nothing. Reads the whole table: for people, not for
+-- A job whose unique_key an unfinished one has stays failed, and counts for nothing; so does one whose retry the
+-- database refuses, as a trigger of the app's may, and a warning says why. Reads the whole table: for people, not for
 -- the claim loop. Refuses (22023) arguments out of these bounds.
 create or replace function public.redrive_failed_jobs(
   p_job_type text default null,
@@ -23,10 +24,10 @@ declare
   v_redriven int := 0;
 begin
   if p_limit is null or p_limit not between 1 and 10000 then
-    raise exception 'p_limit must be between 1 and 10000, not %', p_limit using errcode = '22023';
+    raise exception 'p_limit must be between 1 and 10000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
   end if;
   if p_attempts is null or p_attempts not between 1 and 100 then
-    raise exception 'p_attempts must be between 1 and 100, not %', p_attempts using errcode = '22023';
+    raise exception 'p_attempts must be between 1 and 100, not %', coalesce(p_attempts::text, 'null') using errcode = '22023';
   end if;
 
   for v_job_id in
@@ -43,6 +44,11 @@ begin
     exception
       when unique_violation then
         null;
+      when others then
+        if public.is_server_state(sqlstate) then
+          raise;
+        end if;
+        raise warning 'job % stays failed: %', v_job_id, sqlerrm;
     end;
   end loop;
   return v_redriven;

@@ -1,12 +1,13 @@
 -- image_generations: one row a requested picture; its status follows the jobs (apply_image_job).
 --
--- Ids are text by default, because payloads carry strings; a project whose table is already there with
--- uuid columns keeps it as it is. width and height become those of the stored picture.
+-- Ids are text by default, because payloads carry strings. width and height become those of the stored picture.
 -- Users read their own rows, where the schema auth exists.
+-- A table that is there already stays the app's: its columns, which may be uuid, its privileges and its policies, beside
+-- which one of ours could show more. The comment tells a table of ours when the migrations run again.
 do $$
 begin
   if to_regclass('public.image_generations') is not null then
-    return; -- the app's own, or made before: what its privileges are is not ours to say
+    return;
   end if;
   create table public.image_generations (
     id text primary key,
@@ -35,16 +36,18 @@ begin
   revoke all on public.image_generations from public, anon, authenticated, service_role;
   grant select on public.image_generations to authenticated;
   grant select, insert, update, delete on public.image_generations to service_role;
+  alter table public.image_generations enable row level security;
+  comment on table public.image_generations is 'made by process-jobs';
 end
 $$;
-
-alter table public.image_generations enable row level security;
 
 create index if not exists image_generations_user_id on public.image_generations (user_id, created_at desc);
 
 do $$
 begin
-  if to_regprocedure('auth.uid()') is null then
+  if obj_description('public.image_generations'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
+    raise notice 'public.image_generations was there before: its privileges, policies and row level security stay as they are';
+  elsif to_regprocedure('auth.uid()') is null then
     raise notice 'auth.uid() does not exist: users read image_generations through service_role only';
   else
     drop policy if exists "users read their own generations" on public.image_generations;

@@ -2,7 +2,8 @@
 -- twice leaves one row.
 --
 -- width, height (pixels), file_size (bytes) and format are those of the stored file.
--- Users read their own rows, where the schema auth exists.
+-- Users read their own rows, where the schema auth exists. A table that is there already stays the app's, as
+-- image_generations does.
 do $$
 declare
   v_id_type text := (
@@ -17,7 +18,7 @@ declare
   );
 begin
   if to_regclass('public.images') is not null then
-    return; -- the app's own, or made before: what its privileges are is not ours to say
+    return;
   end if;
   execute format(
     $q$
@@ -41,17 +42,19 @@ begin
   revoke all on public.images from public, anon, authenticated, service_role;
   grant select on public.images to authenticated;
   grant select, insert, update, delete on public.images to service_role;
+  alter table public.images enable row level security;
+  comment on table public.images is 'made by process-jobs';
 end
 $$;
 
 create unique index if not exists images_generation_id_filename on public.images (generation_id, filename);
 create index if not exists images_user_id on public.images (user_id, created_at desc);
 
-alter table public.images enable row level security;
-
 do $$
 begin
-  if to_regprocedure('auth.uid()') is null then
+  if obj_description('public.images'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
+    raise notice 'public.images was there before: its privileges, policies and row level security stay as they are';
+  elsif to_regprocedure('auth.uid()') is null then
     raise notice 'auth.uid() does not exist: users read images through service_role only';
   else
     drop policy if exists "users read their own images" on public.images;

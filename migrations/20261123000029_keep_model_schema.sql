@@ -2,7 +2,7 @@
 -- null: there is none.
 --
 -- p_schema not null, a json object: kept as of now, and answered. Refuses (22023) one of another kind or larger
--- than 1048576 bytes as text.
+-- than 1048576 bytes as text, and a p_model that has not between 1 and 300 characters.
 create or replace function public.keep_model_schema(
   p_model text,
   p_schema jsonb default null,
@@ -18,6 +18,9 @@ begin
       select m.schema from public.model_schemas m
       where m.model = p_model and (p_any_age or m.fetched_at > now() - interval '1 day')
     );
+  end if;
+  if (length(p_model) between 1 and 300) is not true then
+    raise exception 'p_model must have between 1 and 300 characters, not %', coalesce(length(p_model), 0) using errcode = '22023';
   end if;
   if jsonb_typeof(p_schema) <> 'object' then
     raise exception 'p_schema must be a json object, not %', jsonb_typeof(p_schema) using errcode = '22023';

@@ -1,5 +1,6 @@
 -- read_process_jobs_secret: the key that scheduled calls carry, from Vault where it exists (under the
--- name process_jobs_secret_key), else from the table process_jobs_secret; null: none is stored.
+-- name process_jobs_secret_key), else, or where it has none of that name, from the table process_jobs_secret; null:
+-- none is stored.
 --
 -- For the owner's functions only. Vault is asked through execute, because it need not exist.
 create or replace function public.read_process_jobs_secret() returns text
@@ -12,14 +13,12 @@ declare
   v_vault regclass := to_regclass('vault.decrypted_secrets');
   v_secret_key text;
 begin
-  if v_vault is null then
-    select s.secret_key into v_secret_key from public.process_jobs_secret s;
-  else
+  if v_vault is not null then
     execute format('select decrypted_secret from %s where name = $1', v_vault)
     using 'process_jobs_secret_key'
     into v_secret_key;
   end if;
-  return v_secret_key;
+  return coalesce(v_secret_key, (select s.secret_key from public.process_jobs_secret s));
 end
 $$;
 

@@ -1,5 +1,6 @@
 -- store_process_jobs_secret: keeps the key that scheduled calls carry, where read_process_jobs_secret
--- looks for it; a second call replaces the first one's. For the owner's functions only.
+-- looks for it; a second call replaces the first one's. In the table it is plain text, of which a notice tells; what
+-- was there before Vault was goes. For the owner's functions only.
 create or replace function public.store_process_jobs_secret(p_secret_key text) returns void
 language plpgsql
 security definer
@@ -12,8 +13,10 @@ begin
   if v_vault is null then
     insert into public.process_jobs_secret (secret_key) values (p_secret_key)
     on conflict (only_row) do update set secret_key = excluded.secret_key;
+    raise notice 'there is no Vault: the key lies in public.process_jobs_secret as plain text, and so it does in a dump without --exclude-table-data=public.process_jobs_secret';
     return;
   end if;
+  delete from public.process_jobs_secret;
 
   execute format('select id from %s where name = $1', v_vault)
   using 'process_jobs_secret_key'

@@ -1,9 +1,10 @@
 -- schedule_process_jobs: has pg_cron call the function whenever a job is ready; answers pg_cron's job id.
 --
--- Makes or replaces the cron job process-jobs-worker, which runs post_process_jobs.
+-- Makes or replaces the cron job process-jobs-worker, which runs post_process_jobs, and process-jobs-prune-runs, which
+-- runs prune_process_jobs_runs each night.
 -- p_function_url           https://<project>.supabase.co/functions/v1/process-jobs
 -- p_secret_key             a secret or service-role key; goes to Vault where it exists, never into the
---                          cron job's text; null keeps the one stored before
+--                          cron job's text; null keeps the one stored before. What a header can carry
 -- p_schedule               five cron fields, or 'N seconds' (1 to 59) from pg_cron 1.5 on
 -- p_timeout_milliseconds   1 to 60000, for the 202 only, not for the work
 --
@@ -36,8 +37,12 @@ begin
   if p_secret_key = '' then
     raise exception 'p_secret_key must not be empty' using errcode = '22023';
   end if;
+  if p_secret_key !~ '^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$' then
+    raise exception 'p_secret_key must have no line ends, blanks around it or other characters that a header cannot carry'
+      using errcode = '22023';
+  end if;
   if p_timeout_milliseconds is null or p_timeout_milliseconds not between 1 and 60000 then
-    raise exception 'p_timeout_milliseconds must be between 1 and 60000, not %', p_timeout_milliseconds
+    raise exception 'p_timeout_milliseconds must be between 1 and 60000, not %', coalesce(p_timeout_milliseconds::text, 'null')
       using errcode = '22023';
   end if;
   if (v_seconds between 1 and 59 or v_schedule ~ '^\S+(\s+\S+){4}$') is not true then
@@ -69,6 +74,8 @@ begin
   using 'process-jobs-worker', v_schedule,
     format('select public.post_process_jobs(%L, %s)', p_function_url, p_timeout_milliseconds)
   into v_cron_job_id;
+  execute format('select %s($1, $2, $3)', v_schedule_job::regproc)
+  using 'process-jobs-prune-runs', '17 3 * * *', 'select public.prune_process_jobs_runs()';
   return v_cron_job_id;
 end
 $$;

@@ -1,4 +1,5 @@
--- unschedule_process_jobs: removes the cron job process-jobs-worker; true: removed, false: there was none.
+-- unschedule_process_jobs: removes the cron job process-jobs-worker, and process-jobs-prune-runs; true: removed, false:
+-- there was none.
 --
 -- The stored key stays, so that schedule_process_jobs needs none the next time.
 create or replace function public.unschedule_process_jobs() returns boolean
@@ -14,11 +15,11 @@ begin
     return false;
   end if;
   execute format(
-    'select %s(jobid) from %s where jobname = $1 and username = current_user',
+    'select coalesce(bool_or(%s(jobid) and jobname = $1), false) from %s where jobname in ($1, $2) and username = current_user',
     to_regprocedure('cron.unschedule(bigint)')::regproc, v_cron_jobs)
-  using 'process-jobs-worker'
+  using 'process-jobs-worker', 'process-jobs-prune-runs'
   into v_removed;
-  return coalesce(v_removed, false);
+  return v_removed;
 end
 $$;
 

@@ -41,7 +41,7 @@ declare
   v_claimed uuid[] := '{}';
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
-    raise exception 'p_limit must be between 1 and 1000, not %', p_limit using errcode = '22023';
+    raise exception 'p_limit must be between 1 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
   end if;
   if p_lease_seconds not between 1 and 86400 then
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';

@@ -2,7 +2,7 @@ begin;
 select plan(6);
 select throws_ok('select redrive_failed_jobs(p_attempts => 0)', '22023', 'p_attempts must be between 1 and 100, not 0');
 select throws_ok('select redrive_failed_jobs(p_attempts => 101)', '22023', 'p_attempts must be between 1 and 100, not 101');
-select throws_ok('select redrive_failed_jobs(p_attempts => null)', '22023', 'p_attempts must be between 1 and 100, not <NULL>');
+select throws_ok('select redrive_failed_jobs(p_attempts => null)', '22023', 'p_attempts must be between 1 and 100, not null');
 select throws_ok('select redrive_failed_jobs(p_limit => 2147483647)', '22023', 'p_limit must be between 1 and 10000, not 2147483647');
 select throws_ok('select prune_jobs(p_limit => 2147483647)', '22023', 'p_limit must be between 1 and 1000000, not 2147483647');
 select is(redrive_failed_jobs(p_attempts => 100), 0, 'what is within them is taken');

@@ -2,7 +2,7 @@
 begin;
 select count(*) = 1 as has_pg_cron from pg_extension where extname = 'pg_cron' \gset
 \if :has_pg_cron
-select plan(9);
+select plan(14);
 \set url 'https://project.example/functions/v1/process-jobs'
 
 select throws_ok(
@@ -30,8 +30,29 @@ select lives_ok($$select schedule_process_jobs('https://project.example/f', null
 select throws_like($$select schedule_process_jobs('https://project.example/f', null, '30 seconds')$$, 'pg_cron 1.% takes no seconds, 1.5 and later do: %', 'pg_cron before 1.5 takes no seconds');
 \endif
 
+-- What is kept of the runs: ours for a week, others' as long as others say.
+select is((select command from cron.job where jobname = 'process-jobs-prune-runs' and schedule = '17 3 * * *'),
+  'select public.prune_process_jobs_runs()', 'a second cron job prunes the runs each night, whatever the schedule of the first');
+insert into cron.job_run_details (jobid, runid, database, username, command, status, start_time)
+select run.jobid, -run.n, coalesce(run.database, current_database()), coalesce(run.username, current_user), run.command, 'succeeded', now() - run.age
+from (values
+  (:cron_job_id::bigint, 9, null, null, 'select public.post_process_jobs(''https://x/f'', 5000)', interval '8 days'),
+  (:cron_job_id::bigint, 8, null, null, 'select public.post_process_jobs(''https://x/f'', 5000)', null),
+  (-5::bigint, 7, null, null, 'select public.post_process_jobs(''https://scheduled.before/f'', 5000)', interval '9 days'),
+  (:cron_job_id::bigint, 6, null, null, 'select public.prune_process_jobs_runs()', interval '8 days'),
+  (-6::bigint, 5, null, null, 'select of_the_app()', interval '99 days'),
+  (-7::bigint, 4, null, 'somebody', 'select public.post_process_jobs(''https://x/f'', 5000)', interval '99 days'),
+  (-8::bigint, 3, 'elsewhere', null, 'select public.post_process_jobs(''https://x/f'', 5000)', interval '99 days'),
+  (:cron_job_id::bigint, 2, null, null, 'select public.post_process_jobs(''https://x/f'', 5000)', interval '6 days'),
+  (:cron_job_id::bigint, 1, null, null, 'select public.post_process_jobs(''https://x/f'', 5000)', null)
+) run (jobid, n, database, username, command, age);
+select is(prune_process_jobs_runs(), 4, 'ours of more than a week ago go, of before a new schedule too');
+select set_eq('select -runid from cron.job_run_details where runid < 0', 'values (5::bigint), (4), (3), (2), (1)', 'and no others');
+select is(prune_process_jobs_runs(), 0, 'once');
+
 select is(unschedule_process_jobs(), true, 'unschedule_process_jobs removes it');
 select is(unschedule_process_jobs(), false, 'once');
+select is_empty($$select jobname from cron.job where jobname like 'process-jobs-%'$$, 'and the other with it');
 select * from finish();
 \else
 select plan(1);
