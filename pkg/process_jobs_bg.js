@@ -47,10 +47,6 @@ export function handle(request, env) {
 export function start() {
     wasm.start();
 }
-export function __wbg_Error_208446807d0d1e30(arg0, arg1) {
-    const ret = Error(getStringFromWasm0(arg0, arg1));
-    return ret;
-}
 export function __wbg___wbindgen_is_function_741ff2bb612836f5(arg0) {
     const ret = typeof(arg0) === 'function';
     return ret;
@@ -72,6 +68,9 @@ export function __wbg___wbindgen_throw_4c88d8bf264fd984(arg0, arg1) {
 }
 export function __wbg__wbg_cb_unref_09736879a3f67559(arg0) {
     arg0._wbg_cb_unref();
+}
+export function __wbg_abort_d3b62653236ec492(arg0, arg1) {
+    arg0.abort(arg1);
 }
 export function __wbg_abort_f8d1589eb0c65ee2(arg0) {
     arg0.abort();
@@ -119,9 +118,6 @@ export function __wbg_entries_7bb1459bd9b5c2b9(arg0) {
 }
 export function __wbg_error_4c23aa74949f9286(arg0, arg1) {
     console.error(getStringFromWasm0(arg0, arg1));
-}
-export function __wbg_error_fdb4a21b0c018e12(arg0, arg1) {
-    arg0.error(arg1);
 }
 export function __wbg_fetch_bf2be70cf7e3d0b5(arg0, arg1, arg2) {
     const ret = fetch(getStringFromWasm0(arg0, arg1), arg2);
@@ -214,7 +210,7 @@ export function __wbg_new_typed_e09da9dae6ee5935(arg0, arg1) {
             const a = state0.a;
             state0.a = 0;
             try {
-                return wasm_bindgen_3028394397962703___convert__closures_____invoke___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined_______true_(a, state0.b, arg0, arg1);
+                return wasm_bindgen_3028394397962703___convert__closures_____invoke___js_sys_efb10e54109db7a3___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined___js_sys_efb10e54109db7a3___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined_______true_(a, state0.b, arg0, arg1);
             } finally {
                 state0.a = a;
             }
@@ -336,17 +332,17 @@ export function __wbg_warn_a45d73f0cc9aae62(arg0, arg1) {
     console.warn(getStringFromWasm0(arg0, arg1));
 }
 export function __wbindgen_generic_0000000000000001(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 35, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 36, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___wasm_bindgen_3028394397962703___JsValue__core_fb20295a61c38ce1___result__Result_____wasm_bindgen_3028394397962703___JsError___true_);
     return ret;
 }
 export function __wbindgen_generic_0000000000000002(arg0, arg1) {
     // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("ReadableStreamDefaultController")], shim_idx: 10, ret: NamedExternref("Promise<any>"), inner_ret: Some(NamedExternref("Promise<any>")) }, mutable: true }) -> Externref`.
-    const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_382c790ae3f6013d___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_);
+    const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_6bf3d1efbc760fe1___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_efb10e54109db7a3___Promise__true_);
     return ret;
 }
 export function __wbindgen_generic_0000000000000003(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 21, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 12, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke_______true_);
     return ret;
 }
@@ -372,8 +368,8 @@ function wasm_bindgen_3028394397962703___convert__closures_____invoke_______true
     wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke_______true_(arg0, arg1);
 }
 
-function wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_382c790ae3f6013d___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_(arg0, arg1, arg2) {
-    const ret = wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_382c790ae3f6013d___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_e4a88a313aa6905___Promise__true_(arg0, arg1, arg2);
+function wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_6bf3d1efbc760fe1___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_efb10e54109db7a3___Promise__true_(arg0, arg1, arg2) {
+    const ret = wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_6bf3d1efbc760fe1___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_efb10e54109db7a3___Promise__true_(arg0, arg1, arg2);
     return ret;
 }
 
@@ -384,8 +380,8 @@ function wasm_bindgen_3028394397962703___convert__closures_____invoke___wasm_bin
     }
 }
 
-function wasm_bindgen_3028394397962703___convert__closures_____invoke___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined_______true_(arg0, arg1, arg2, arg3) {
-    wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined___js_sys_e4a88a313aa6905___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined_______true_(arg0, arg1, arg2, arg3);
+function wasm_bindgen_3028394397962703___convert__closures_____invoke___js_sys_efb10e54109db7a3___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined___js_sys_efb10e54109db7a3___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined_______true_(arg0, arg1, arg2, arg3) {
+    wasm.wasm_bindgen_3028394397962703___convert__closures_____invoke___js_sys_efb10e54109db7a3___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined___js_sys_efb10e54109db7a3___Function_fn_wasm_bindgen_3028394397962703___JsValue_____wasm_bindgen_3028394397962703___sys__Undefined_______true_(arg0, arg1, arg2, arg3);
 }
 
 function addToExternrefTable0(obj) {

@@ -4,16 +4,20 @@
 //! answers read as text: a streamed body is a new `ReadableStream` that hands on the chunks of the
 //! old one as they are. A short one is read in one step and sent as it is: a stream costs as much CPU
 //! as a request.
+//!
+//! That stream is never made an error of: some versions of the platform tell an error that nobody reads any
+//! more to the whole isolate, which it ends. A download that breaks off ends the upload itself, and says why.
 
 use super::promise;
+use super::timer::Timer;
 use crate::ctx::{Body, Http, Incoming, Meter, Request, Response, TransportError};
 use crate::json::{self, object};
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use gloo_timers::callback::Timeout;
 use js_sys::{JSON, Object, Promise, Reflect, Uint8Array};
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -58,12 +62,12 @@ impl Http for Fetch {
 }
 
 async fn send(request: Request) -> Result<Response, TransportError> {
-    let mut abort = Abort::after(request.timeout.as_millis().min(i32::MAX as u128) as u32)?;
+    let mut abort = Abort::after(request.timeout)?;
     let headers = object(request.headers.iter().map(|(name, value)| (&**name, value.as_str().into())).collect());
     // In one piece: each text costs a way into JavaScript.
     let init = object(vec![("method", request.method.into()), ("headers", headers), ("redirect", "manual".into())]);
     let init: Init = JSON::parse(&json::text(&init)).map_err(error)?.unchecked_into();
-    init.set_signal(&abort.controller.signal());
+    init.set_signal(&abort.request.controller.signal());
     match request.body {
         Body::Empty => {}
         Body::Text(text) => init.set_body(&text.into()),
@@ -72,8 +76,8 @@ async fn send(request: Request) -> Result<Response, TransportError> {
             if let Some(whole) = content.whole(&meter) {
                 init.set_body(&whole);
             } else {
-                abort.source = Some(content.abort.controller.clone());
-                init.set_body(stream(*content, meter)?.as_ref());
+                abort.source = Some(content.abort.request.clone());
+                init.set_body(stream(*content, meter, abort.request.controller.clone())?.as_ref());
                 init.set_duplex("half");
             }
         }
@@ -81,6 +85,9 @@ async fn send(request: Request) -> Result<Response, TransportError> {
     let answer = JsFuture::from(global_fetch(&request.url, &init)).await.map_err(|thrown| abort.explain(thrown))?;
     let answer: web_sys::Response = answer.unchecked_into();
     let (status, all) = (answer.status(), answer.headers());
+    if (200..300).contains(&status) && abort.source.as_ref().is_some_and(|source| !source.ended.get()) {
+        return Err(failure(&format!("answered {status} before all was sent")));
+    }
     let mut headers = Vec::new();
     for name in if (200..300).contains(&status) { HEADERS_OF_SUCCESS } else { HEADERS_OF_OTHERS } {
         let value = all.get(name).map_err(error)?;
@@ -91,39 +98,56 @@ async fn send(request: Request) -> Result<Response, TransportError> {
     let is_packed = all.has("content-encoding").map_err(error)?;
     let is_short = length.is_some_and(|length: usize| length <= SHORT_BYTES) && !is_packed;
     let body = answer.body();
-    abort.ended = body.is_none();
+    abort.request.ended.set(body.is_none());
     let reader = body.filter(|_| !is_short).map(|body| body.get_reader().unchecked_into());
     let content = Content { answer, reader, head: Vec::new(), head_bytes: 0, abort };
     Ok(Response { status, headers, body: Box::new(content) })
 }
 
+/// A request under way.
+#[derive(Clone)]
+struct Underway {
+    controller: AbortController,
+    /// The answer has been read to its end: there is nothing to abort, which would cost an exception.
+    ended: Rc<Cell<bool>>,
+}
+
+impl Underway {
+    fn end(&self) {
+        if !self.ended.replace(true) {
+            self.controller.abort();
+        }
+    }
+}
+
 /// Ends the request when its time is over, and when nobody waits for it any more.
 struct Abort {
-    controller: AbortController,
-    /// Of the download that this request streams on, which ends with it.
-    source: Option<AbortController>,
-    timer: Option<Timeout>,
-    milliseconds: u32,
-    /// The answer has been read to its end: there is nothing to abort, which would cost an exception.
-    ended: bool,
+    request: Underway,
+    /// The download that this request streams on, which ends with it.
+    source: Option<Underway>,
+    timer: Option<Timer>,
+    timeout: Duration,
 }
 
 impl Abort {
-    fn after(milliseconds: u32) -> Result<Abort, TransportError> {
+    fn after(timeout: Duration) -> Result<Abort, TransportError> {
         let controller = AbortController::new().map_err(error)?;
-        let timer = Timeout::new(milliseconds, {
+        let timer = Timer::after(timeout, {
             let controller = controller.clone();
             move || controller.abort()
         });
-        Ok(Abort { controller, source: None, timer: Some(timer), milliseconds, ended: false })
+        let request = Underway { controller, ended: Rc::default() };
+        Ok(Abort { request, source: None, timer: Some(timer), timeout })
     }
 
-    /// What was thrown, or that time was over.
+    /// What was thrown: why the request was ended, or that time was over, or what went wrong.
     fn explain(&self, thrown: JsValue) -> TransportError {
-        if self.controller.signal().aborted() {
-            failure(&format!("no answer within {} ms", self.milliseconds))
-        } else {
-            error(thrown)
+        match thrown.as_string() {
+            Some(why) => failure(&why),
+            None if self.request.controller.signal().aborted() => {
+                failure(&format!("no answer within {} ms", self.timeout.as_millis()))
+            }
+            None => error(thrown),
         }
     }
 
@@ -136,12 +160,9 @@ impl Abort {
 impl Drop for Abort {
     fn drop(&mut self) {
         self.timer = None;
-        if self.ended {
-            return;
-        }
-        self.controller.abort();
+        self.request.end();
         if let Some(source) = &self.source {
-            source.abort();
+            source.end();
         }
     }
 }
@@ -160,19 +181,19 @@ struct Content {
 impl Content {
     /// The next chunk; of a short body, all of it.
     async fn read(&mut self) -> Result<Option<Uint8Array>, TransportError> {
-        if self.abort.ended {
+        if self.abort.request.ended.get() {
             return Ok(None);
         }
         let Some(reader) = &self.reader else {
             let whole = self.answer.array_buffer().map_err(error)?;
             let whole = JsFuture::from(whole).await.map_err(|thrown| self.abort.explain(thrown))?;
-            self.abort.ended = true;
+            self.abort.request.ended.set(true);
             return Ok(Some(Uint8Array::new(&whole)));
         };
         let read = JsFuture::from(reader.read()).await.map_err(|thrown| self.abort.explain(thrown))?;
         let read: Read = read.unchecked_into();
         if read.done() {
-            self.abort.ended = true;
+            self.abort.request.ended.set(true);
             return Ok(None);
         }
         Ok(Some(read.value()))
@@ -193,7 +214,7 @@ impl Content {
 
     /// A body that has been read to its end, and is not too large: it needs no stream.
     fn whole(&self, meter: &Meter) -> Option<Uint8Array> {
-        if !self.abort.ended || !meter.add(self.head_bytes as u64) {
+        if !self.abort.request.ended.get() || !meter.add(self.head_bytes as u64) {
             return None;
         }
         if let [whole] = self.head.as_slice() {
@@ -247,27 +268,30 @@ impl Incoming for Content {
     }
 }
 
-/// A `ReadableStream` over a body, counting what passes.
+/// A `ReadableStream` over a body, counting what passes. Where there is no more to hand on before its end, it
+/// ends the upload.
 ///
 /// While a pull is on its way the content is taken out; else a cancel drops it, which ends the download
 /// too. The closures belong to the stream and are freed with it.
-fn stream(mut content: Content, meter: Meter) -> Result<ReadableStream, TransportError> {
+fn stream(mut content: Content, meter: Meter, upload: AbortController) -> Result<ReadableStream, TransportError> {
     content.abort.disarm_timer();
     let content = Rc::new(RefCell::new(Some(content)));
     let cancelled = content.clone();
     let pull = move |controller: ReadableStreamDefaultController| {
-        let (content, meter) = (content.clone(), meter.clone());
+        let (content, meter, upload) = (content.clone(), meter.clone(), upload.clone());
         promise(async move {
             let Some(mut body) = content.take() else { return Ok(JsValue::UNDEFINED) };
             match body.next().await {
                 Ok(Some(chunk)) if meter.add(u64::from(chunk.length())) => {
-                    controller.enqueue_with_chunk(&chunk)?;
-                    content.replace(Some(body));
+                    // One that is cancelled by now takes no more.
+                    if controller.enqueue_with_chunk(&chunk).is_ok() {
+                        content.replace(Some(body));
+                    }
                 }
-                Ok(Some(_)) => controller.error_with_e(&JsError::new("too many bytes").into()),
-                Ok(None) => controller.close()?,
+                Ok(Some(_)) => upload.abort_with_reason(&"too many bytes".into()),
+                Ok(None) => drop(controller.close()),
                 Err(TransportError(message)) => {
-                    controller.error_with_e(&JsError::new(&format!("download broke off: {message}")).into());
+                    upload.abort_with_reason(&format!("download broke off: {message}").into());
                 }
             }
             Ok(JsValue::UNDEFINED)

@@ -2,6 +2,7 @@
 //! what the shim calls. Only plain objects cross over: requests and settings in, answers out.
 
 mod fetch;
+mod timer;
 
 use crate::bell::Bell;
 use crate::config::Config;
@@ -12,7 +13,6 @@ use crate::json::{self, object};
 use crate::server::{self, Answer, Request};
 use crate::worker;
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use gloo_timers::future::TimeoutFuture;
 use js_sys::{Object, Promise, Reflect};
 use serde::Serialize;
 use std::cell::Cell;
@@ -191,7 +191,7 @@ impl Clock for JsClock {
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
-        TimeoutFuture::new(duration.as_millis().min(i32::MAX as u128) as u32).boxed_local()
+        timer::sleep(duration)
     }
 }
 

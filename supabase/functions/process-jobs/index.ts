@@ -22,7 +22,7 @@ let answered = false;
 // A trap leaves the wasm instance unusable, and the promises of its async calls never settle. So
 // what is in flight is answered here, nothing new is let in, and the isolate ends; the next request
 // gets a fresh one, and the leases bring the jobs back. With nobody to answer it ends at once.
-addEventListener("error", (event) => {
+function end(event: Event, error: unknown): void {
   if (answered || (!trapped && inFlight.size === 0)) return;
   event.preventDefault();
   if (trapped) return;
@@ -30,8 +30,24 @@ addEventListener("error", (event) => {
   for (const answer of inFlight) answer(crashed());
   setTimeout(() => {
     answered = true;
-    throw event.error;
+    throw error;
   }, LAST_WORDS_MILLISECONDS);
+}
+
+/** Out of memory and out of stack are traps too. */
+function isTrap(error: unknown): boolean {
+  return error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
+}
+
+addEventListener("error", (event) => end(event, event.error));
+
+// Any other promise that nobody waits for costs what it was about, and not what else is at work here. What it
+// says may name an address, and is not for the log.
+addEventListener("unhandledrejection", (event) => {
+  if (isTrap(event.reason)) return end(event, event.reason);
+  event.preventDefault();
+  const message = `a promise was rejected and nobody waited for it: ${event.reason?.name ?? typeof event.reason}`;
+  console.error(JSON.stringify({ level: "error", message }));
 });
 
 // About a tenth of the time or CPU is left, the platform says; it may also end the isolate without a word.
@@ -41,7 +57,13 @@ Deno.serve((request) => {
   if (trapped) return crashed();
   return new Promise<Response>((resolve, reject) => {
     inFlight.add(resolve);
-    respond(request).then(resolve, reject).finally(() => inFlight.delete(resolve));
+    const failed = (error: unknown) => {
+      if (!isTrap(error)) return reject(error);
+      queueMicrotask(() => {
+        throw error;
+      });
+    };
+    respond(request).then(resolve, failed).finally(() => inFlight.delete(resolve));
   });
 });
 
