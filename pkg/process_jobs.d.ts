@@ -15,6 +15,8 @@ export interface FunctionAnswer {
     body: string;
     drain: boolean;
 }
+/** Whether a request, its body not read yet, is let in and its body is needed; else the answer. */
+export function admit(request: FunctionRequest, env: Record<string, string>): FunctionAnswer | boolean;
 export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer>;
 export function drain(env: Record<string, string>): Promise<void>;
 export function close(): void;

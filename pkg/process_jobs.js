@@ -5,5 +5,5 @@ import { __wbg_set_wasm } from "./process_jobs_bg.js";
 __wbg_set_wasm(wasm);
 wasm.__wbindgen_start();
 export {
-    close, drain, handle, start
+    admit, close, drain, handle, start
 } from "./process_jobs_bg.js";

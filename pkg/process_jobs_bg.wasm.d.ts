@@ -1,6 +1,7 @@
 /* tslint:disable */
 /* eslint-disable */
 export const memory: WebAssembly.Memory;
+export const admit: (a: any, b: any) => [number, number, number];
 export const close: () => void;
 export const drain: (a: any) => any;
 export const handle: (a: any, b: any) => any;

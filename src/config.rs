@@ -42,6 +42,8 @@ const JOB_TIMEOUT_MS: u64 = 600_000;
 /// after which the smallest plan retires the isolate.
 const RUN_BUDGET_MS: u64 = 50_000;
 const POLL_INTERVAL_MS: u64 = 2_000;
+/// A shorter secret could be guessed.
+const SECRET_LEAST: usize = 16;
 const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
 
 impl Config {
@@ -55,13 +57,13 @@ impl Config {
                 .parse::<u64>()
                 .ok()
                 .filter(|number| (least..=most).contains(number))
-                .ok_or_else(|| format!("{name} must be a whole number from {least} to {most}, found {value:?}")),
+                .ok_or_else(|| format!("{name} must be a whole number from {least} to {most}{}", found(&value))),
         };
         let url = |name: &str, default: Option<&str>| {
             let value = text(name).or(default.map(str::to_owned)).ok_or_else(|| format!("{name} is not set"))?;
             match Address::parse(&value) {
                 Some(url) if matches!(url.scheme(), "http" | "https") => Ok(value.trim_end_matches('/').to_owned()),
-                _ => Err(format!("{name} must be an http or https URL, found {value:?}")),
+                _ => Err(format!("{name} must be an http or https URL{}", found(&value))),
             }
         };
 
@@ -87,7 +89,7 @@ impl Config {
             (Some(secret), Some(_)) => {
                 let function_url = url("PUBLIC_FUNCTION_URL", None)?;
                 if !is_reachable_by_webhooks(&function_url) {
-                    return Err(format!("PUBLIC_FUNCTION_URL must be an https URL, found {function_url:?}"));
+                    return Err(format!("PUBLIC_FUNCTION_URL must be an https URL{}", found(&function_url)));
                 }
                 let webhooks = Webhooks::new(&secret, &function_url);
                 Some(webhooks.ok_or("REPLICATE_WEBHOOK_SECRET must be whsec_ and a key in base64")?)
@@ -100,7 +102,12 @@ impl Config {
             supabase_url: url("SUPABASE_URL", None)?,
             service_key,
             caller_keys,
-            process_jobs_secret: secret("PROCESS_JOBS_SECRET")?,
+            process_jobs_secret: match secret("PROCESS_JOBS_SECRET")? {
+                Some(secret) if secret.len() < SECRET_LEAST => {
+                    return Err(format!("PROCESS_JOBS_SECRET must have {SECRET_LEAST} characters or more"));
+                }
+                secret => secret,
+            },
             replicate_api_token: match secret("REPLICATE_API_TOKEN")? {
                 Some(token) => Some(token),
                 None => secret("REPLICATE_API_KEY")?,
@@ -134,6 +141,12 @@ impl Config {
     }
 }
 
+/// The value, for a message. One that may be a secret in the wrong variable is not shown: anyone may read the message.
+fn found(value: &str) -> String {
+    let is_secret = ["r8_", "sb_", "sbp_", "whsec_", "eyJ"].iter().any(|prefix| value.contains(prefix));
+    if is_secret || value.len() >= SECRET_LEAST { String::new() } else { format!(", found {value:?}") }
+}
+
 /// In the order of their names.
 fn named_keys(text: &str) -> Option<Vec<(String, String)>> {
     let keys = serde_json::from_str::<Value>(text).ok()?;
@@ -162,7 +175,7 @@ fn bucket(name: &str) -> Result<String, String> {
     if name.chars().all(allowed) && !name.starts_with('.') {
         Ok(name.to_owned())
     } else {
-        Err(format!("STORAGE_BUCKET may have letters, digits, '-', '_' and '.', found {name:?}"))
+        Err(format!("STORAGE_BUCKET may have letters, digits, '-', '_' and '.'{}", found(name)))
     }
 }
 
@@ -212,6 +225,10 @@ mod tests {
             ("MAX_PARALLEL_JOBS", "0", r#"MAX_PARALLEL_JOBS must be a whole number from 1 to 100, found "0""#),
             ("RUN_BUDGET_MS", "fast", r#"RUN_BUDGET_MS must be a whole number from 1000 to 390000, found "fast""#),
             ("SUPABASE_SECRET_KEYS", "sb_1", "SUPABASE_SECRET_KEYS must be a JSON object of names and keys"),
+            ("REPLICATE_API_URL", "r8_secret", "REPLICATE_API_URL must be an http or https URL"),
+            ("MAX_PARALLEL_JOBS", "a password of mine", "MAX_PARALLEL_JOBS must be a whole number from 1 to 100"),
+            ("STORAGE_BUCKET", "sb_secret_/", "STORAGE_BUCKET may have letters, digits, '-', '_' and '.'"),
+            ("PROCESS_JOBS_SECRET", "fifteen-letters", "PROCESS_JOBS_SECRET must have 16 characters or more"),
             ("ALLOW_ANY_SVG", "yes", "ALLOW_ANY_SVG must be true or false"),
             ("REPLICATE_API_TOKEN", "r8_\nx", "REPLICATE_API_TOKEN has characters that no header can carry"),
             ("STORAGE_BUCKET", "a/b", r#"STORAGE_BUCKET may have letters, digits, '-', '_' and '.', found "a/b""#),

@@ -32,7 +32,7 @@ impl<'a> Fields<'a> {
 
     /// A list of strings.
     pub fn texts(&self, field: &str) -> Result<Option<Vec<&'a str>>, String> {
-        self.read(field, "a list of strings", |value| value.as_array()?.iter().map(Value::as_str).collect())
+        self.read(field, "a list of nothing but strings", |value| value.as_array()?.iter().map(Value::as_str).collect())
     }
 
     /// False where it is absent.
@@ -86,8 +86,16 @@ pub fn seconds(seconds: f64) -> Option<Duration> {
     (0.0..=3.2e10).contains(&seconds).then(|| Duration::from_millis((seconds * 1000.0).ceil() as u64))
 }
 
+/// Of texts, which may be prompts or keys and end in logs, only that they are.
 fn shown(value: &Value) -> String {
-    cut(&json::text(value), 100)
+    let text = json::text(value);
+    let kind = match value {
+        _ if !text.contains('"') => return cut(&text, 100),
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+        Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => "a string",
+    };
+    kind.to_owned()
 }
 
 #[cfg(test)]
@@ -118,7 +126,7 @@ mod tests {
         let refusals = [
             (
                 fields.integer("height", 0..=9).unwrap_err(),
-                r#"payload: height must be a whole number from 0 to 9, found "tall""#,
+                "payload: height must be a whole number from 0 to 9, found a string",
             ),
             (
                 fields.integer("steps", 0..=9).unwrap_err(),
@@ -128,9 +136,9 @@ mod tests {
                 fields.integer("big", 0..=9).unwrap_err(),
                 "payload: big must be a whole number from 0 to 9, found 1e+300",
             ),
-            (fields.number("height").unwrap_err(), r#"payload: height must be a number, found "tall""#),
-            (fields.text("prompt").unwrap_err(), r#"payload: prompt must be a string, found ["a"]"#),
-            (fields.texts("mixed").unwrap_err(), r#"payload: mixed must be a list of strings, found ["a",1]"#),
+            (fields.number("height").unwrap_err(), "payload: height must be a number, found a string"),
+            (fields.text("prompt").unwrap_err(), "payload: prompt must be a string, found a list"),
+            (fields.texts("mixed").unwrap_err(), "payload: mixed must be a list of nothing but strings, found a list"),
             (fields.required::<()>("user_id", None).unwrap_err(), "payload: user_id is missing"),
             (fields.only(&["width"]).unwrap_err(), "payload: big is not a field, known are width"),
             (Fields::of("body", &json!([1])).err().unwrap(), "body must be an object, found [1]"),

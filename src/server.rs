@@ -13,7 +13,8 @@ use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::Value;
 
-/// A request, its body already read (up to one byte more than [`BODY_MAX_BYTES`]).
+/// A request. Its body need not be read yet to [`admit`] it; [`handle`] has it up to one byte more than
+/// [`BODY_MAX_BYTES`].
 #[derive(Debug)]
 pub struct Request {
     pub method: String,
@@ -77,42 +78,106 @@ fn drained(result: Result<Summary, RunError>) -> Answer {
     }
 }
 
-/// Answers one request. Of a route that exists, everything but `OPTIONS` and an anonymous `GET /health`
-/// asks for credentials first; those of a webhook are its token and its signature.
+/// What a caller that is let in gets.
+enum Route<'a> {
+    Drain,
+    Enqueue,
+    Webhook { job_id: &'a str, life: u32 },
+    Health { is_open: bool },
+    Metrics,
+    Preflight(&'static str),
+}
+
+/// Whether the request is let in, and its body is needed; else the answer, for which no body need be read. Who calls is
+/// known before anything of a body is: it costs memory, and CPU.
+pub fn admit(ctx: &Ctx, request: &Request) -> Result<bool, Answer> {
+    let length = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
+    match route(ctx, request)? {
+        Route::Enqueue | Route::Webhook { .. } if length > Some(BODY_MAX_BYTES) => Err(too_large()),
+        Route::Enqueue => is_json(request).map(|()| true),
+        Route::Webhook { .. } => Ok(true),
+        Route::Drain | Route::Health { .. } | Route::Metrics | Route::Preflight(_) => Ok(false),
+    }
+}
+
+/// Answers one request.
 pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
+    match route(ctx, request) {
+        Ok(Route::Drain) => run(ctx, request).await,
+        Ok(Route::Enqueue) => enqueue(ctx, request).boxed_local().await,
+        Ok(Route::Webhook { job_id, life }) => receive_webhook(ctx, request, job_id, life).boxed_local().await,
+        Ok(Route::Health { is_open: false }) => health(ctx).await,
+        Ok(Route::Health { is_open: true }) => Answer::json(200, vec![("status", "ok".into())]),
+        Ok(Route::Metrics) => metrics(ctx).await,
+        Ok(Route::Preflight(allow)) => preflight(allow),
+        Err(answer) => answer,
+    }
+}
+
+/// Of a route that exists, everything but `OPTIONS` and an anonymous `GET /health` asks for credentials first; those
+/// of a webhook are its token, and its signature.
+fn route<'a>(ctx: &Ctx, request: &'a Request) -> Result<Route<'a>, Answer> {
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
     let route = path.split_once("/process-jobs").map_or(path, |(_, route)| route).trim_end_matches('/');
     let allow: &'static str = match route {
         "" | "/jobs" | "/webhooks/replicate" => "POST, OPTIONS",
         "/health" | "/metrics" => "GET, OPTIONS",
-        _ => return Answer::error(404, &format!("no route {}", crate::error::cut(route, 100))),
+        _ => return Err(Answer::error(404, &format!("no route {}", crate::error::cut(route, 100)))),
     };
     if request.method == "OPTIONS" {
-        return preflight(allow);
+        return Ok(Route::Preflight(allow));
     }
     if (request.method.as_str(), route) == ("POST", "/webhooks/replicate") {
-        return receive_webhook(ctx, request, query).boxed_local().await;
+        return webhook_route(ctx, query);
     }
     let credential = credential(&ctx.config, request);
     match (request.method.as_str(), route, credential) {
-        ("GET", "/health", Credential::Good) => health(ctx).await,
-        ("GET", "/health", Credential::None | Credential::Insufficient) => {
-            Answer::json(200, vec![("status", "ok".into())])
-        }
-        (_, _, Credential::None) => Answer::error(401, "credentials are missing: send the secret key in apikey"),
+        ("GET", "/health", Credential::Good) => Ok(Route::Health { is_open: false }),
+        ("GET", "/health", Credential::None | Credential::Insufficient) => Ok(Route::Health { is_open: true }),
+        (_, _, Credential::None) => Err(Answer::error(401, "credentials are missing: send the secret key in apikey")),
         (_, _, Credential::Insufficient) => {
-            Answer::error(403, "these credentials do not suffice: the secret key or PROCESS_JOBS_SECRET is needed")
+            Err(Answer::error(403, "these credentials do not suffice: the secret key or PROCESS_JOBS_SECRET is needed"))
         }
-        ("GET", "/metrics", Credential::Good) => metrics(ctx).await,
-        ("POST", "", Credential::Good) => run(ctx, request).await,
-        ("POST", "/jobs", Credential::Good) => enqueue(ctx, request).boxed_local().await,
+        ("GET", "/metrics", Credential::Good) => Ok(Route::Metrics),
+        ("POST", "", Credential::Good) => Ok(Route::Drain),
+        ("POST", "/jobs", Credential::Good) => Ok(Route::Enqueue),
         (method, _, Credential::Good) => {
             let message = format!("{} is not allowed here, only {allow}", crate::error::cut(method, 20));
             let mut answer = Answer::error(405, &message);
             answer.headers.push(("allow", allow.to_owned()));
-            answer
+            Err(answer)
         }
     }
+}
+
+/// A webhook is let in by the token in its address.
+fn webhook_route<'a>(ctx: &Ctx, query: &'a str) -> Result<Route<'a>, Answer> {
+    let Some(webhooks) = &ctx.config.webhooks else {
+        return Err(Answer::error(404, "REPLICATE_WEBHOOK_SECRET and PUBLIC_FUNCTION_URL are not both set"));
+    };
+    let parameter = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find_map(|(key, value)| (key == name).then_some(value)).unwrap_or_default()
+    };
+    let job_id = parameter("job");
+    let life = parameter("life").parse().unwrap_or_default();
+    match webhooks.is_token(job_id, life, parameter("token")) {
+        true => Ok(Route::Webhook { job_id, life }),
+        false => Err(Answer::error(401, "token is not the one of this job")),
+    }
+}
+
+fn too_large() -> Answer {
+    Answer::error(413, &format!("the body is larger than {BODY_MAX_BYTES} bytes"))
+}
+
+fn is_json(request: &Request) -> Result<(), Answer> {
+    let content_type = request.header("content-type").unwrap_or_default();
+    if content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    let found = crate::error::cut(content_type, 100);
+    Err(Answer::error(415, &format!("content-type must be application/json, found {found:?}")))
 }
 
 async fn run(ctx: &Ctx, request: &Request) -> Answer {
@@ -126,12 +191,10 @@ async fn run(ctx: &Ctx, request: &Request) -> Answer {
 
 async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
     if request.body.len() > BODY_MAX_BYTES {
-        return Answer::error(413, &format!("the body is larger than {BODY_MAX_BYTES} bytes"));
+        return too_large();
     }
-    let content_type = request.header("content-type").unwrap_or_default();
-    if !content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json")) {
-        let found = crate::error::cut(content_type, 100);
-        return Answer::error(415, &format!("content-type must be application/json, found {found:?}"));
+    if let Err(answer) = is_json(request) {
+        return answer;
     }
     let arguments = match body(request).and_then(|body| enqueue_arguments(&body)) {
         Ok(arguments) => arguments,
@@ -146,7 +209,8 @@ async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
 
 /// The body, or where it is wrong. (What is wrong, in serde_json's words, would add 1 KB.)
 fn body(request: &Request) -> Result<Value, String> {
-    serde_json::from_str(&request.body)
+    let read = serde_json::from_str(&request.body);
+    read.or_else(|error| json::read(&request.body).ok_or(error))
         .map_err(|error| format!("body is not JSON: wrong at line {} column {}", error.line(), error.column()))
 }
 
@@ -170,23 +234,12 @@ fn enqueue_arguments(body: &Value) -> Result<Vec<(&'static str, Value)>, String>
 
 /// Wakes the job whose prediction has ended. Answers once the event is kept, so that Replicate tries again
 /// while it is not; what is no news changes nothing.
-async fn receive_webhook(ctx: &Ctx, request: &Request, query: &str) -> Answer {
-    let Some(webhooks) = &ctx.config.webhooks else {
-        return Answer::error(404, "REPLICATE_WEBHOOK_SECRET and PUBLIC_FUNCTION_URL are not both set");
-    };
+async fn receive_webhook(ctx: &Ctx, request: &Request, job_id: &str, life: u32) -> Answer {
+    let Some(webhooks) = &ctx.config.webhooks else { return Answer::error(404, "there are no webhooks") };
     if request.body.len() > BODY_MAX_BYTES {
-        return Answer::error(413, &format!("the body is larger than {BODY_MAX_BYTES} bytes"));
+        return too_large();
     }
-    let parameter = |name: &str| {
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find_map(|(key, value)| (key == name).then_some(value)).unwrap_or_default()
-    };
     let header = |name: &str| request.header(name).unwrap_or_default();
-    let job_id = parameter("job");
-    let life = parameter("life").parse().unwrap_or_default();
-    if !webhooks.is_token(job_id, life, parameter("token")) {
-        return Answer::error(401, "token is not the one of this job");
-    }
     let signature = webhook::Signature {
         id: header("webhook-id"),
         timestamp: header("webhook-timestamp"),

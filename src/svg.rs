@@ -1,4 +1,5 @@
-//! Whether an SVG document may be shown to anyone: a picture that can do nothing but be looked at.
+//! SVG: what begins one, the size it is shown in, and whether it may be shown to anyone: a picture that can do nothing
+//! but be looked at.
 //!
 //! What the bucket serves as `image/svg+xml` a browser runs like a page. This reader is strict: what it does not
 //! know to be harmless, or cannot read, it refuses. Browsers read SVG as XML, so that is what it reads.
@@ -32,16 +33,92 @@ const DATA: [&str; 8] = [
     "data:application/x-font",
 ];
 /// Encodings in which the characters that matter are those of ASCII.
-const ENCODINGS: [&str; 4] = ["utf-8", "us-ascii", "iso-8859-", "windows-125"];
+const ENCODINGS: [&str; 5] = ["utf-8", "utf-16", "us-ascii", "iso-8859-", "windows-125"];
+
+/// Whether this begins an SVG document.
+pub fn is_svg(head: &[u8]) -> bool {
+    root(&text(head)).is_some()
+}
+
+/// Width and height in CSS pixels, of which 96 make an inch, rounded.
+pub fn dimensions(head: &[u8]) -> Option<(u32, u32)> {
+    let text = text(head);
+    let root = root(&text)?;
+    let attribute = |wanted: &str| root.attributes.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value);
+    let written = || Some((pixels(attribute("width")?)?, pixels(attribute("height")?)?));
+    let view_box = || {
+        let is_between = |c: char| c.is_ascii_whitespace() || c == ',';
+        let mut numbers = attribute("viewbox")?.split(is_between).filter(|part| !part.is_empty()).skip(2);
+        Some((pixels(numbers.next()?)?, pixels(numbers.next()?)?))
+    };
+    written().or_else(view_box)
+}
+
+/// A length, if it is one that says how large.
+fn pixels(length: &str) -> Option<u32> {
+    let length = length.trim();
+    let units =
+        [("px", 1.0), ("pt", 96.0 / 72.0), ("pc", 16.0), ("in", 96.0), ("mm", 96.0 / 25.4), ("cm", 96.0 / 2.54)];
+    let unit = units.iter().find_map(|(unit, size)| {
+        let (number, end) = length.split_at_checked(length.len().checked_sub(2)?)?;
+        end.eq_ignore_ascii_case(unit).then_some((number, *size))
+    });
+    let (number, size) = unit.unwrap_or((length, 1.0));
+    // As JSON writes it: no plus, no zeros before it, digits on both sides of its point.
+    let number = number.trim().trim_start_matches('+').trim_start_matches('0');
+    let number = number.strip_suffix('.').unwrap_or(number).replace(".e", "e").replace(".E", "e");
+    let number = if number.starts_with(|c: char| c.is_ascii_digit()) { number } else { format!("0{number}") };
+    let pixels = crate::error::number(&number)? * size;
+    (0.5..1e6).contains(&pixels).then_some(pixels.round() as u32)
+}
+
+/// The root tag, past a prologue.
+fn root(text: &str) -> Option<Tag<'_>> {
+    let mut rest = text.trim_start();
+    loop {
+        let markup = rest.strip_prefix('<')?;
+        rest = match prologue(markup) {
+            Some(rest) => rest.ok()?.trim_start(),
+            None => return Tag::read(markup).ok().filter(Tag::is_svg),
+        };
+    }
+}
+
+/// What follows a comment, an instruction or a document type that stands here; none: something else does.
+fn prologue(markup: &str) -> Option<Result<&str, String>> {
+    let after = |end: &str| Ok(markup.split_once(end).ok_or("a comment or an instruction without an end")?.1);
+    if markup.starts_with("!--") {
+        Some(after("-->"))
+    } else if markup.starts_with('?') {
+        Some(after("?>"))
+    } else {
+        markup.strip_prefix("!DOCTYPE").map(|declaration| doctype(declaration).map(|(_, rest)| rest))
+    }
+}
+
+/// As text, whatever the encoding: in those that are taken, bytes above 127 are letters, whichever.
+fn text(bytes: &[u8]) -> String {
+    let utf16 = |unit: fn([u8; 2]) -> u16| {
+        let units = bytes.chunks_exact(2).skip(1).filter_map(|pair| Some(unit(pair.try_into().ok()?)));
+        char::decode_utf16(units).map(|c| c.unwrap_or('\u{fffd}')).collect()
+    };
+    if bytes.starts_with(b"\xff\xfe") {
+        return utf16(u16::from_le_bytes);
+    } else if bytes.starts_with(b"\xfe\xff") {
+        return utf16(u16::from_be_bytes);
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        // The head may end inside a character.
+        Err(error) if error.error_len().is_none() => String::from_utf8_lossy(bytes).into_owned(),
+        Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+    }
+}
 
 /// What is wrong with the document; none: it is a picture and nothing else.
 pub fn refusal(document: &[u8]) -> Option<String> {
-    // In the encodings that are taken, bytes above 127 are letters, whichever.
-    let text: String = match std::str::from_utf8(document) {
-        Ok(text) => text.to_owned(),
-        Err(_) => document.iter().map(|byte| char::from(*byte)).collect(),
-    };
-    read(text.trim_start_matches('\u{feff}')).err()
+    read(text(document).trim_start()).err()
 }
 
 fn read(mut rest: &str) -> Result<(), String> {
@@ -49,30 +126,30 @@ fn read(mut rest: &str) -> Result<(), String> {
     let mut has_root = false;
     while !rest.is_empty() {
         let (content, markup) = rest.split_once('<').unwrap_or((rest, ""));
-        text(content, in_style)?;
+        content_is_plain(content, in_style)?;
         if content.len() == rest.len() {
             break;
         }
-        rest = if let Some(comment) = markup.strip_prefix("!--") {
-            comment.split_once("-->").ok_or("a comment without an end")?.1
-        } else if let Some(data) = markup.strip_prefix("![CDATA[") {
+        rest = if let Some(data) = markup.strip_prefix("![CDATA[") {
             let (data, rest) = data.split_once("]]>").ok_or("a CDATA section without an end")?;
             if in_style {
                 style(data)?;
             }
             rest
-        } else if let Some(instruction) = markup.strip_prefix('?') {
-            let (instruction, rest) = instruction.split_once("?>").ok_or("an instruction without an end")?;
-            processing_instruction(instruction)?;
+        } else if let Some(rest) = prologue(markup) {
+            let rest = rest?;
+            if let Some(instruction) = markup.strip_prefix('?') {
+                processing_instruction(instruction.split("?>").next().unwrap_or_default())?;
+            } else if let Some(declaration) = markup.strip_prefix("!DOCTYPE") {
+                subset_is_plain(doctype(declaration)?.0)?;
+            }
             rest
-        } else if let Some(declaration) = markup.strip_prefix("!DOCTYPE") {
-            doctype(declaration)?
         } else if let Some(closed) = markup.strip_prefix('/') {
             in_style = false;
             closed.split_once('>').ok_or("a tag without an end")?.1
         } else {
             let tag = Tag::read(markup)?;
-            if !has_root && tag.name != "svg" {
+            if !has_root && !tag.is_svg() {
                 return Err(format!("the root is <{}>", crate::error::cut(&tag.name, 40)));
             }
             has_root = true;
@@ -85,7 +162,7 @@ fn read(mut rest: &str) -> Result<(), String> {
 }
 
 /// Between tags.
-fn text(content: &str, in_style: bool) -> Result<(), String> {
+fn content_is_plain(content: &str, in_style: bool) -> Result<(), String> {
     let content = decoded(content, "text")?;
     if in_style { style(&content) } else { Ok(()) }
 }
@@ -102,45 +179,52 @@ fn processing_instruction(instruction: &str) -> Result<(), String> {
     if name.starts_with("xml-") { Err(format!("<?{}?>", crate::error::cut(&name, 40))) } else { Ok(()) }
 }
 
-/// What follows a declaration of the document's type. Its entities are taken where they are texts without markup, as
-/// Illustrator writes them for its namespaces; where they are used is seen by [`decoded`].
-fn doctype(declaration: &str) -> Result<&str, String> {
+/// The declarations within a document type, and what follows it.
+fn doctype(declaration: &str) -> Result<(&str, &str), String> {
     let name = declaration.trim_start();
+    let is_end = |c: char| c.is_ascii_whitespace() || ">[".contains(c);
     if !name
         .strip_prefix("svg")
-        .is_some_and(|after| after.starts_with(|c: char| c.is_ascii_whitespace() || ">[".contains(c)))
+        .or(name.split_once(":svg").map(|(_, after)| after))
+        .is_some_and(|after| after.starts_with(is_end))
     {
         return Err("a document type that is not svg".to_owned());
     }
-    let mut quote = None;
-    let mut in_subset = false;
+    let (mut quote, mut subset_at, mut in_subset) = (None, declaration.len(), false);
     for (at, c) in declaration.char_indices() {
         match (quote, c) {
             (Some(open), _) if open == c => quote = None,
-            (Some(_), '<' | '&' | '%') => return Err("an entity that holds markup".to_owned()),
             (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
-            (None, '[') => in_subset = true,
+            (None, '[') => (subset_at, in_subset) = (at, true),
             (None, ']') => in_subset = false,
             (None, '>') if !in_subset => {
                 let (declaration, rest) = declaration.split_at(at);
-                let subset = declaration.split_once('[').map_or("", |(_, subset)| subset);
-                for entity in subset.split("<!").skip(1) {
-                    let mut words = entity.split_ascii_whitespace();
-                    let (kind, _, value) = (words.next(), words.next(), words.next());
-                    if kind != Some("ENTITY") || !value.is_some_and(|value| value.starts_with(['"', '\''])) {
-                        return Err("a declaration that is no plain entity".to_owned());
-                    }
-                    if is_page(entity) {
-                        return Err("an entity for another language's namespace".to_owned());
-                    }
-                }
-                return Ok(rest.strip_prefix('>').unwrap_or(rest));
+                return Ok((declaration.get(subset_at..).unwrap_or_default(), rest.get(1..).unwrap_or_default()));
             }
             (None, _) => {}
         }
     }
     Err("a document type without an end".to_owned())
+}
+
+/// Entities are taken where they are texts without markup, as Illustrator writes them for its namespaces; where they
+/// are used is seen by [`decoded`].
+fn subset_is_plain(subset: &str) -> Result<(), String> {
+    for entity in subset.split("<!").skip(1) {
+        let mut words = entity.split_ascii_whitespace();
+        let (kind, _, value) = (words.next(), words.next(), words.next());
+        if kind != Some("ENTITY") || !value.is_some_and(|value| value.starts_with(['"', '\''])) {
+            return Err("a declaration that is no plain entity".to_owned());
+        }
+        if entity.contains(['<', '&', '%']) {
+            return Err("an entity that holds markup".to_owned());
+        }
+        if is_page(entity) {
+            return Err("an entity for another language's namespace".to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// Whether a namespace's elements do more than be seen.
@@ -150,6 +234,7 @@ fn is_page(namespace: &str) -> bool {
 }
 
 struct Tag<'a> {
+    prefix: Option<String>,
     /// Without its prefix, in lower case.
     name: String,
     /// Names in lower case, values as written.
@@ -168,13 +253,17 @@ impl<'a> Tag<'a> {
             return Err("a < that begins no tag".to_owned());
         }
         let mut attributes = Vec::new();
+        let tag = |attributes, is_closed, rest| {
+            let prefix = name.split_once(':').map(|(prefix, _)| prefix.to_ascii_lowercase());
+            Ok(Tag { prefix, name: local(name), attributes, is_closed, rest })
+        };
         loop {
             rest = rest.trim_start();
             if let Some(rest) = rest.strip_prefix('>') {
-                return Ok(Tag { name: local(name), attributes, is_closed: false, rest });
+                return tag(attributes, false, rest);
             }
             if let Some(rest) = rest.strip_prefix("/>") {
-                return Ok(Tag { name: local(name), attributes, is_closed: true, rest });
+                return tag(attributes, true, rest);
             }
             let (name, after) = split(rest);
             let value = after.trim_start().strip_prefix('=').map(str::trim_start).unwrap_or_default();
@@ -186,6 +275,16 @@ impl<'a> Tag<'a> {
             attributes.push((name.to_ascii_lowercase(), value));
             rest = after;
         }
+    }
+
+    /// Of SVG's namespace, if the name has a prefix.
+    fn is_svg(&self) -> bool {
+        let is_bound = |prefix: &str| {
+            let declared = self.attributes.iter().find(|(name, _)| name.strip_prefix("xmlns:") == Some(prefix));
+            declared
+                .is_some_and(|(_, namespace)| *namespace == "http://www.w3.org/2000/svg" || namespace.starts_with('&'))
+        };
+        self.name == "svg" && self.prefix.as_deref().is_none_or(is_bound)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -284,6 +383,50 @@ fn is_inside(address: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_from_the_root_tag() {
+        let table: [(&str, Option<(u32, u32)>); 19] = [
+            (r#"<svg xmlns="x" width="640" height="480.4px">"#, Some((640, 480))),
+            (r#"<svg viewBox='0 0 1024 768'>"#, Some((1024, 768))),
+            (r#"<svg width="100%" height="100%" viewBox="0,0,10,20">"#, Some((10, 20))),
+            (r#"<svg stroke-width="3" data-width="4">"#, None),
+            ("\u{feff}<?xml version=\"1.0\"?>\n<!-- <svg width=\"1\"> -->\n<svg width='2' height='3'/>", Some((2, 3))),
+            (r#"<svg width="1e99" height="1">"#, None),
+            ("<svg>", None),
+            ("<svg viewBox='0\n0\t30\r\n40'>", Some((30, 40))),
+            ("<svg width='+300' height='0300'>", Some((300, 300))),
+            ("<svg width='300.' height='.9e3'>", Some((300, 900))),
+            ("<svg width='72pt' height='1in'>", Some((96, 96))),
+            ("<svg width='25.4mm' height='2.54cm'>", Some((96, 96))),
+            ("<svg width='2pc' height=' 2PX '>", Some((32, 2))),
+            ("<svg width='2em' height='2em' viewBox='0 0 5 6'>", Some((5, 6))),
+            ("<svg desc='a > b' width='2' height='3'>", Some((2, 3))),
+            ("<svg style=\"width = '5'\" width='2' height='3'>", Some((2, 3))),
+            (
+                "<!DOCTYPE svg PUBLIC \"-//W3C//DTD SVG 1.1//EN\" \"a>b\" [ <!ENTITY ns \"http://www.w3.org/2000/svg>\"> ]><svg width='2' height='3'>",
+                Some((2, 3)),
+            ),
+            ("<?xpacket begin=\"a > b\" id='W5M0MpCehiHzreSzNTczkc9d'?><svg width='2' height='3'>", Some((2, 3))),
+            ("<svg:svg xmlns:svg='http://www.w3.org/2000/svg' width='2' height='3'>", Some((2, 3))),
+        ];
+        for (document, size) in table {
+            assert!(is_svg(document.as_bytes()), "{document}");
+            assert_eq!(dimensions(document.as_bytes()), size, "{document}");
+        }
+        let latin = b"<!-- caf\xe9 --><svg width='2' height='3'>";
+        let utf16: Vec<u8> = "\u{feff}<svg width='2' height='3'/>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for document in [&latin[..], &utf16] {
+            assert!(is_svg(document));
+            assert_eq!(dimensions(document), Some((2, 3)));
+        }
+        assert_eq!(refusal(&utf16), None);
+        for document in
+            ["<html><svg/></html>", "<!DOCTYPE html><svg/>", "<x:svg width='1'/>", "<svgx/>", "<!-- <svg/>", "svg"]
+        {
+            assert!(!is_svg(document.as_bytes()), "{document}");
+        }
+    }
 
     #[test]
     fn pictures_are_let_in() {

@@ -37,6 +37,8 @@ export interface FunctionAnswer {
   body: string;
   drain: boolean;
 }
+/** Whether a request, its body not read yet, is let in and its body is needed; else the answer. */
+export function admit(request: FunctionRequest, env: Record<string, string>): FunctionAnswer | boolean;
 export function handle(request: FunctionRequest, env: Record<string, string>): Promise<FunctionAnswer>;
 export function drain(env: Record<string, string>): Promise<void>;
 export function close(): void;
@@ -88,18 +90,36 @@ fn start() {
     }));
 }
 
+/// Whether a request is let in and its body is needed, or the answer.
+#[wasm_bindgen(skip_typescript)]
+pub fn admit(request: FunctionRequest, env: JsValue) -> Result<JsValue, JsValue> {
+    let admitted = context(&env).map_err(|message| Answer::error(500, &message));
+    match admitted.and_then(|ctx| server::admit(&ctx, &read(&request))) {
+        Ok(needs_body) => Ok(needs_body.into()),
+        Err(answer) => written(&answer),
+    }
+}
+
 /// Answers one request. A setting that is wrong is a 500 whose sentence names it.
 #[wasm_bindgen(skip_typescript)]
 pub fn handle(request: FunctionRequest, env: JsValue) -> Promise {
-    let headers = Object::entries(&request.headers()).iter().map(|entry| pair(&entry)).collect();
-    let request = Request { method: request.method(), path: request.path(), headers, body: request.body() };
+    let request = read(&request);
     promise(async move {
         let answer = match context(&env) {
             Ok(ctx) => server::handle(&ctx, &request).await,
             Err(message) => Answer::error(500, &message),
         };
-        Ok(answer.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
+        written(&answer)
     })
+}
+
+fn read(request: &FunctionRequest) -> Request {
+    let headers = Object::entries(&request.headers()).iter().map(|entry| pair(&entry)).collect();
+    Request { method: request.method(), path: request.path(), headers, body: request.body() }
+}
+
+fn written(answer: &Answer) -> Result<JsValue, JsValue> {
+    Ok(answer.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
 }
 
 /// Drains the queue; what it came to is in the log. One drain at a time is at work here: it is told of this

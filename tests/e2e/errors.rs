@@ -13,7 +13,6 @@ async fn what_cannot_be_mended_fails_at_once() {
         ("empty", "a fox [empty]", "succeeded without an output"),
         ("gone", "a fox [gone]", "replicate has removed its output"),
         ("html", "a fox [not-an-image]", "not a png, jpeg, webp, gif, avif or svg picture"),
-        ("missing", "a fox [file:404]", "output host answered 404"),
         ("announced", "[huge:2MB]", "larger than MAX_IMAGE_BYTES (1000000 bytes)"),
         ("unannounced", "[huge:2MB] [no-length]", "larger than MAX_IMAGE_BYTES (1000000 bytes)"),
     ];
@@ -46,6 +45,24 @@ async fn what_cannot_be_mended_fails_at_once() {
         count(&stack, "select count(*) from job_queue where attempt_number > 1 or status = 'processing'").await,
         0
     );
+    stack.stop().await.unwrap();
+}
+
+/// An output that is not there may not be there yet: that is looked at for a minute.
+#[tokio::test]
+async fn an_output_that_is_not_there_is_looked_at_again() {
+    let stack = start(settings(&[("POLL_INTERVAL_MS", "200")])).await;
+    execute(&stack, "update job_types set backoff_base_seconds = 0.1, backoff_max_seconds = 0.1").await;
+    stack.replicate().fail_next(Endpoint::File, Fault::Status(404), 2);
+    enqueue(&stack, "generate-image", &generate("late", "a fox")).await;
+    drain_until_done(&stack).await;
+    assert_eq!(generation(&stack, "late").await["status"], "completed");
+
+    enqueue(&stack, "generate-image", &generate("missing", "a fox [file:404]")).await;
+    drain_until_done(&stack).await;
+    let missing = generation(&stack, "missing").await;
+    assert_eq!(missing["status"], "failed", "{missing}");
+    assert!(missing["error_message"].as_str().unwrap().contains("output host answered 404"), "{missing}");
     stack.stop().await.unwrap();
 }
 

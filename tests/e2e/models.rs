@@ -135,7 +135,7 @@ async fn several_outputs_become_several_images() {
     let images = row(&stack, sql, &[&"flux"]).await;
     let names: Vec<_> = images.as_array().unwrap().iter().map(|image| (&image[0], &image[1])).collect();
     let path = |name: &str| (json!(name), json!(format!("user-123/{name}")));
-    let expected = ["flux-2.png", "flux-3.png", "flux.png"].map(path);
+    let expected = ["flux.2.png", "flux.3.png", "flux.png"].map(path);
     assert_eq!(names, expected.iter().map(|(name, path)| (name, path)).collect::<Vec<_>>());
     for image in images.as_array().unwrap() {
         assert_eq!(fetch(image[2].as_str().unwrap()).await.0.len(), image[3].as_u64().unwrap() as usize, "{image}");

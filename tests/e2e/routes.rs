@@ -2,10 +2,13 @@
 
 use crate::support::*;
 use serde_json::json;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn only_the_projects_own_keys_open_the_door() {
-    let stack = start(settings(&[("PROCESS_JOBS_SECRET", "open-sesame")])).await;
+    let stack = start(settings(&[("PROCESS_JOBS_SECRET", "open-sesame-and-sit-down")])).await;
     let bearer = format!("Bearer {}", stack.service_role_key());
     let table = [
         (vec![], 401),
@@ -14,7 +17,7 @@ async fn only_the_projects_own_keys_open_the_door() {
         (vec![("x-process-jobs-secret", "guess")], 403),
         (vec![("apikey", stack.secret_key())], 200),
         (vec![("authorization", bearer.as_str())], 200),
-        (vec![("x-process-jobs-secret", "open-sesame")], 200),
+        (vec![("x-process-jobs-secret", "open-sesame-and-sit-down")], 200),
     ];
     for (headers, status) in table {
         let answer = call_as(&stack, "POST", "", &headers, None).await;
@@ -85,5 +88,43 @@ async fn a_bad_setting_is_named_in_the_answer_and_in_the_log() {
     let message = r#"MAX_PARALLEL_JOBS must be a whole number from 1 to 100, found "many""#;
     assert_eq!((answer.status, &answer.body["error"]), (500, &json!(message)));
     assert!(stack.logs().unwrap().contains("MAX_PARALLEL_JOBS must be a whole number"), "the log does not say it");
+    stack.stop().await.unwrap();
+}
+
+/// Sends the head of a request straight to the function, and as much of its body, and gives the answer's first line.
+async fn half_a_request(port: u16, head: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request =
+        format!("{head}\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 200];
+    let length = stream.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..length]).lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn whoever_is_not_let_in_is_answered_before_the_body_and_nobody_may_stall() {
+    let stack = start(settings(&[])).await;
+    let port = stack.function().port().await.unwrap();
+    let key = format!("apikey: {}", stack.secret_key());
+    let began = Instant::now();
+    let anonymous = (0..100).map(|_| half_a_request(port, "POST /process-jobs/jobs HTTP/1.1", "{"));
+    for answer in futures_util::future::join_all(anonymous).await {
+        assert!(answer.contains("401"), "{answer}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(8), "they were not waited for: {:?}", began.elapsed());
+    let stalled = half_a_request(port, &format!("POST /process-jobs/jobs HTTP/1.1\r\n{key}"), "{").await;
+    assert!(stalled.contains("408"), "{stalled}");
+    assert_eq!(call(&stack, "POST", "", &[], None).await.status, 200, "the others are served");
+    stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_in_the_wrong_setting_is_shown_to_nobody() {
+    let stack = start(settings(&[("REPLICATE_API_URL", "r8_SecretSecretSecretSecret")])).await;
+    let answer = call_as(&stack, "GET", "/health", &[], None).await;
+    let error = json!("REPLICATE_API_URL must be an http or https URL");
+    assert_eq!((answer.status, &answer.body["error"]), (500, &error));
+    assert!(!stack.logs().unwrap().contains("r8_Secret"), "the log shows it");
     stack.stop().await.unwrap();
 }

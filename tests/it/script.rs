@@ -42,7 +42,7 @@ fn environment() -> BTreeMap<String, String> {
         ("SUPABASE_URL", SUPABASE),
         ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_1"}"#),
         ("SUPABASE_SERVICE_ROLE_KEY", "eyJ.service.role"),
-        ("PROCESS_JOBS_SECRET", "open-sesame"),
+        ("PROCESS_JOBS_SECRET", "open-sesame-and-sit-down"),
         ("REPLICATE_API_TOKEN", "r8_token"),
     ];
     pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()

@@ -13,7 +13,7 @@ const ENVIRONMENT = {
   SUPABASE_URL: SUPABASE,
   SUPABASE_SECRET_KEYS: '{"default":"sb_secret_1"}',
   SUPABASE_SERVICE_ROLE_KEY: "eyJ.service.role",
-  PROCESS_JOBS_SECRET: "open-sesame",
+  PROCESS_JOBS_SECRET: "open-sesame-and-sit-down",
   REPLICATE_API_TOKEN: "r8_token",
 };
 const CLAIMED = {

@@ -43,7 +43,7 @@ impl Function {
 
     /// The port of the running process; boots one when there is none. Fails with the last lines printed when
     /// the function does not come up.
-    pub(crate) async fn port(&self) -> Result<u16> {
+    pub async fn port(&self) -> Result<u16> {
         let mut running = self.running.lock().await;
         if let Some(running) = running.as_mut()
             && running.process.ended()?.is_none()
