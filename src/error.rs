@@ -90,7 +90,9 @@ const BODY_MAX_BYTES: usize = 64 * 1024;
 /// Classifies an answer that is no success, and says what it says.
 pub async fn from_answer(service: Service, response: Response) -> JobError {
     let (status, retry_after) = (response.status, response.header("retry-after").map(str::to_owned));
-    let body = response.body.text(BODY_MAX_BYTES).await.unwrap_or_default();
+    let mut content = response.body;
+    let body = content.peek(BODY_MAX_BYTES).await.unwrap_or_default();
+    let body = String::from_utf8_lossy(body.get(..BODY_MAX_BYTES).unwrap_or(&body));
     from_status(service, status, retry_after.as_deref(), &body)
 }
 

@@ -54,6 +54,11 @@ pub enum Event<'a> {
         job: &'a Job,
         message: &'a str,
     },
+    /// A claimed row does not fit; the job runs again when its lease is over.
+    NotRead {
+        id: &'a str,
+        message: &'a str,
+    },
     DrainFinished {
         completed: u32,
         errors: u32,
@@ -74,6 +79,7 @@ impl Event<'_> {
             Event::JobError { retried: false, .. }
             | Event::JobTypePaused { .. }
             | Event::NotSettled { .. }
+            | Event::NotRead { .. }
             | Event::RunFailed { .. } => Level::Error,
         }
     }
@@ -85,7 +91,7 @@ impl Event<'_> {
             | Event::JobTypePaused { job, .. }
             | Event::Stale { job }
             | Event::NotSettled { job, .. } => Some(job),
-            Event::DrainFinished { .. } | Event::RunFailed { .. } => None,
+            Event::NotRead { .. } | Event::DrainFinished { .. } | Event::RunFailed { .. } => None,
         }
     }
 
@@ -124,6 +130,9 @@ impl fmt::Display for Event<'_> {
             Event::Stale { .. } => formatter.write_str("not ours any more, outcome dropped"),
             Event::NotSettled { message, .. } => {
                 write!(formatter, "outcome not recorded, runs again after its lease: {message}")
+            }
+            Event::NotRead { id, message } => {
+                write!(formatter, "claimed job {id:?} cannot be read, runs again after its lease: {message}")
             }
             Event::DrainFinished { completed, errors, snoozed, milliseconds } => write!(
                 formatter,

@@ -35,6 +35,12 @@ impl<'a> Fields<'a> {
         self.read(field, "a list of nothing but strings", |value| value.as_array()?.iter().map(Value::as_str).collect())
     }
 
+    /// A moment that Postgres takes: `2026-11-23T10:00:00Z`, with a fraction of a second, or another zone, or none.
+    pub fn time(&self, field: &str) -> Result<Option<&'a str>, String> {
+        let moment = |value: &'a Value| value.as_str().filter(|text| is_time(text));
+        self.read(field, "a time such as 2026-11-23T10:00:00Z", moment)
+    }
+
     /// False where it is absent.
     pub fn flag(&self, field: &str) -> Result<bool, String> {
         Ok(self.read(field, "true or false", Value::as_bool)?.unwrap_or(false))
@@ -86,6 +92,30 @@ pub fn seconds(seconds: f64) -> Option<Duration> {
     (0.0..=3.2e10).contains(&seconds).then(|| Duration::from_millis((seconds * 1000.0).ceil() as u64))
 }
 
+/// A date of the calendar, a time of the day and a zone, as RFC 3339 writes them; with a space for the T, and without
+/// the zone, its colon or its minutes, as Postgres takes it.
+fn is_time(text: &str) -> bool {
+    let shape: String = text.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
+    let Some((moment, rest)) = shape.split_at_checked("0000-00-00T00:00:00".len()) else { return false };
+    let zone = rest.strip_prefix('.').map_or(rest, |rest| rest.trim_start_matches('0'));
+    let has_shape = matches!(moment, "0000-00-00T00:00:00" | "0000-00-00t00:00:00" | "0000-00-00 00:00:00")
+        && matches!(zone, "" | "Z" | "z" | "+00" | "-00" | "+0000" | "-0000" | "+00:00" | "-00:00");
+    let number = |at: std::ops::Range<usize>| text.get(at).and_then(|digits| digits.parse().ok()).unwrap_or(0_u32);
+    let (year, month) = (number(0..4), number(5..7));
+    let days = match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let is_date = year > 0 && (1..=12).contains(&month) && (1..=days).contains(&number(8..10));
+    let is_time = number(11..13) < 24 && number(14..16) < 60 && number(17..19) < 60;
+    // Postgres takes zones up to 15:59 from UTC.
+    let offset = text.len() - zone.len();
+    let is_zone = number(offset + 1..offset + 3) < 16 && number(text.len().saturating_sub(2)..text.len()) < 60;
+    has_shape && is_date && is_time && is_zone
+}
+
 /// Of texts, which may be prompts or keys and end in logs, only that they are.
 fn shown(value: &Value) -> String {
     let text = json::text(value);
@@ -109,6 +139,47 @@ mod tests {
             [(0.0, Some(0)), (0.0004, Some(1)), (1.5, Some(1500)), (-0.001, None), (1e300, None), (f64::NAN, None)];
         for (time, milliseconds) in table {
             assert_eq!(seconds(time), milliseconds.map(Duration::from_millis), "{time}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_of_the_calendar_and_has_a_zone() {
+        let taken = [
+            "2026-11-23T10:00:00Z",
+            "2026-11-23T10:00:00",
+            "2026-11-23t10:00:00.123456789z",
+            "2026-11-23 10:00:00+00",
+            "2024-02-29T23:59:59.5-08:00",
+            "2026-11-23T10:00:00+0530",
+            "9999-12-31T00:00:00-15:59",
+        ];
+        for text in taken {
+            assert!(is_time(text), "{text}");
+        }
+        let refused = [
+            "",
+            "tomorrow",
+            "infinity",
+            "2026-11-23",
+            "2026-11-23T10:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-11-31T00:00:00Z",
+            "2026-11-23T24:00:00Z",
+            "2026-11-23T10:60:00Z",
+            "2026-11-23T10:00:60Z",
+            "2026-11-23T10:00:00+16:00",
+            "2026-11-23T10:00:00+1",
+            "2026-11-23T10:00:00+01:",
+            "2026-11-23T10:00:00 Z",
+            "+026-11-23T10:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "2026-11-23T10:00:00Z\0",
+            "2026-11-23T10:00:0٣Z",
+            "２026-11-23T10:00:00Z",
+        ];
+        for text in refused {
+            assert!(!is_time(text), "{text}");
         }
     }
 

@@ -43,6 +43,11 @@ impl Job {
         let text = |field: &str| fields.required(field, fields.text(field)?).map(str::to_owned);
         let count = |field: &str| fields.required(field, fields.integer(field, 0..=i64::from(u32::MAX))?);
         let lease = Duration::from_secs(count("lease_seconds")? as u64);
+        // It is what keeps a prediction from being made twice; none but an object was ever kept.
+        let checkpoint = fields.value("checkpoint");
+        if let Some(checkpoint) = checkpoint {
+            Fields::of("checkpoint", checkpoint)?;
+        }
         let age_seconds = fields.required("age_seconds", fields.number("age_seconds")?)?;
         Ok(Job {
             id: text("id")?,
@@ -55,8 +60,9 @@ impl Job {
             lease_token: text("lease_token")?,
             lease,
             lease_until: Cell::new(claimed_at.saturating_add(lease.as_millis() as u64)),
-            checkpoint: fields.value("checkpoint").cloned(),
-            event: fields.value("event").cloned(),
+            checkpoint: checkpoint.cloned(),
+            // One that cannot be read is no news; what it tells of is looked at.
+            event: fields.value("event").filter(|event| event.is_object()).cloned(),
             cancel_requested: fields.value("cancel_requested").is_some_and(|it| *it == true),
             age: fields::seconds(age_seconds).unwrap_or_default(),
             search_from: text("search_from")?,

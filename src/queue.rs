@@ -21,18 +21,42 @@ pub struct QueueError {
     pub message: String,
     /// The HTTP status, or none when no answer came.
     pub status: Option<u16>,
+    /// The body's `code`: a SQLSTATE of Postgres or a `PGRST…`; empty where there is none.
+    pub code: String,
 }
 
 impl QueueError {
-    /// The database understood and said no; asking again changes nothing.
+    /// What was sent cannot be taken as it is: a data exception, a violated constraint, or an error that a function
+    /// raised. Whatever else comes is a state of the gateway, PostgREST or the server, and passes; the status does
+    /// not tell, since PostgREST answers 400 to all that it has no status for, a connection that died among them
+    /// (its issue 4681: no code).
     pub fn is_refusal(&self) -> bool {
-        matches!(self.status, Some(400..=499)) && !matches!(self.status, Some(408 | 429))
+        let is_of = |class: &&str| self.code.len() == 5 && self.code.starts_with(*class);
+        matches!(self.status, Some(400 | 409)) && ["22", "23", "P0"].iter().any(is_of)
+    }
+
+    /// Whether the call may have been carried out all the same: nobody says that it was not. With a SQLSTATE its
+    /// transaction was undone; PGRST001 is a connection that was lost on the way.
+    pub fn may_be_done(&self) -> bool {
+        matches!(self.status, None | Some(200..=299 | 400 | 408 | 500..)) && matches!(&*self.code, "" | "PGRST001")
+    }
+
+    /// PostgREST did not take the token that the gateway made of the key, which passes within a second or two where
+    /// their clocks differ ("JWT issued at future").
+    pub fn is_of_token(&self) -> bool {
+        self.status == Some(401) && self.code.starts_with("PGRST3")
     }
 }
 
 impl From<QueueError> for RunError {
     fn from(error: QueueError) -> RunError {
-        RunError(error.message)
+        RunError(match error.status {
+            Some(401 | 403) => {
+                let settings = "SUPABASE_SECRET_KEYS, else SUPABASE_SERVICE_ROLE_KEY";
+                format!("{}; the secret key is refused: see {settings}", error.message)
+            }
+            _ => error.message,
+        })
     }
 }
 
@@ -42,8 +66,10 @@ pub enum Settled {
     Recorded,
     /// Somebody else has the job now, or it is final; nothing changed.
     Stale,
-    /// The database would not take this outcome, and why.
+    /// The database will not take this outcome, and why.
     Refused(String),
+    /// It could not be recorded now, and why; nothing changed.
+    Again(String),
 }
 
 pub struct Exchange {
@@ -51,8 +77,17 @@ pub struct Exchange {
     pub settled: Vec<Settled>,
     /// In the order in which they should run.
     pub jobs: Vec<Job>,
+    /// Claimed, but not to be read: left to their leases.
+    pub unread: Vec<Unread>,
     /// Where fewer jobs were claimed than asked for: how long until there may be another; none: nothing waits.
     pub next: Option<Duration>,
+}
+
+/// A claimed row that does not fit.
+pub struct Unread {
+    /// Empty where not even that can be read.
+    pub id: String,
+    pub message: String,
 }
 
 /// Records outcomes and claims up to `limit` ready jobs of the given types, in one round trip and one transaction.
@@ -68,23 +103,48 @@ pub async fn exchange(
     let arguments = vec![("p_outcomes", outcomes.into()), ("p_job_types", job_types.into()), ("p_limit", limit.into())];
     let claimed_at = ctx.clock.now_milliseconds();
     let answer = call(ctx, "exchange_jobs", arguments).await?;
-    let list = |field: &str| answer.get(field).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let settled: Vec<Settled> = list("settled").iter().map(settled).collect();
-    if settled.len() != expected {
-        return Err(unfit("another number of outcomes"));
+    let list = |field: &str| answer.get(field).and_then(Value::as_array).ok_or_else(|| unfit(&format!("no {field}")));
+    let settled = list("settled")?.iter().map(settled).collect::<Option<Vec<_>>>();
+    let settled = settled.filter(|settled| settled.len() == expected).ok_or_else(|| unfit("other outcomes"))?;
+    let next = match answer.get("seconds_until_next") {
+        Some(Value::Null) => None,
+        Some(Value::Number(seconds)) => seconds.as_f64().and_then(fields::seconds),
+        _ => return Err(unfit("no seconds_until_next")),
+    };
+    let (mut jobs, mut unread) = (Vec::new(), Vec::new());
+    for row in list("jobs")? {
+        match Job::read(row, claimed_at) {
+            Ok(job) => jobs.push(job),
+            Err(message) => {
+                let id = row.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+                unread.push(Unread { id, message });
+            }
+        }
     }
-    let jobs = list("jobs").iter().map(|row| Job::read(row, claimed_at)).collect::<Result<_, _>>();
-    let jobs = jobs.map_err(|message| unfit(&message))?;
-    let next = answer.get("seconds_until_next").and_then(Value::as_f64);
-    Ok(Exchange { settled, jobs, next: next.and_then(fields::seconds) })
+    Ok(Exchange { settled, jobs, unread, next })
 }
 
-fn settled(answer: &Value) -> Settled {
+fn settled(answer: &Value) -> Option<Settled> {
     match answer {
-        Value::Bool(true) => Settled::Recorded,
-        Value::String(refusal) => Settled::Refused(refusal.clone()),
-        _ => Settled::Stale,
+        Value::Bool(true) => Some(Settled::Recorded),
+        Value::Bool(false) => Some(Settled::Stale),
+        Value::String(reason) if passes(reason) => Some(Settled::Again(reason.clone())),
+        Value::String(reason) => Some(Settled::Refused(reason.clone())),
+        answer => answer.get("again")?.as_str().map(|reason| Settled::Again(reason.to_owned())),
     }
+}
+
+/// What Postgres says of a lock, a time-out or its end. An `exchange_jobs` of an earlier version, which answers
+/// such a reason as a refusal, may be in the database while this worker runs.
+fn passes(reason: &str) -> bool {
+    let passing = [
+        "canceling statement",
+        "could not obtain lock",
+        "could not serialize",
+        "deadlock detected",
+        "terminating connection",
+    ];
+    passing.iter().any(|beginning| reason.starts_with(beginning))
 }
 
 /// An outcome as `exchange_jobs` takes it.
@@ -191,16 +251,21 @@ async fn call_for(ctx: &Ctx, job: &Job, function: &str, mut arguments: Vec<(&str
 /// postgrest renders the request; the one network port sends it, with a time-out, which
 /// postgrest's own `execute` does not have on wasm.
 async fn call(ctx: &Ctx, function: &str, arguments: Vec<(&str, Value)>) -> Result<Value, QueueError> {
-    let failed =
-        |status: Option<u16>, message: String| QueueError { message: format!("{function}: {message}"), status };
+    let failed = |status: Option<u16>, code: &str, message: String| QueueError {
+        message: format!("{function}: {message}"),
+        status,
+        code: code.to_owned(),
+    };
     let key = &ctx.config.service_key;
     let rendered = Postgrest::new(format!("{}/rest/v1", ctx.config.supabase_url))
         .insert_header("apikey", key)
+        // Without it, the first of the exposed schemas is meant.
+        .insert_header("content-profile", "public")
         .rpc(function, json::without_nul(json::text(&object(arguments))))
         .auth(key)
         .build()
         .build()
-        .map_err(|_| failed(None, format!("cannot be rendered for {}", ctx.config.supabase_url)))?;
+        .map_err(|_| failed(None, "", format!("cannot be rendered for {}", ctx.config.supabase_url)))?;
     let headers = rendered
         .headers()
         .iter()
@@ -214,12 +279,14 @@ async fn call(ctx: &Ctx, function: &str, arguments: Vec<(&str, Value)>) -> Resul
         body: Body::Text(String::from_utf8_lossy(body).into_owned()),
         timeout: RPC_TIMEOUT,
     };
-    let lost = |error| failed(None, format!("database did not answer: {error}"));
+    let lost = |error| failed(None, "", format!("database did not answer: {error}"));
     let response = ctx.http.send(request).await.map_err(lost)?;
     let status = response.status;
     let text = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
     if !(200..300).contains(&status) {
-        return Err(failed(Some(status), format!("database answered {status}: {}", detail(&text))));
+        let body = json::read(&text).unwrap_or_default();
+        let code = body.get("code").and_then(Value::as_str).unwrap_or_default();
+        return Err(failed(Some(status), code, format!("database answered {status}: {}", detail(&text))));
     }
     json::read(&text).ok_or_else(|| unfit(function, "no JSON"))
 }
@@ -229,5 +296,6 @@ fn recorded(function: &str, answer: Value) -> Result<bool, QueueError> {
 }
 
 fn unfit(function: &str, found: &str) -> QueueError {
-    QueueError { message: format!("{function}: database gave an answer that does not fit: {found}"), status: None }
+    let message = format!("{function}: database gave an answer that does not fit: {found}");
+    QueueError { message, status: Some(200), code: String::new() }
 }

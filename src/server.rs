@@ -6,7 +6,7 @@ use crate::error::RunError;
 use crate::fields::Fields;
 use crate::handlers;
 use crate::json::{self, object};
-use crate::queue;
+use crate::queue::{self, QueueError};
 use crate::replicate::{Prediction, webhook};
 use crate::worker::{self, Summary};
 use futures_util::FutureExt;
@@ -54,6 +54,18 @@ impl Answer {
     /// The one shape of every refusal.
     pub fn error(status: u16, message: &str) -> Answer {
         Answer::json(status, vec![("success", false.into()), ("error", message.into())])
+    }
+
+    /// What the queue could not be told: the caller's mistake, or a state that passes.
+    fn not_done(error: &QueueError) -> Answer {
+        match error.is_refusal() {
+            true => Answer::error(400, &error.message),
+            false => {
+                let mut answer = Answer::error(503, &error.message);
+                answer.headers.push(("retry-after", "5".to_owned()));
+                answer
+            }
+        }
     }
 
     fn and_drain(self) -> Answer {
@@ -202,8 +214,7 @@ async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
     };
     match queue::enqueue(ctx, arguments).await {
         Ok(id) => Answer::json(201, vec![("id", id.into())]).and_drain(),
-        Err(error) if error.is_refusal() => Answer::error(400, &error.message),
-        Err(error) => Answer::error(500, &error.message),
+        Err(error) => Answer::not_done(&error),
     }
 }
 
@@ -218,6 +229,9 @@ fn body(request: &Request) -> Result<Value, String> {
 fn enqueue_arguments(body: &Value) -> Result<Vec<(&'static str, Value)>, String> {
     let fields = Fields::of("body", body)?;
     fields.only(&["job_type", "payload", "priority", "max_attempts", "scheduled_at", "unique_key"])?;
+    if let Some(path) = path_of_nul(body) {
+        return Err(format!("body: {} must not hold \\u0000", crate::error::cut(path.trim_start_matches('.'), 200)));
+    }
     let count = |field: &str| fields.integer(field, i64::from(i32::MIN)..=i64::from(i32::MAX));
     let job_type = fields.required("job_type", fields.text("job_type")?)?;
     let payload = fields.required("payload", fields.value("payload"))?;
@@ -226,10 +240,29 @@ fn enqueue_arguments(body: &Value) -> Result<Vec<(&'static str, Value)>, String>
         ("p_payload", Some(payload.clone())),
         ("p_priority", count("priority")?.map(Value::from)),
         ("p_max_attempts", count("max_attempts")?.map(Value::from)),
-        ("p_scheduled_at", fields.text("scheduled_at")?.map(Value::from)),
+        ("p_scheduled_at", fields.time("scheduled_at")?.map(Value::from)),
         ("p_unique_key", fields.text("unique_key")?.map(Value::from)),
     ];
     Ok(arguments.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+}
+
+/// Where a text or a name holds NUL, which Postgres takes in none.
+fn path_of_nul(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(items) => {
+            let in_items = items.iter().enumerate();
+            in_items.filter_map(|(at, item)| Some(format!("[{at}]{}", path_of_nul(item)?))).next()
+        }
+        Value::Object(fields) => {
+            let path = |(name, value): (&String, &Value)| match name.contains('\0') {
+                true => Some(format!(".{}", name.replace('\0', "\\u0000"))),
+                false => Some(format!(".{name}{}", path_of_nul(value)?)),
+            };
+            fields.iter().filter_map(path).next()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
 }
 
 /// Wakes the job whose prediction has ended. Answers once the event is kept, so that Replicate tries again
@@ -258,8 +291,7 @@ async fn receive_webhook(ctx: &Ctx, request: &Request, job_id: &str, life: u32) 
     }
     match queue::wake(ctx, job_id, life, &event).await {
         Ok(news) => woken(news),
-        Err(error) if error.is_refusal() => Answer::error(400, &error.message),
-        Err(error) => Answer::error(503, &error.message),
+        Err(error) => Answer::not_done(&error),
     }
 }
 

@@ -106,8 +106,6 @@ const FINISHED_PRIORITY: i32 = 1_000_000;
 const OUTPUTS_BYTES_MOST: usize = 64 * 1024;
 /// Of each text that goes on to the picture's row, so that the download's payload fits however the job's own did.
 const TEXT_CHARACTERS_MOST: usize = 64 * 1024;
-/// How old a job may be whose prediction Replicate does not know yet.
-const NOT_THERE_YET: Duration = Duration::from_secs(120);
 /// Until a prediction that was told to end is asked again whether it has.
 const CANCEL_DELAY: Duration = Duration::from_secs(2);
 /// With webhooks, polls only sweep up what no event has told, and are this much rarer.
@@ -120,10 +118,10 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let known = match (told, &checkpoint.prediction_id) {
         // Of an event that could not hold the output only the id counts.
         (Some(prediction), _) if prediction.status == Status::Succeeded && prediction.is_without_output() => {
-            Some(look(ctx, job, &prediction.id).await)
+            Some(look(ctx, &prediction.id).await)
         }
         (Some(prediction), _) => Some(Ok(prediction)),
-        (None, Some(prediction_id)) => Some(look(ctx, job, prediction_id).await),
+        (None, Some(prediction_id)) => Some(look(ctx, prediction_id).await),
         (None, None) => None,
     };
     let known = match known {
@@ -204,7 +202,7 @@ pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     }
     let told = told(job, &checkpoint).map(|prediction| prediction.id);
     let mut goes_on = match &checkpoint.prediction_id {
-        Some(id) if told.as_ref() != Some(id) => goes_on(job, replicate::cancel(ctx, id).await)?,
+        Some(id) if told.as_ref() != Some(id) => goes_on(replicate::cancel(ctx, id).await)?,
         Some(_) | None => false,
     };
     // An attempt that ended without a word may have left another one.
@@ -213,7 +211,7 @@ pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
         let mut sent = sent::of(ctx, job, &payload).await?;
         let found = sent::find(ctx, job, &payload, &mut sent).await?;
         if let Some(found) = found.filter(|found| found.status.is_running()) {
-            goes_on = self::goes_on(job, replicate::cancel(ctx, &found.id).await)?;
+            goes_on = self::goes_on(replicate::cancel(ctx, &found.id).await)?;
             checkpoint.prediction_id = Some(found.id);
         }
     }
@@ -224,10 +222,10 @@ pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
 }
 
 /// Whether a prediction that was told to end is still to end. One that Replicate does not know may be there in a
-/// moment; of a job that is older there is none.
-fn goes_on(job: &Job, answer: Result<Prediction, JobError>) -> Result<bool, JobError> {
+/// moment.
+fn goes_on(answer: Result<Prediction, JobError>) -> Result<bool, JobError> {
     match answer {
-        Err(error) if error.kind == NOT_FOUND => Ok(job.age < NOT_THERE_YET),
+        Err(error) if error.kind == NOT_FOUND => Ok(true),
         answer => Ok(answer?.status.is_running()),
     }
 }
@@ -241,13 +239,11 @@ fn told(job: &Job, checkpoint: &Checkpoint) -> Option<Prediction> {
     counts.then_some(prediction)
 }
 
-/// Looks at a prediction. Replicate is sometimes behind itself: what it does not know of a job so young is not there
-/// yet.
-async fn look(ctx: &Ctx, job: &Job, prediction_id: &str) -> Result<Prediction, JobError> {
+/// Looks at a prediction. Replicate is sometimes behind itself: one that it does not know may be there in a moment,
+/// and is looked for as long as the job may last.
+async fn look(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobError> {
     match replicate::get(ctx, prediction_id).await {
-        Err(error) if error.kind == NOT_FOUND && job.age < NOT_THERE_YET => {
-            Err(JobError { again: Again::Backoff, ..error })
-        }
+        Err(error) if error.kind == NOT_FOUND => Err(JobError { again: Again::Backoff, ..error }),
         answer => answer,
     }
 }
@@ -342,10 +338,10 @@ fn poll_delay(ctx: &Ctx, job: &Job) -> Duration {
 
 /// Whether the failure is Replicate's own and passes, by the code that it writes: `(code: PA)`, interrupted, or one of
 /// those whose documentation says to try again (replicate.com/docs/reference/error-codes, November 2026): unknown
-/// (E1000), not started in time (E6716), stopped (E8367), health check (E8765), upload of a file (E9825), and its
-/// director's (E9828).
+/// (E1000), not started in time (E6716), stopped (E8367), health check (E8765), upload of a file (E9825); its
+/// director's (E9828), and those of a service behind it: rate limit (E003), unavailable (E004).
 fn is_infrastructure(error: &str) -> bool {
-    let codes = ["E1000", "E6716", "E8367", "E8765", "E9825", "E9828"];
+    let codes = ["E003", "E004", "E1000", "E6716", "E8367", "E8765", "E9825", "E9828"];
     let in_brackets = |code: &str| error.contains(&format!("({code})"));
     let word = |text: &str| text.trim_start().split(|c: char| !c.is_ascii_alphanumeric()).next().map(str::to_owned);
     let mut named = error.split("code:").skip(1).filter_map(word);
@@ -364,6 +360,7 @@ mod tests {
             ("Director: unexpected error handling prediction (E8765)", true),
             ("timeout starting prediction (E6716)", true),
             ("failed to upload file (E9825)", true),
+            ("service is temporarily unavailable (E004) (1cah9wlWR9)", true),
             ("(code: E1000)", true),
             ("code: PA", true),
             ("stopped (E8367); see (x)", true),

@@ -86,8 +86,12 @@ pub async fn find(
         let mut page = Page::default();
         while let Some(chunk) = content.chunk().await.map_err(lost)? {
             for row in page.push(&chunk) {
-                let Ok(prediction) = Prediction::read(&row) else { continue };
+                let Some((prediction, has_id)) = Prediction::listed(row) else { continue };
                 match prediction.likeness(wanted) {
+                    Likeness::Same(_) if !has_id => {
+                        let message = "replicate lists the prediction under an id that fits into no path";
+                        return Err(JobError::never("create_unknown", message));
+                    }
                     Likeness::Same(form) => return Ok(Some((prediction, form))),
                     Likeness::Alike if alike.is_none() => alike = Some(prediction),
                     Likeness::Alike | Likeness::Other => {}

@@ -101,6 +101,15 @@ impl Prediction {
         })
     }
 
+    /// A row of the account's list, and whether its id can be asked for; none: it is no prediction.
+    pub(super) fn listed(mut row: Value) -> Option<(Prediction, bool)> {
+        if let Ok(prediction) = Prediction::read(&row) {
+            return Some((prediction, true));
+        }
+        row.as_object_mut()?.insert("id".to_owned(), "unknown".into());
+        Some((Prediction::read(&row).ok()?, false))
+    }
+
     /// The addresses in the output, in order, each once: models give a string, a list, or objects that hold them
     /// somewhere; a `data:` URI is one too.
     pub fn output_urls(&self) -> Vec<String> {

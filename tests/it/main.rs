@@ -2,6 +2,7 @@
 
 mod inputs;
 mod script;
+mod states;
 
 use std::path::Path;
 
@@ -22,7 +23,5 @@ fn a_list_without_end_ends_in_a_failure() {
     let page = "> GET replicate:/predictions?cursor=2\n\
                 < 200 {\"next\":\"https://api.replicate.com/v1/predictions?cursor=2\",\"results\":[]}\n";
     let text = include_str!("list_without_end.txt").replace("99 PAGES\n", &page.repeat(99));
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("list_without_end.txt");
-    std::fs::write(&path, text).unwrap();
-    script::run(&path);
+    script::run_text(&text);
 }

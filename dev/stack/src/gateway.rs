@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyhow::Result;
 use axum::body::{Body, HttpBody};
-use axum::http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
@@ -37,6 +37,9 @@ pub enum Fate {
     /// The connection closes.
     DropBefore,
     DropAfter,
+    /// This status and body are the answer, as of a gateway in between.
+    AnswerBefore(u16, &'static str),
+    AnswerAfter(u16, &'static str),
     /// The function is killed, with SIGKILL.
     KillBefore,
     KillAfter,
@@ -94,9 +97,15 @@ async fn meet_fate(backends: Backends, request: Request<hyper::body::Incoming>) 
         false => Fate::PassOn,
     };
     let response = match fate {
-        Fate::DropBefore | Fate::KillBefore => None,
-        Fate::PassOn | Fate::DropAfter | Fate::KillAfter => Some(pass_on(&backends, &path, request).await),
+        Fate::DropBefore | Fate::AnswerBefore(..) | Fate::KillBefore => None,
+        Fate::PassOn | Fate::DropAfter | Fate::AnswerAfter(..) | Fate::KillAfter => {
+            Some(pass_on(&backends, &path, request).await)
+        }
     };
+    if let Fate::AnswerBefore(status, body) | Fate::AnswerAfter(status, body) = fate {
+        let status = StatusCode::from_u16(status).map_err(|_| "no status")?;
+        return Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response());
+    }
     if matches!(fate, Fate::KillBefore | Fate::KillAfter)
         && let Some(function) = backends.function.upgrade()
     {
