@@ -100,7 +100,9 @@ function listen(script: string[]): () => void {
 async function converse(script: string[], url: string, init: RequestInit): Promise<Response> {
   let body: string;
   try {
-    body = await said(init);
+    // As the platform's own, it ends with its signal.
+    const stopped = new Promise<never>((_, reject) => init.signal?.addEventListener("abort", () => reject()));
+    body = await Promise.race([said(init), stopped]);
   } catch {
     body = "a stream that was stopped";
   }
