@@ -11,6 +11,8 @@ pub struct JobError {
     /// A short stable word for filters, kept in the job's `errors`.
     pub kind: &'static str,
     pub message: String,
+    /// What replicate said of it. Recorded behind the message, but never logged: it may repeat a prompt.
+    pub told: String,
     pub again: Again,
 }
 
@@ -29,17 +31,22 @@ pub enum Again {
 
 impl JobError {
     pub fn never(kind: &'static str, message: impl Into<String>) -> JobError {
-        JobError { kind, message: message.into(), again: Again::Never }
+        JobError { kind, message: message.into(), told: String::new(), again: Again::Never }
     }
 
     pub fn backoff(kind: &'static str, message: impl Into<String>) -> JobError {
-        JobError { kind, message: message.into(), again: Again::Backoff }
+        JobError { kind, message: message.into(), told: String::new(), again: Again::Backoff }
+    }
+
+    pub fn with_told(self, told: impl Into<String>) -> JobError {
+        JobError { told: told.into(), ..self }
     }
 }
 
 impl fmt::Display for JobError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
+        formatter.write_str(&self.message)?;
+        if self.told.is_empty() { Ok(()) } else { write!(formatter, ": {}", self.told) }
     }
 }
 
@@ -97,7 +104,12 @@ pub async fn from_answer(service: Service, response: Response) -> JobError {
 }
 
 fn from_status(service: Service, status: u16, retry_after: Option<&str>, body: &str) -> JobError {
-    let message = format!("{} answered {status}: {}", service.name(), detail(body));
+    let (message, told) = match service {
+        Service::Replicate => (format!("replicate answered {status}"), detail(body)),
+        Service::Delivery | Service::Storage => {
+            (format!("{} answered {status}: {}", service.name(), detail(body)), String::new())
+        }
+    };
     let (kind, again) = match (service, status) {
         (Service::Replicate, 401) => ("unauthorized", Again::WhenResumed),
         (Service::Replicate, 402) => ("insufficient_credit", Again::WhenResumed),
@@ -110,7 +122,7 @@ fn from_status(service: Service, status: u16, retry_after: Option<&str>, body: &
         (_, 408 | 429) | (_, 500..) => ("unavailable", Again::Backoff),
         _ => ("rejected", Again::Never),
     };
-    JobError { kind, message, again }
+    JobError { kind, message, told, again }
 }
 
 /// Whether Storage will never take, or give, this very object. Its true status is in the body, where there is one:
@@ -291,9 +303,10 @@ mod tests {
     #[test]
     fn messages_say_who_and_what() {
         let error = from_status(Service::Replicate, 422, None, r#"{"detail":"- input: prompt is required\n"}"#);
-        assert_eq!(error.message, "replicate answered 422: - input: prompt is required");
+        assert_eq!(error.to_string(), "replicate answered 422: - input: prompt is required");
         let error = from_status(Service::Replicate, 402, None, r#"{"detail":"no\u0000 credit"}"#);
-        assert_eq!(error.message, "replicate answered 402: no credit");
+        assert_eq!(error.to_string(), "replicate answered 402: no credit");
+        assert_eq!(error.message, "replicate answered 402");
         assert_eq!(from_status(Service::Storage, 500, None, "").message, "storage answered 500: no body");
         let error = "403 Forbidden for url: https://a.co/sign/b.png?token=secret, and 'http://c.co/?d' (e?)";
         assert_eq!(cleaned(error), "403 Forbidden for url: https://a.co/sign/b.png and 'http://c.co/' (e?)");

@@ -157,9 +157,9 @@ fn settling(job: &Job, outcome: &Outcome) -> Value {
         Outcome::Snoozed { delay, checkpoint, progress } => {
             ("snoozed", vec![seconds(*delay), ("checkpoint", checkpoint.clone()), ("progress", (*progress).into())])
         }
-        Outcome::Failed(JobError { kind, message, again }) => match again {
+        Outcome::Failed(error @ JobError { kind, again, .. }) => match again {
             Again::Never | Again::Backoff => {
-                let mut fields = vec![("error", message.as_str().into()), ("error_kind", (*kind).into())];
+                let mut fields = vec![("error", error.to_string().into()), ("error_kind", (*kind).into())];
                 fields.extend((*again == Again::Never).then(|| ("retry", "never".into())));
                 ("failed", fields)
             }
@@ -167,7 +167,7 @@ fn settling(job: &Job, outcome: &Outcome) -> Value {
             Again::WhenResumed => {
                 // The pause keeps a job that has not begun; one that has looks again by itself.
                 let delay = job.checkpoint.as_ref().map_or(Duration::ZERO, |_| PAUSED_DELAY);
-                ("snoozed", vec![seconds(delay), ("pause_reason", message.as_str().into())])
+                ("snoozed", vec![seconds(delay), ("pause_reason", error.to_string().into())])
             }
         },
         Outcome::Cancelled => ("cancelled", Vec::new()),

@@ -6,7 +6,7 @@
 
 use crate::address::Address;
 use crate::ctx::Ctx;
-use crate::error::{JobError, cut};
+use crate::error::{JobError, cleaned, cut};
 use crate::{hosts, image, storage};
 use base64ct::{Base64, Encoding};
 use std::time::Duration;
@@ -59,7 +59,8 @@ impl Source {
             return if fits { Ok(Source::Elsewhere(source.to_owned())) } else { Err(too_large()) };
         }
         // Parsed, its dots are resolved, so that the service key goes to objects and nowhere else.
-        let url = Address::parse(source).ok_or_else(|| refused(&format!("is not a URL: {:?}", cut(source, 100))))?;
+        let url = Address::parse(source)
+            .ok_or_else(|| refused(&format!("is not a URL: {:?}", cut(&cleaned(source), 100))))?;
         let own = Address::parse(&ctx.config.supabase_url);
         let is_local = own.as_ref().is_some_and(|own| own.scheme() == "http");
         // A local stack has several names: the one that the function knows, and those that others reach it by.

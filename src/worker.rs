@@ -222,9 +222,10 @@ async fn begin(ctx: &Ctx, handlers: &[Handler], job: Job, late: bool) -> Step {
 /// The outcome, but no other attempt for a job past its time.
 fn within(timeout: Duration, age: Duration, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Failed(JobError { message, again: Again::Backoff, .. }) if age >= timeout => {
-            let message = format!("{message}; not tried again: JOB_TIMEOUT_MS ({} s) is over", timeout.as_secs());
-            Outcome::Failed(JobError::never("timed_out", message))
+        Outcome::Failed(mut error) if error.again == Again::Backoff && age >= timeout => {
+            let last = if error.told.is_empty() { &mut error.message } else { &mut error.told };
+            *last += &format!("; not tried again: JOB_TIMEOUT_MS ({} s) is over", timeout.as_secs());
+            Outcome::Failed(JobError { kind: "timed_out", again: Again::Never, ..error })
         }
         outcome => outcome,
     }
@@ -361,7 +362,7 @@ fn report(ctx: &Ctx, job: &Job, outcome: &Outcome, settled: &Answer) {
         (Ok(Settled::Refused(message) | Settled::Again(message)), _) | (Err(QueueError { message, .. }), _) => {
             Event::NotSettled { job, message }
         }
-        (Ok(Settled::Recorded), Outcome::Failed(JobError { kind, message, again })) => match again {
+        (Ok(Settled::Recorded), Outcome::Failed(JobError { kind, message, again, .. })) => match again {
             Again::Never => Event::JobError { job, kind, message, retried: false },
             Again::Backoff => Event::JobError { job, kind, message, retried: job.attempt_number < job.max_attempts },
             Again::After(delay) => Event::JobTypeHeld { job, delay: *delay, message },

@@ -110,7 +110,7 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
                     return Err(error);
                 }
                 let output = ("output", (progress.next() + 1).into());
-                progress.not_stored.push(object(vec![output, ("error", error.message.as_str().into())]));
+                progress.not_stored.push(object(vec![output, ("error", error.to_string().into())]));
                 failure.get_or_insert(error);
             }
         }
@@ -251,7 +251,8 @@ fn broke_off(error: TransportError) -> JobError {
 /// Checks a URL against `ALLOWED_OUTPUT_HOSTS`. A `data:` URI leads nowhere and is always allowed.
 fn allowed(hosts: &[String], text: &str) -> Result<Address, JobError> {
     let Some(url) = Address::parse(text) else {
-        let message = format!("payload: output_url is not a URL: {:?}", crate::error::cut(text, 100));
+        let message =
+            format!("payload: output_url is not a URL: {:?}", crate::error::cut(&crate::error::cleaned(text), 100));
         return Err(JobError::never("invalid_payload", message));
     };
     if url.scheme() == "data" || hosts::is_listed(hosts, &url) {

@@ -287,12 +287,12 @@ fn decide(
         }
         Status::Failed => {
             let error = prediction.error.as_deref().unwrap_or("no reason given");
-            let message = format!("prediction {id} failed: {}", crate::error::cut(error, 500));
-            if is_infrastructure(error) {
-                Err(JobError::backoff("prediction_interrupted", message))
-            } else {
-                Err(JobError::never("prediction_failed", message))
-            }
+            let message = format!("prediction {id} failed");
+            let failed = match is_infrastructure(error) {
+                true => JobError::backoff("prediction_interrupted", message),
+                false => JobError::never("prediction_failed", message),
+            };
+            Err(failed.with_told(cut(error, 500)))
         }
         Status::Canceled => Err(JobError::never("prediction_canceled", format!("prediction {id} was canceled"))),
         Status::Aborted => Err(JobError::never(

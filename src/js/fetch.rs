@@ -11,6 +11,7 @@
 use super::promise;
 use super::timer::Timer;
 use crate::ctx::{Body, Http, Incoming, Meter, Request, Response, TransportError};
+use crate::error::cleaned;
 use crate::json::{self, object};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use js_sys::{JSON, Object, Promise, Reflect, Uint8Array};
@@ -310,7 +311,8 @@ fn stream(mut content: Content, meter: Meter, upload: AbortController) -> Result
 fn error(thrown: JsValue) -> TransportError {
     let part = |key: &str| Reflect::get(&thrown, &key.into()).ok().and_then(|value| value.as_string());
     match (part("name"), part("message")) {
-        (Some(name), Some(message)) => failure(&format!("{name}: {message}")),
+        // Addresses in it may be signed.
+        (Some(name), Some(message)) => failure(&cleaned(&format!("{name}: {message}"))),
         _ => failure("what was thrown is no error"),
     }
 }

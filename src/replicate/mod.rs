@@ -44,7 +44,7 @@ pub async fn create(ctx: &Ctx, job: &Job, model: &ModelInput, cancel_after: Dura
     let url = format!("{}/predictions", ctx.config.replicate_api_url);
     let cancel_after = ("cancel-after".to_owned(), format!("{}s", cancel_after.as_secs().max(5)));
     match send(ctx, "POST", url, vec![cancel_after], Body::Text(body)).await {
-        Err(JobError { message, again: Again::Backoff, .. }) => Err(JobError::backoff("create_unknown", message)),
+        Err(error) if error.again == Again::Backoff => Err(JobError { kind: "create_unknown", ..error }),
         answer => read(&answer?),
     }
 }
@@ -136,7 +136,7 @@ async fn request(
 ) -> Result<Response, JobError> {
     let Some(token) = &ctx.config.replicate_api_token else {
         let message = "REPLICATE_API_TOKEN is not set".to_owned();
-        return Err(JobError { kind: "unauthorized", message, again: Again::WhenResumed });
+        return Err(JobError { kind: "unauthorized", message, told: String::new(), again: Again::WhenResumed });
     };
     headers.push(("authorization".to_owned(), format!("Bearer {token}")));
     if matches!(body, Body::Text(_)) {

@@ -56,7 +56,9 @@ fn unavailable(error: QueueError) -> JobError {
 /// A refusal is the payload's mistake.
 fn of_model(error: JobError) -> JobError {
     match error.again {
-        Again::Never => JobError::never("rejected", format!("payload: model_id: {}", error.message)),
+        Again::Never => {
+            JobError { kind: "rejected", message: format!("payload: model_id: {}", error.message), ..error }
+        }
         _ => error,
     }
 }
