@@ -344,7 +344,7 @@ mod tests {
             let head = [&b"GIF89a"[..], &[screen[0], 0, screen[1], 0, 0x80, 0, 0], &[0; 6]].concat();
             [&head[..], &[0x21, 0xf9, 4, 0, 0, 0, 0, 0], &[0x2c, 0, 0, 0, 0, frame[0], 0, frame[1], 0]].concat()
         };
-        let table: Vec<(Format, Vec<u8>, Option<(u32, u32)>)> = vec![
+        let table = vec![
             (Format::Png, png_of(64, 48, &[]), Some((64, 48))),
             (Format::Png, png_of(64, 48, &upright), Some((64, 48))),
             (Format::Png, png_of(64, 48, &lying), Some((48, 64))),

@@ -75,7 +75,7 @@ impl Progress {
         Progress { stored: list("stored"), not_stored: list("not_stored") }
     }
 
-    fn to_json(self, stored: &'static str) -> Value {
+    fn into_json(self, stored: &'static str) -> Value {
         let mut fields = vec![(stored, self.stored.into())];
         fields.extend((!self.not_stored.is_empty()).then(|| ("not_stored", self.not_stored.into())));
         object(fields)
@@ -99,7 +99,7 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let mut failure = None;
     while let Some(output_url) = payload.output_urls.get(progress.next()) {
         if progress.next() > 0 && elapsed() > RUN_LONGEST {
-            let checkpoint = progress.to_json("stored");
+            let checkpoint = progress.into_json("stored");
             return Ok(Outcome::Snoozed { delay: Duration::ZERO, checkpoint, progress: None });
         }
         match store(ctx, job, &payload, output_url, progress.next() + 1).await {
@@ -120,7 +120,7 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
         (Some(only), _) if payload.output_urls.len() == 1 => Ok(completed(only)),
         (last, _) => {
             progress.stored.extend(last);
-            Ok(completed(progress.to_json("images")))
+            Ok(completed(progress.into_json("images")))
         }
     }
 }

@@ -71,7 +71,8 @@ const UPLOADS: Record<string, (socket: Socket) => void> = {
   },
   ends: (socket) => socket.end(),
   refuses_early: (socket) => socket.end("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy"),
-  refuses_early_and_stays: (socket) => socket.write("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy"),
+  refuses_early_and_stays: (socket) =>
+    socket.write("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy"),
 };
 
 const STORED = `HTTP/1.1 200 OK\r\ncontent-length: 13\r\nconnection: close\r\n\r\n{"Key":"key"}`;

@@ -10,7 +10,7 @@ use crate::command::root;
 use crate::toolchain;
 
 /// Bytes of the wasm, gzipped: it is read at every cold start.
-const GZIP_MAX: usize = 140_000;
+const GZIP_MAX: usize = 145_000;
 
 /// Fails when the wasm is too large, when pkg/ was built from other sources or dependencies, when a file in it, the
 /// record included, is not the one that a build makes here, or when the compiler that built it is not here to tell.

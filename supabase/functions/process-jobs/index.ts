@@ -75,7 +75,12 @@ function crashed(): Response {
 async function respond(request: Request): Promise<Response> {
   const env = Deno.env.toObject();
   const { pathname, search } = new URL(request.url);
-  const head = { method: request.method, path: pathname + search, headers: Object.fromEntries(request.headers), body: "" };
+  const head = {
+    method: request.method,
+    path: pathname + search,
+    headers: Object.fromEntries(request.headers),
+    body: "",
+  };
   // Whoever is not let in is answered without a look at the body.
   const admitted = request.body === null ? false : admit(head, env);
   if (typeof admitted === "object") {
@@ -130,7 +135,7 @@ async function read(
   if (reader === undefined) return true;
   let timer;
   const timeout = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
+    timer = setTimeout(() => resolve(undefined), milliseconds);
   });
   try {
     while (bytes > 0) {
