@@ -36,11 +36,6 @@ impl Database {
         open(&config).await
     }
 
-    pub fn url(&self) -> String {
-        let url = std::env::var("DATABASE_URL").expect("DATABASE_URL is set");
-        format!("{}/{}", url.rsplit_once('/').expect("a url with a database").0, self.name)
-    }
-
     pub async fn drop(self) {
         let admin = connect().await;
         admin

@@ -440,6 +440,12 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
     database.drop().await;
 }
 
+/// Where other programs find a test's database.
+fn url_of(database: &str) -> String {
+    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL is set");
+    format!("{}/{database}", url.rsplit_once('/').expect("a url with a database").0)
+}
+
 /// A dump of the data alone, restored where the migrations were applied, is the same data: no trigger changes or
 /// refuses a row of it.
 #[tokio::test(flavor = "multi_thread")]
@@ -466,7 +472,7 @@ async fn a_restore_brings_back_what_was_dumped() {
         .await
         .expect("jobs in several states");
     let dump = std::process::Command::new("pg_dump")
-        .args(["--data-only", "--schema", "public", "--dbname", &from.url()])
+        .args(["--data-only", "--schema", "public", "--dbname", &url_of("sessions_dumped")])
         .output()
         .expect("pg_dump");
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
@@ -474,7 +480,7 @@ async fn a_restore_brings_back_what_was_dumped() {
     // The migrations' own two rows.
     restored.batch_execute("truncate job_types").await.expect("room for the types");
     let mut psql = std::process::Command::new("psql")
-        .args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", &to.url()])
+        .args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", &url_of("sessions_restored")])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .spawn()
