@@ -7,7 +7,7 @@
 use super::id;
 use crate::address::Address;
 use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response, TransportError};
-use crate::error::{Again, JobError, Service, from_answer};
+use crate::error::{Again, JobError, NOT_FOUND, Service, from_answer};
 use crate::fields::Fields;
 use crate::job::{Job, Outcome};
 use crate::json::object;
@@ -91,7 +91,14 @@ impl Progress {
 pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let mut payload = job.payload(Payload::read)?;
     if let Some(prediction_id) = payload.prediction_id.as_ref().filter(|_| payload.output_urls.is_empty()) {
-        payload.output_urls = outputs(ctx, prediction_id).await?;
+        payload.output_urls = match outputs(ctx, job, prediction_id).await {
+            // A limit of looks is nothing to the downloads that need none.
+            Err(JobError { again: Again::After(delay), .. }) => {
+                let checkpoint = job.checkpoint.clone().unwrap_or_default();
+                return Ok(Outcome::Snoozed { delay, checkpoint, progress: None });
+            }
+            outputs => outputs?,
+        };
     }
     let started = ctx.clock.now_milliseconds();
     let elapsed = || Duration::from_millis(ctx.clock.now_milliseconds().saturating_sub(started));
@@ -126,8 +133,14 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
 }
 
 /// The outputs' addresses, as Replicate has them now.
-async fn outputs(ctx: &Ctx, prediction_id: &str) -> Result<Vec<String>, JobError> {
-    let urls = replicate::get(ctx, prediction_id).await?.output_urls();
+async fn outputs(ctx: &Ctx, job: &Job, prediction_id: &str) -> Result<Vec<String>, JobError> {
+    let urls = match replicate::get(ctx, prediction_id).await {
+        // Nor is a token that is refused. What was just made may not be everywhere yet.
+        Err(error) if error.again == Again::WhenResumed || (error.kind == NOT_FOUND && job.age < NOT_THERE_YET) => {
+            return Err(JobError { again: Again::Backoff, ..error });
+        }
+        answer => answer?.output_urls(),
+    };
     match urls.is_empty() {
         true => Err(JobError::never("output_gone", format!("prediction {prediction_id} has no output any more"))),
         false => Ok(urls),

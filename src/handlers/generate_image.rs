@@ -8,7 +8,7 @@ use crate::ctx::Ctx;
 use crate::error::{Again, JobError, NOT_FOUND, cut};
 use crate::fields::Fields;
 use crate::job::{FollowUp, Job, Outcome};
-use crate::json::object;
+use crate::json::{self, object};
 use crate::replicate::request::ImageRequest;
 use crate::replicate::{self, Prediction, Status};
 use serde_json::Value;
@@ -50,15 +50,6 @@ impl Payload {
     }
 }
 
-impl Payload {
-    fn text(&self, field: &str) -> Option<&str> {
-        match field {
-            "prompt" => Some(&self.image.prompt),
-            _ => self.image.negative_prompt.as_deref(),
-        }
-    }
-}
-
 fn source_images(fields: &Fields<'_>) -> Result<Vec<String>, String> {
     match (fields.text("source_image_url")?, fields.texts("source_image_urls")?) {
         (Some(_), Some(_)) => Err("payload: source_image_url and source_image_urls are both there".to_owned()),
@@ -72,7 +63,7 @@ struct Checkpoint {
     prediction_id: Option<String>,
     /// The attempt that created or found it; a later one makes a new one if Replicate let it fail.
     attempt_number: u32,
-    /// What was sent, for the result ([`sent::kept`]); none: an earlier version did not keep it.
+    /// What was sent, for the result ([`sent::kept`]); none: nobody has told it.
     sent: Option<Value>,
 }
 
@@ -104,14 +95,31 @@ const DOWNLOAD_ATTEMPTS: u32 = 10;
 const FINISHED_PRIORITY: i32 = 1_000_000;
 /// Of all addresses of a prediction's outputs in the payload of its download.
 const OUTPUTS_BYTES_MOST: usize = 64 * 1024;
-/// Of each text that goes on to the picture's row, so that the download's payload fits however the job's own did.
-const TEXT_CHARACTERS_MOST: usize = 64 * 1024;
+/// A payload may have 1 MiB as the database writes it, with a space behind each comma and colon.
+const PAYLOAD_BYTES_MOST: usize = 1024 * 1024 - 100;
 /// Until a prediction that was told to end is asked again whether it has.
 const CANCEL_DELAY: Duration = Duration::from_secs(2);
 /// With webhooks, polls only sweep up what no event has told, and are this much rarer.
 const SWEEP: u32 = 10;
 
 pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
+    alone(job, look_or_create(ctx, job).await)
+}
+
+/// A limit of creates holds who has not begun, one of looks those that have. Where such a job meets the other's, it
+/// waits alone: its type's creates, or looks, may go on.
+fn alone(job: &Job, outcome: Result<Outcome, JobError>) -> Result<Outcome, JobError> {
+    match outcome {
+        Err(JobError { kind, again: Again::After(delay), .. })
+            if (kind == replicate::CREATES_LIMITED) == job.checkpoint.is_some() =>
+        {
+            Ok(Outcome::Snoozed { delay, checkpoint: job.checkpoint.clone().unwrap_or_default(), progress: None })
+        }
+        outcome => outcome,
+    }
+}
+
+async fn look_or_create(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let payload = job.payload(Payload::read)?;
     let mut checkpoint = Checkpoint::read(job);
     let told = told(job, &checkpoint);
@@ -142,31 +150,34 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     };
     let timeout = ctx.config.job_timeout;
     let prediction = match known.filter(|prediction| !is_spent(prediction)) {
-        Some(prediction) => prediction,
+        Some(prediction) => {
+            let is_another = checkpoint.prediction_id.as_ref() != Some(&prediction.id);
+            if is_another || checkpoint.sent.is_none() {
+                checkpoint.sent = sent::told(&prediction, &[]);
+            }
+            prediction
+        }
         None => {
-            let mut sent = sent::of(ctx, job, &payload).await?;
             // Not the first attempt, yet no living prediction is known: the answer to a create may have been lost.
             let found = match job.attempt_number {
                 1 => None,
-                _ => sent::find(ctx, job, &payload, &mut sent).await?,
+                _ => sent::find(ctx, job, &payload).await?,
             };
-            let prediction = match found {
-                Some(prediction) => prediction,
+            let (prediction, sent) = match found {
+                Some(found) => found,
                 None if job.age >= timeout => {
                     let seconds = timeout.as_secs();
                     let message = format!("no prediction could be made within JOB_TIMEOUT_MS ({seconds} s)");
                     return Err(JobError::never("timed_out", message));
                 }
-                None => match sent::create(ctx, job, &payload, &mut sent).await {
-                    // What this job has begun before must not hold the looks at what others have.
-                    Err(JobError { again: Again::After(delay), .. }) if job.checkpoint.is_some() => {
-                        return Ok(Outcome::Snoozed { delay, checkpoint: checkpoint.to_json(), progress: None });
-                    }
-                    answer => answer?,
-                },
+                None => {
+                    let mut sent = sent::of(ctx, job, &payload).await?;
+                    let prediction = sent::create(ctx, job, &payload, &mut sent).await?;
+                    (prediction, Some(sent::kept(&sent.model)))
+                }
             };
             checkpoint.attempt_number = job.attempt_number;
-            checkpoint.sent = Some(sent::kept(&payload, &sent.model));
+            checkpoint.sent = sent;
             prediction
         }
     };
@@ -179,19 +190,16 @@ pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
         let message = format!("prediction {} was not done within JOB_TIMEOUT_MS ({seconds} s)", prediction.id);
         return Err(JobError::never("timed_out", message));
     }
-    let sent = match (prediction.status, &checkpoint.sent) {
-        // The picture is there, whatever has become of the model's schema.
-        (Status::Succeeded, None) => {
-            sent::of(ctx, job, &payload).await.ok().map(|sent| sent::kept(&payload, &sent.model))
-        }
-        (_, sent) => sent.clone(),
-    };
-    let sent = sent::shown(&payload, sent.unwrap_or_default());
+    let sent = sent::shown(&payload, checkpoint.sent.clone().unwrap_or_default());
     decide(job, &payload, &sent, &prediction, poll_delay(ctx, job), checkpoint.to_json())
 }
 
 /// Ends the prediction of a job that is not wanted any more, and waits for its end.
 pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
+    alone(job, end(ctx, job).await)
+}
+
+async fn end(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let mut checkpoint = Checkpoint::read(job);
     if job.age >= ctx.config.job_timeout {
         // Replicate has ended by itself whatever there was; this only makes sure.
@@ -208,8 +216,7 @@ pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     // An attempt that ended without a word may have left another one.
     if !goes_on && job.attempt_number > 1 && checkpoint.attempt_number < job.attempt_number {
         let payload = job.payload(Payload::read)?;
-        let mut sent = sent::of(ctx, job, &payload).await?;
-        let found = sent::find(ctx, job, &payload, &mut sent).await?;
+        let found = sent::find(ctx, job, &payload).await?.map(|(found, _)| found);
         if let Some(found) = found.filter(|found| found.status.is_running()) {
             goes_on = self::goes_on(replicate::cancel(ctx, &found.id).await)?;
             checkpoint.prediction_id = Some(found.id);
@@ -303,22 +310,34 @@ fn decide(
 }
 
 fn download(job: &Job, payload: &Payload, prediction: &Prediction, mut output_urls: Vec<String>) -> FollowUp {
-    let bytes: usize = output_urls.iter().map(String::len).sum();
     let outputs = match output_urls.len() {
         // A payload holds no picture: the download asks for the addresses itself.
-        _ if bytes > OUTPUTS_BYTES_MOST => ("prediction_id", prediction.id.as_str().into()),
+        _ if json::text(&output_urls.as_slice().into()).len() > OUTPUTS_BYTES_MOST => {
+            ("prediction_id", prediction.id.as_str().into())
+        }
         1 => ("output_url", output_urls.pop().into()),
         _ => ("output_urls", output_urls.into()),
     };
-    let text = |text: Option<&str>| text.map(|text| cut(text, TEXT_CHARACTERS_MOST));
-    let download = object(vec![
-        ("generation_id", payload.generation_id.as_str().into()),
-        ("user_id", payload.user_id.as_str().into()),
-        ("prompt", text(Some(&payload.image.prompt)).into()),
-        ("negative_prompt", text(payload.image.negative_prompt.as_deref()).into()),
-        ("model_id", payload.image.model_id.as_str().into()),
-        outputs,
-    ]);
+    let mut texts = [Some(payload.image.prompt.clone()), payload.image.negative_prompt.clone()];
+    let with = |[prompt, negative_prompt]: [Option<String>; 2]| {
+        object(vec![
+            ("generation_id", payload.generation_id.as_str().into()),
+            ("user_id", payload.user_id.as_str().into()),
+            ("prompt", prompt.into()),
+            ("negative_prompt", negative_prompt.into()),
+            ("model_id", payload.image.model_id.as_str().into()),
+            outputs.clone(),
+        ])
+    };
+    let mut download = with(texts.clone());
+    let over = json::text(&download).len().saturating_sub(PAYLOAD_BYTES_MOST);
+    if over > 0
+        && let Some(longest) = texts.iter_mut().flatten().max_by_key(|text| text.len())
+    {
+        // The job's own payload fitted, so it is only the end of a text of hundreds of KB.
+        *longest = cut(longest, longest.chars().count().saturating_sub(over));
+        download = with(texts);
+    }
     FollowUp {
         job_type: "download-image",
         priority: job.priority.max(FINISHED_PRIORITY),

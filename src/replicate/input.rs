@@ -11,12 +11,20 @@
 use serde_json::{Map, Value};
 
 use super::catalogue::{Model, Outputs, Pictures, Pixels, Preset, Range, Seed, Size};
+use super::prediction::is_address;
 use super::request::{ImageRequest, Target, is_name, is_version};
 use super::schema;
+use crate::error::cut;
 use crate::json::{self, number};
 
 /// The sides of a job that gives none.
 const DEFAULT_SIDE: u32 = 1024;
+/// The fields that hold a payload's own texts, as they are there.
+pub const TEXTS: [&str; 2] = ["prompt", "negative_prompt"];
+/// Of an input as it is kept and shown: of each text, of each address, and of all of it.
+const TEXT_CHARACTERS_MOST: usize = 200;
+const ADDRESS_CHARACTERS_MOST: usize = 1000;
+const OUTLINE_BYTES_MOST: usize = 8 * 1024;
 /// What becomes of a payload's field where the catalogue, or the schema, has none that is known to mean it.
 const UNKNOWN_FIELD: &str = "dropped: the model has no known field for it";
 
@@ -47,7 +55,7 @@ pub struct ModelInput {
 /// 0 or over 16384 pixels, guidance or strength out of range, an unknown format, a malformed model id or
 /// version, source pictures that the model does not take, or none where it needs one.
 pub fn build(request: &ImageRequest, default_seed: u32, published: Option<&Value>) -> Result<ModelInput, String> {
-    let Target { known, mut version } = request.target()?;
+    let Target { known, mut version, .. } = request.target()?;
     // Only official models are called without one; the fields are those of this version.
     let latest = published.filter(|published| published.get("is_official").is_some_and(|it| *it == false));
     if let Some(latest) = latest.and_then(|published| published.get("version")?.as_str())
@@ -66,16 +74,48 @@ pub fn build(request: &ImageRequest, default_seed: u32, published: Option<&Value
     Ok(built)
 }
 
-impl ModelInput {
-    /// `owner/name` and 64 hex digits; either may be empty.
-    pub fn name_and_hash(&self) -> (&str, &str) {
-        match self.version.split_once(':') {
-            Some(parts) => parts,
-            None if self.version.contains('/') => (&self.version, ""),
-            None => ("", &self.version),
+/// An input as it is kept and shown: of long texts the beginning, of addresses nothing that opens them, of pictures
+/// not the picture. What is null was not sent.
+pub fn outline(input: &Map<String, Value>) -> Map<String, Value> {
+    let mut outline = Map::new();
+    let mut left = OUTLINE_BYTES_MOST;
+    let (texts, others): (Vec<_>, Vec<_>) = input.iter().partition(|(field, _)| TEXTS.contains(&field.as_str()));
+    let texts =
+        texts.into_iter().map(|(field, text)| (field, text.as_str().map_or(Value::Null, |text| short(text).into())));
+    for (field, value) in texts.chain(others.into_iter().map(|(field, value)| (field, shown(value)))) {
+        let bytes = json::text(&value).len();
+        let value = if bytes > left { format!("… ({bytes} bytes)").into() } else { value };
+        if !value.is_null() && field.len() < left {
+            left = left.saturating_sub(json::text(&value).len() + field.len());
+            outline.insert(field.clone(), value);
         }
     }
+    outline
+}
 
+/// A text of the payload as an outline has it.
+pub fn short(text: &str) -> String {
+    match cut(text, TEXT_CHARACTERS_MOST) {
+        whole if whole.len() == text.len() => whole,
+        start => format!("{start} ({} characters)", text.chars().count()),
+    }
+}
+
+fn shown(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.starts_with("data:") => {
+            format!("{} ({} characters)", cut(text, 30), text.len()).into()
+        }
+        Value::String(text) if is_address(text) => {
+            cut(text.split('?').next().unwrap_or_default(), ADDRESS_CHARACTERS_MOST).into()
+        }
+        Value::String(text) => short(text).into(),
+        Value::Array(values) => values.iter().map(shown).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.clone(),
+    }
+}
+
+impl ModelInput {
     /// The addresses of the source pictures, in the input.
     pub fn sources(&mut self) -> &mut [Value] {
         match self.source_field.as_ref().and_then(|field| self.input.get_mut(field)) {
@@ -213,14 +253,7 @@ impl ModelInput {
             (None, Some(wanted)) => self.adjusted("seed", &Value::from(wanted), UNKNOWN_FIELD),
             (Some(seed), wanted) => {
                 let chosen = wanted.unwrap_or(i64::from(default_seed));
-                let sent = match (seed.min..=seed.max).contains(&chosen) {
-                    true => chosen,
-                    false => {
-                        let least = seed.min.max(0);
-                        let count = seed.max.saturating_sub(least).max(0).saturating_add(1);
-                        least.saturating_add(chosen.rem_euclid(count))
-                    }
-                };
+                let sent = fitted(seed, chosen);
                 if wanted.is_some_and(|wanted| wanted != sent) {
                     self.adjusted("seed", &Value::from(chosen), &format!("-> {sent}"));
                 }
@@ -321,6 +354,24 @@ impl ModelInput {
     }
 }
 
+/// The seed that is sent for the one chosen.
+fn fitted(seed: &Seed, chosen: i64) -> i64 {
+    if (seed.min..=seed.max).contains(&chosen) {
+        return chosen;
+    }
+    let least = seed.min.max(0);
+    let count = seed.max.saturating_sub(least).max(0).saturating_add(1);
+    least.saturating_add(chosen.rem_euclid(count))
+}
+
+/// Whether some catalogue may have sent this seed for the one chosen: models end theirs at, or just below, a power of
+/// 2 or of 10, and begin at 0 or 1. Of smaller ranges a seed says too little.
+pub fn may_be_sent_for(sent: i64, chosen: i64) -> bool {
+    let ends = (15..63).map(|bits| 1_i64 << bits).chain((4..19).map(|digits| 10_i64.pow(digits)));
+    let mut seeds = ends.flat_map(|end| [(0, end - 1), (0, end), (1, end - 1), (1, end)]);
+    sent == chosen || seeds.any(|(min, max)| fitted(&Seed { min, max }, chosen) == sent)
+}
+
 /// `f64::clamp`, but its panic would print an `f64`.
 fn clamped(value: f64, min: f64, max: f64) -> f64 {
     value.max(min).min(max)
@@ -400,4 +451,56 @@ fn fit(width: u32, height: u32, pixels: &Pixels<'_>) -> (u32, u32) {
         clamped(steps * f64::from(step), f64::from(min), f64::from(max)) as u32
     };
     (side(width), side(height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_outline_is_small_and_opens_nothing() {
+        let map = |value: Value| value.as_object().unwrap().clone();
+        let long = "ä".repeat(500_000);
+        let start = format!("{}… (500000 characters)", "ä".repeat(200));
+        let table = [
+            (
+                json!({ "prompt": "a? https://b/?c", "seed": 7, "mask": null }),
+                json!({ "prompt": "a? https://b/?c", "seed": 7 }),
+            ),
+            (json!({ "prompt": long, "negative_prompt": long }), json!({ "prompt": start, "negative_prompt": start })),
+            (json!({ "image": "https://a/sign/b.png?token=c" }), json!({ "image": "https://a/sign/b.png" })),
+            (
+                json!({ "image_input": ["https://a/b.png?c", format!("data:image/png;base64,{}", "A".repeat(400_000))] }),
+                json!({ "image_input": ["https://a/b.png", "data:image/png;base64,AAAAAAAA… (400022 characters)"] }),
+            ),
+            (json!({ "prompt": ["no text"], "style": long }), json!({ "style": start })),
+            (json!({ "deep": { "a": long } }), json!({ "deep": "… (1000008 bytes)" })),
+        ];
+        for (input, expected) in table {
+            assert_eq!(Value::from(outline(&map(input))), expected);
+        }
+        let sources: Vec<String> = (0..20_000).map(|number| format!("https://a/{number}.png?token=b")).collect();
+        let fields = (0..20_000).map(|number| (format!("field_{number}"), json!(number)));
+        let many: Map<String, Value> =
+            fields.chain([("image".to_owned(), json!(sources)), ("prompt".to_owned(), json!("a"))]).collect();
+        let many = outline(&many);
+        assert_eq!(many["prompt"], "a");
+        assert!(json::text(&many.into()).len() < 3 * OUTLINE_BYTES_MOST);
+    }
+
+    #[test]
+    fn a_seed_is_known_again_in_any_range_that_a_model_may_have() {
+        let chosen = 1_754_394_129;
+        for (min, max) in
+            [(0, 65_535), (0, 99_999), (0, 999_999), (1, 1_000_000), (0, 16_777_215), (0, i64::from(u32::MAX))]
+        {
+            assert!(may_be_sent_for(fitted(&Seed { min, max }, chosen), chosen), "{min} {max}");
+        }
+        for chosen in [-1, i64::MIN, i64::MAX, 10_000_000_000] {
+            let sent = fitted(&Seed { min: 0, max: 2_147_483_647 }, chosen);
+            assert!((0..=2_147_483_647).contains(&sent) && may_be_sent_for(sent, chosen), "{chosen}");
+        }
+        assert!(![0, 1, 42, 1_754_394_128].into_iter().any(|other| may_be_sent_for(other, chosen)));
+    }
 }

@@ -21,6 +21,7 @@ use crate::json::{self, object};
 use input::ModelInput;
 use list::Page;
 use prediction::Likeness;
+use request::Target;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -45,9 +46,13 @@ pub async fn create(ctx: &Ctx, job: &Job, model: &ModelInput, cancel_after: Dura
     let cancel_after = ("cancel-after".to_owned(), format!("{}s", cancel_after.as_secs().max(5)));
     match send(ctx, "POST", url, vec![cancel_after], Body::Text(body)).await {
         Err(error) if error.again == Again::Backoff => Err(JobError { kind: "create_unknown", ..error }),
+        Err(error) if matches!(error.again, Again::After(_)) => Err(JobError { kind: CREATES_LIMITED, ..error }),
         answer => read(&answer?),
     }
 }
+
+/// The kind of an error that says that no creates are taken for a while; looks have a limit of their own.
+pub const CREATES_LIMITED: &str = "creates_limited";
 
 pub async fn get(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobError> {
     let url = format!("{}/predictions/{prediction_id}", ctx.config.replicate_api_url);
@@ -60,27 +65,29 @@ pub async fn cancel(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobErr
     read(&send(ctx, "POST", url, Vec::new(), Body::Empty).await?)
 }
 
-/// What a lost create is known again by.
+/// What a lost create is known again by, whichever catalogue mapped it: the rest of an input was the catalogue's.
 pub struct Wanted<'a> {
     pub job_id: &'a str,
-    /// The forms that it may have been sent in, the likeliest first.
-    pub models: Vec<ModelInput>,
-    /// The seed that no other job has, where this job's is its own.
-    pub own_seed: Option<u32>,
+    pub target: Target,
+    pub prompt: &'a str,
+    /// The one chosen, before it was fitted to the model.
+    pub seed: i64,
+    /// The seed is made of the job's id: no other job has it.
+    pub is_own_seed: bool,
+    /// As Replicate lists them, but for what opens them.
+    pub sources: Vec<String>,
+    /// What would be sent today: one that was sent so is preferred.
+    pub forms: Vec<ModelInput>,
 }
 
-/// The prediction made since `created_after` (RFC 3339) for this job that has not come to a bad end, and which of
-/// the forms it was sent in, if in one of them: the create whose answer was lost, if it was made. Rows that are not
-/// ours are passed over, whatever they look like. Fails for good where the list is too long to say that it was not.
-pub async fn find(
-    ctx: &Ctx,
-    wanted: &Wanted<'_>,
-    created_after: &str,
-) -> Result<Option<(Prediction, Option<usize>)>, JobError> {
+/// The prediction made since `created_after` (RFC 3339) for this job that has not come to a bad end: the create whose
+/// answer was lost, if it was made. Rows that are not ours are passed over, whatever they look like. Fails for good
+/// where the list is too long to say that it was not.
+pub async fn find(ctx: &Ctx, wanted: &Wanted<'_>, created_after: &str) -> Result<Option<Prediction>, JobError> {
     let api = &ctx.config.replicate_api_url;
     let mut url = format!("{api}/predictions?created_after={}", created_after.replace('+', "%2B"));
     // Another catalogue may have sent another form: what is only alike counts where nothing is the same.
-    let mut alike = None;
+    let mut alike: Option<(Prediction, bool)> = None;
     for _ in 0..LIST_PAGES_MOST {
         let mut content = request(ctx, "GET", url, Vec::new(), Body::Empty).await?.body;
         let mut page = Page::default();
@@ -88,24 +95,29 @@ pub async fn find(
             for row in page.push(&chunk) {
                 let Some((prediction, has_id)) = Prediction::listed(row) else { continue };
                 match prediction.likeness(wanted) {
-                    Likeness::Same(_) if !has_id => {
+                    Likeness::Same if !has_id => {
                         let message = "replicate lists the prediction under an id that fits into no path";
                         return Err(JobError::never("create_unknown", message));
                     }
-                    Likeness::Same(form) => return Ok(Some((prediction, form))),
-                    Likeness::Alike if alike.is_none() => alike = Some(prediction),
-                    Likeness::Alike | Likeness::Other => {}
+                    Likeness::Same => return Ok(Some(prediction)),
+                    Likeness::Alike { agrees } if alike.as_ref().is_none_or(|(_, known)| agrees && !known) => {
+                        alike = Some((prediction, agrees));
+                    }
+                    Likeness::Alike { .. } | Likeness::Other => {}
                 }
             }
         }
         let frame = page.frame().ok_or_else(|| unfit("no JSON"))?;
         frame.get("results").and_then(Value::as_array).ok_or_else(|| unfit("no results"))?;
         let Some(next) = frame.get("next").and_then(Value::as_str) else {
-            return Ok(alike.map(|prediction| (prediction, None)));
+            return Ok(alike.map(|(prediction, _)| prediction));
         };
         // Replicate names its own host, also where it is reached by another; the token goes nowhere but to the API.
         let (_, query) = next.split_once('?').ok_or_else(|| unfit("a next page without a query"))?;
         url = format!("{api}/predictions?{query}");
+    }
+    if let Some((prediction, _)) = alike {
+        return Ok(Some(prediction));
     }
     let message = format!(
         "whether a prediction was made before cannot be told: replicate lists more than {} since {created_after}",
@@ -122,8 +134,17 @@ async fn send(
     body: Body,
 ) -> Result<Value, JobError> {
     let response = request(ctx, method, url, headers, body).await?;
-    let text = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
-    json::read(&text).ok_or_else(|| unfit("no JSON"))
+    let mut content = response.body;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = content.chunk().await.map_err(lost)? {
+        if bytes.len() + chunk.len() > ANSWER_MAX_BYTES {
+            // It will be no smaller at the next look.
+            let message = format!("replicate's answer is larger than the {ANSWER_MAX_BYTES} bytes that are read");
+            return Err(JobError::never("too_large", message));
+        }
+        bytes.extend(chunk);
+    }
+    json::read(&String::from_utf8_lossy(&bytes)).ok_or_else(|| unfit("no JSON"))
 }
 
 /// The answer, if it is a success.

@@ -1,11 +1,12 @@
 //! A prediction as Replicate tells it.
 
 use super::Wanted;
-use super::input::ModelInput;
+use super::input::{self, ModelInput, TEXTS};
+use super::request::Target;
 use crate::error::{cleaned, cut};
 use crate::fields::Fields;
 use crate::json;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
@@ -27,15 +28,19 @@ pub struct Prediction {
     pub completed_at: Option<String>,
     /// Where its end is told to; the API's document does not say that it is listed.
     pub webhook: Option<String>,
+    /// Made by hand, on Replicate's pages.
+    pub is_from_web: bool,
 }
 
 /// Whether a listed prediction is the create that is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Likeness {
-    /// It is; in which of the forms that were looked for, if in one of them.
-    Same(Option<usize>),
-    /// Of the same model, prompt, seed and sources; the rest was mapped otherwise.
-    Alike,
+    /// It is.
+    Same,
+    /// It may be: of the same model, prompt, seed and sources. What it has of the rest agrees, or was mapped otherwise.
+    Alike {
+        agrees: bool,
+    },
     Other,
 }
 
@@ -96,8 +101,9 @@ impl Prediction {
             error: fields.value("error").map(|error| cleaned(&sentence(error))),
             logs: text("logs").unwrap_or_default(),
             predict_seconds: json("metrics").get("predict_time").and_then(Value::as_f64),
-            completed_at: text("completed_at"),
+            completed_at: text("completed_at").filter(|time| is_time(time)),
             webhook: text("webhook"),
+            is_from_web: json("source") == "web",
         })
     }
 
@@ -130,63 +136,100 @@ impl Prediction {
         })
     }
 
-    /// Whether this is the create that is wanted, and may still give, or gave, its picture.
+    /// What was sent, as `POST /v1/predictions` takes it as `version`; empty where Replicate does not say.
+    pub fn sent_to(&self) -> String {
+        match self.version.as_str() {
+            "" | "hidden" => self.model.clone(),
+            hash if self.model.is_empty() => hash.to_owned(),
+            hash => format!("{}:{hash}", self.model),
+        }
+    }
+
+    /// Whether this is the create that is wanted, and still gives, or may give, its picture.
     pub(super) fn likeness(&self, wanted: &Wanted<'_>) -> Likeness {
-        if !self.status.is_running() && self.status != Status::Succeeded {
+        let gives = self.status.is_running() || self.status == Status::Succeeded;
+        if !gives || self.data_removed || self.is_from_web {
             return Likeness::Other;
         }
         // Where it is told, it is certain.
         if let Some(job) = self.webhook.as_deref().and_then(job_of) {
-            return if job == wanted.job_id { Likeness::Same(self.form(wanted)) } else { Likeness::Other };
+            return if job == wanted.job_id { Likeness::Same } else { Likeness::Other };
         }
-        if let Some(form) = self.form(wanted) {
-            return Likeness::Same(Some(form));
-        }
-        let own_seed = wanted.own_seed.map(Value::from);
-        match wanted.models.first() {
-            Some(model) if self.is_like(model, own_seed.as_ref()) => {
-                // A seed of the job's own is no other job's.
-                let is_own = own_seed.is_some() && self.input.get("seed") == own_seed.as_ref();
-                if is_own { Likeness::Same(None) } else { Likeness::Alike }
-            }
-            Some(_) | None => Likeness::Other,
-        }
-    }
-
-    fn form(&self, wanted: &Wanted<'_>) -> Option<usize> {
-        wanted.models.iter().position(|model| self.is_of(model))
-    }
-
-    /// Whether it has this very input. Replicate echoes the input, perhaps with defaults added and without what the
-    /// model does not know; official models hide their version. Of source pictures the signature, which each attempt
-    /// makes anew, is not compared.
-    fn is_of(&self, model: &ModelInput) -> bool {
-        let (name, hash) = model.name_and_hash();
-        let hidden = hash.is_empty() || self.version == "hidden";
-        let same_model = if hidden { name.is_empty() || self.model == name } else { self.version == hash };
-        let same_input = |(field, value): (&String, &Value)| match self.input.get(field) {
-            Some(found) if model.source_field.as_ref() == Some(field) => addresses(found) == addresses(value),
-            Some(found) => found == value,
-            None => field != "prompt",
-        };
-        same_model && model.input.iter().all(same_input)
-    }
-
-    /// Whether its model, prompt, seed and sources are these, however the rest was mapped, and whatever version of
-    /// the model was the catalogue's.
-    fn is_like(&self, model: &ModelInput, own_seed: Option<&Value>) -> bool {
-        let (name, hash) = model.name_and_hash();
-        let same_model = if name.is_empty() { self.version == hash } else { self.model == name };
-        let Some(input) = self.input.as_object().filter(|_| same_model) else { return false };
+        let Some(input) = self.input.as_object() else { return Likeness::Other };
         let seed = input.get("seed").filter(|seed| !seed.is_null());
-        let same_seed = match (seed, model.input.get("seed")) {
-            (None, _) => true,
-            (Some(seed), wanted) => Some(seed) == wanted || Some(seed) == own_seed,
+        let number = seed.and_then(|seed| seed.as_i64().or(seed.as_f64().map(|seed| seed as i64)));
+        let is_certain = wanted.is_own_seed && number == Some(wanted.seed);
+        // A catalogue may not have known of the model's seed.
+        let same_seed = seed.is_none() || number.is_some_and(|sent| input::may_be_sent_for(sent, wanted.seed));
+        let same_prompt = match input.get("prompt").filter(|prompt| !prompt.is_null()) {
+            Some(prompt) => prompt == wanted.prompt,
+            // A model that only changes its sources.
+            None => !wanted.sources.is_empty(),
         };
-        let wanted = model.source_field.as_ref().and_then(|field| model.input.get(field)).map(addresses);
-        let found: Vec<&str> = input.values().flat_map(addresses).filter(|text| is_address(text)).collect();
-        let same_sources = found == wanted.unwrap_or_default();
-        same_seed && same_sources && input.get("prompt") == model.input.get("prompt")
+        if !(self.is_of(&wanted.target) && same_seed && same_prompt) {
+            return Likeness::Other;
+        }
+        if is_certain {
+            return Likeness::Same;
+        }
+        if !has_sources(input, &wanted.sources) {
+            return Likeness::Other;
+        }
+        let alike: Vec<_> = wanted.forms.iter().filter(|form| agrees(input, form)).collect();
+        match alike.iter().any(|form| has_all(input, form)) {
+            true => Likeness::Same,
+            false => Likeness::Alike { agrees: !alike.is_empty() },
+        }
+    }
+
+    /// Whether what was sent is exactly this, but for what opens its sources.
+    pub fn is_exactly(&self, form: &ModelInput) -> bool {
+        let Some(input) = self.input.as_object() else { return false };
+        let is_sent = |(field, value): (&String, &Value)| value.is_null() || form.input.contains_key(field);
+        has_all(input, form) && input.iter().all(is_sent) && agrees(input, form)
+    }
+
+    /// Whether it is of this model. Only a version that the job itself names tells one from another: the catalogue's
+    /// changes. Official models hide theirs.
+    fn is_of(&self, target: &Target) -> bool {
+        let (name, hash) = match target.version.split_once(':') {
+            Some(parts) => parts,
+            None if target.is_pinned => ("", target.version.as_str()),
+            None => (target.version.as_str(), ""),
+        };
+        let is_hidden = matches!(self.version.as_str(), "" | "hidden");
+        let same_version = !target.is_pinned || is_hidden || self.version == hash;
+        let same_name = self.model.eq_ignore_ascii_case(name) || (self.model.is_empty() && self.version == hash);
+        same_version && (name.is_empty() || same_name)
+    }
+}
+
+/// Whether what is there of both is the same. Replicate echoes an input perhaps with defaults added, and without what
+/// the model does not know. Sources are not compared: each attempt signs them anew.
+fn agrees(input: &Map<String, Value>, form: &ModelInput) -> bool {
+    form.input.iter().all(|(field, value)| {
+        let is_source = form.source_field.as_ref() == Some(field);
+        is_source || input.get(field).is_none_or(|found| found.is_null() || found == value)
+    })
+}
+
+fn has_all(input: &Map<String, Value>, form: &ModelInput) -> bool {
+    form.input.keys().all(|field| input.get(field).is_some_and(|value| !value.is_null()))
+}
+
+/// Whether a field, whichever it is, holds these sources; where there are none, none does.
+fn has_sources(input: &Map<String, Value>, sources: &[String]) -> bool {
+    let mut fields = input.iter().filter(|(field, _)| !TEXTS.contains(&field.as_str()));
+    let found = |value| addresses(value).into_iter().filter(|text| is_address(text)).collect::<Vec<_>>();
+    // What was sent as a `data:` URI may be listed by an address.
+    let is =
+        |found: &str, source: &str| found == source || (source.starts_with("data:") && !found.starts_with("data:"));
+    let are = |found: Vec<&str>| {
+        found.len() == sources.len() && found.iter().zip(sources).all(|(found, source)| is(found, source))
+    };
+    match sources.is_empty() {
+        true => fields.all(|(_, value)| found(value).is_empty()),
+        false => fields.any(|(_, value)| are(found(value))),
     }
 }
 
@@ -202,7 +245,13 @@ fn is_path_segment(id: &str) -> bool {
     (1..=200).contains(&id.len()) && id.bytes().all(fits) && !matches!(id, "." | "..")
 }
 
-fn is_address(text: &str) -> bool {
+/// RFC 3339, as far as its characters tell.
+fn is_time(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte);
+    (20..=40).contains(&text.len()) && text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(fits)
+}
+
+pub(super) fn is_address(text: &str) -> bool {
     let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
     ["http", "https", "data"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
@@ -295,111 +344,189 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_prediction_is_known_again_by_model_and_input() {
-        let input = |prompt: &str, more: Value| {
-            let mut input = json!({ "prompt": prompt, "seed": 7 });
-            input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            input
-        };
-        let table = [
-            ("o/n", json!({ "model": "o/n", "version": "hidden", "input": input("a", json!({})) }), true),
-            ("o/n", json!({ "model": "o/n", "input": input("a", json!({ "default": 1 })) }), true),
-            ("o/n:h1", json!({ "model": "o/n", "version": "h1", "input": input("a", json!({})) }), true),
-            ("o/n:h1", json!({ "model": "o/n", "version": "hidden", "input": input("a", json!({})) }), true),
-            ("h1", json!({ "model": "o/n", "version": "h1", "input": input("a", json!({})) }), true),
-            ("o/n", json!({ "model": "o/m", "version": "hidden", "input": input("a", json!({})) }), false),
-            ("o/n:h1", json!({ "model": "o/n", "version": "h2", "input": input("a", json!({})) }), false),
-            ("o/n", json!({ "model": "o/n", "input": input("b", json!({})) }), false),
-            ("o/n", json!({ "model": "o/n", "input": input("a", json!({ "seed": 8 })) }), false),
-            ("o/n", json!({ "model": "o/n", "input": { "prompt": "a" } }), true),
-            ("o/n", json!({ "model": "o/n", "input": { "seed": 7 } }), false),
-            ("h1", json!({ "model": "o/n", "version": "hidden", "input": input("a", json!({})) }), true),
-            ("o/n", json!({ "model": "o/n", "input": null }), false),
-            ("o/n", json!({ "model": "o/n", "input": input("a", json!({})), "status": "failed" }), false),
-        ];
-        for (version, fields, same) in table {
-            let input = input("a", json!({})).as_object().unwrap().clone();
-            let model = ModelInput { version: version.to_owned(), input, ..ModelInput::default() };
-            let wanted = Wanted { job_id: "j", models: vec![model], own_seed: None };
-            let found = prediction(fields.clone()).likeness(&wanted) == Likeness::Same(Some(0));
-            assert_eq!(found, same, "{version} {fields}");
+    fn target(version: &str, is_pinned: bool) -> Target {
+        Target { known: None, version: version.to_owned(), is_pinned }
+    }
+
+    /// Job `j` asks for `a`, with the seed 1754394129 of its own, and sends 4 steps.
+    fn wanted() -> Wanted<'static> {
+        let input = json!({ "prompt": "a", "seed": 1_754_394_129, "steps": 4 });
+        Wanted {
+            job_id: "j",
+            target: target("o/n", false),
+            prompt: "a",
+            seed: 1_754_394_129,
+            is_own_seed: true,
+            sources: Vec::new(),
+            forms: vec![ModelInput { input: input.as_object().unwrap().clone(), ..ModelInput::default() }],
         }
     }
 
     #[test]
-    fn a_source_picture_is_known_again_whatever_its_signature() {
-        let url = |path: &str, token: &str| json!(format!("https://a/sign/{path}?token={token}"));
-        let (mine, other) = (url("a.png", "1"), url("b.png", "1"));
-        let table = [
-            (mine.clone(), mine.clone(), true),
-            (mine.clone(), url("a.png", "2"), true),
-            (mine.clone(), other.clone(), false),
-            (json!([mine, other]), json!([url("a.png", "2"), url("b.png", "2")]), true),
-            (json!([mine, other]), json!([other, mine]), false),
-            (json!([mine, other]), json!([mine]), false),
-        ];
-        for (sent, echoed, same) in table {
-            let input = json!({ "prompt": "a", "image": sent }).as_object().unwrap().clone();
-            let source_field = Some("image".to_owned());
-            let model = ModelInput { version: "o/n".to_owned(), input, source_field, ..ModelInput::default() };
-            let found = prediction(json!({ "model": "o/n", "input": { "prompt": "a", "image": echoed } }));
-            let wanted = Wanted { job_id: "j", models: vec![model], own_seed: None };
-            assert_eq!(found.likeness(&wanted) == Likeness::Same(Some(0)), same, "{found:?}");
-        }
-    }
-
-    #[test]
-    fn a_create_is_known_again_however_it_was_mapped() {
-        let sent = json!({ "prompt": "a", "seed": 7, "steps": 4, "image": "https://a/b.png?token=1" });
-        let model = ModelInput {
-            version: "o/n:h1".to_owned(),
-            input: sent.as_object().unwrap().clone(),
-            source_field: Some("image".to_owned()),
-            ..ModelInput::default()
-        };
+    fn a_create_is_known_again_by_its_seed_however_it_was_mapped() {
+        use Likeness::*;
+        let own = json!(1_754_394_129);
         let row = |input: Value| json!({ "model": "o/n", "version": "h2", "input": input });
-        let source = "https://a/b.png?token=2";
         let table = [
-            // Of an own seed.
+            (row(json!({ "prompt": "a", "seed": own, "steps": 4 })), Same),
+            (row(json!({ "prompt": "a", "seed": own, "size": "1K", "go_fast": true, "negative_prompt": null })), Same),
+            (row(json!({ "prompt": "a", "seed": 1_754_394_129.0 })), Same),
+            // Its seed was fitted to another range.
+            (row(json!({ "prompt": "a", "seed": 1_754_394_129 % 65_536, "size": "1K" })), Alike { agrees: false }),
+            (row(json!({ "prompt": "a", "seed": 1_754_394_129 % 1_000_000, "steps": 3 })), Alike { agrees: false }),
+            (row(json!({ "prompt": "a", "seed": 1 + 1_754_394_129 % 999_999, "steps": 3 })), Alike { agrees: false }),
+            (row(json!({ "prompt": "a", "seed": 42 })), Other),
+            (row(json!({ "prompt": "a", "seed": 8, "steps": 4 })), Other),
+            // The model was not known to take one.
+            (row(json!({ "prompt": "a", "steps": 3 })), Alike { agrees: false }),
+            (row(json!({ "prompt": "a", "seed": null, "steps": 4 })), Alike { agrees: true }),
+            (row(json!({ "prompt": "b", "seed": own })), Other),
+            (row(json!({ "seed": own })), Other),
+            (row(json!({ "prompt": ["a"], "seed": own })), Other),
+            (row(json!({ "prompt": "a", "seed": "x" })), Other),
+            (row(json!(null)), Other),
+            (row(json!([])), Other),
+            (json!({ "model": "o/m", "input": { "prompt": "a", "seed": own } }), Other),
+            (json!({ "model": "O/N", "version": "hidden", "input": { "prompt": "a", "seed": own } }), Same),
+            (json!({ "model": "o/n", "input": { "prompt": "a", "seed": own }, "status": "failed" }), Other),
+            (json!({ "model": "o/n", "input": { "prompt": "a", "seed": own }, "status": "queued" }), Same),
             (
-                Some(7),
-                row(json!({ "prompt": "a", "seed": 7, "size": "1K", "image_input": [source] })),
-                Likeness::Same(None),
+                json!({ "model": "o/n", "input": { "prompt": "a", "seed": own }, "status": "succeeded", "data_removed": true }),
+                Other,
             ),
-            (Some(7), row(json!({ "prompt": "a", "size": "1K", "image_input": [source] })), Likeness::Alike),
-            (Some(7), row(json!({ "prompt": "a", "seed": 8, "image": source })), Likeness::Other),
-            (Some(7), row(json!({ "prompt": "b", "seed": 7, "image": source })), Likeness::Other),
-            (Some(7), row(json!({ "prompt": "a", "seed": 7 })), Likeness::Other),
-            (Some(7), row(json!({ "prompt": "a", "seed": 7, "image": "https://a/c.png" })), Likeness::Other),
+            (json!({ "model": "o/n", "input": { "prompt": "a", "steps": 4 }, "source": "web" }), Other),
             (
-                Some(7),
-                json!({ "model": "o/m", "input": { "prompt": "a", "seed": 7, "image": source } }),
-                Likeness::Other,
-            ),
-            (Some(7), row(json!(null)), Likeness::Other),
-            // Of the payload's.
-            (None, row(json!({ "prompt": "a", "seed": 7, "steps": 30, "image": source })), Likeness::Alike),
-            // Told by its webhook.
-            (
-                None,
-                json!({ "webhook": "https://f/process-jobs/webhooks/replicate?job=j&life=1&token=t" }),
-                Likeness::Same(None),
-            ),
-            (
-                Some(7),
-                json!({ "webhook": "https://f/webhooks/replicate?life=1&job=k", "model": "o/n", "version": "h1", "input": sent }),
-                Likeness::Other,
-            ),
-            (
-                Some(7),
-                json!({ "webhook": "https://elsewhere/", "model": "o/n", "version": "h1", "input": sent }),
-                Likeness::Same(Some(0)),
+                json!({ "model": "o/n", "input": { "prompt": "a", "steps": 4 }, "source": "api" }),
+                Alike { agrees: true },
             ),
         ];
-        for (own_seed, fields, likeness) in table {
-            let wanted = Wanted { job_id: "j", models: vec![model.clone()], own_seed };
-            assert_eq!(prediction(fields.clone()).likeness(&wanted), likeness, "{own_seed:?} {fields}");
+        for (fields, likeness) in table {
+            assert_eq!(prediction(fields.clone()).likeness(&wanted()), likeness, "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_create_with_the_payloads_seed_is_best_known_by_its_whole_input() {
+        use Likeness::*;
+        let wanted = Wanted { is_own_seed: false, ..wanted() };
+        let row = |input: Value| json!({ "model": "o/n", "version": "hidden", "input": input });
+        let table = [
+            (row(json!({ "prompt": "a", "seed": 1_754_394_129, "steps": 4, "default": 1 })), Same),
+            (row(json!({ "prompt": "a", "seed": 1_754_394_129, "steps": 30 })), Alike { agrees: false }),
+            (row(json!({ "prompt": "a", "seed": 1_754_394_129 % 65_536, "steps": 4 })), Alike { agrees: false }),
+            (row(json!({ "prompt": "a", "seed": 7, "steps": 4 })), Other),
+            (row(json!({ "prompt": "a", "seed": 1_754_394_129, "steps": 4, "image": "https://a/b.png" })), Other),
+        ];
+        for (fields, likeness) in table {
+            assert_eq!(prediction(fields.clone()).likeness(&wanted), likeness, "{fields}");
+        }
+    }
+
+    #[test]
+    fn only_a_version_that_the_job_names_tells_creates_apart() {
+        let table = [
+            ("o/n", false, json!({ "model": "o/n", "version": "hidden" }), true),
+            ("o/n", false, json!({ "model": "o/n" }), true),
+            ("o/n:h1", false, json!({ "model": "o/n", "version": "h1" }), true),
+            ("o/n:h1", false, json!({ "model": "o/n", "version": "h2" }), true),
+            ("o/n:h1", false, json!({ "version": "h1" }), true),
+            ("o/n:h1", false, json!({ "model": "o/m", "version": "h1" }), false),
+            ("o/n:h1", true, json!({ "model": "o/n", "version": "h1" }), true),
+            ("o/n:h1", true, json!({ "model": "o/n", "version": "h2" }), false),
+            ("o/n:h1", true, json!({ "model": "o/n", "version": "hidden" }), true),
+            ("h1", true, json!({ "model": "o/n", "version": "h1" }), true),
+            ("h1", true, json!({ "model": "o/n", "version": "h2" }), false),
+            ("h1", true, json!({ "model": "o/n", "version": "hidden" }), true),
+        ];
+        for (version, is_pinned, fields, same) in table {
+            let found = prediction(fields.clone()).is_of(&target(version, is_pinned));
+            assert_eq!(found, same, "{version} {is_pinned} {fields}");
+        }
+    }
+
+    #[test]
+    fn a_webhook_of_ours_decides_outright() {
+        use Likeness::*;
+        let input = json!({ "prompt": "a", "seed": 1_754_394_129, "steps": 4 });
+        let table = [
+            ("https://f/process-jobs/webhooks/replicate?job=j&life=1&token=t", json!(null), Same),
+            ("https://f/webhooks/replicate?life=2&job=j", json!({ "prompt": "b" }), Same),
+            ("https://f/webhooks/replicate?job=k&life=1&token=t", input.clone(), Other),
+            ("https://elsewhere/?job=k", input, Same),
+        ];
+        for (webhook, input, likeness) in table {
+            let found = prediction(json!({ "model": "o/n", "webhook": webhook, "input": input }));
+            assert_eq!(found.likeness(&wanted()), likeness, "{webhook}");
+        }
+        let ended = json!({ "webhook": "https://f/webhooks/replicate?job=j", "status": "failed" });
+        assert_eq!(prediction(ended).likeness(&wanted()), Other);
+    }
+
+    #[test]
+    fn a_source_picture_is_known_again_whatever_its_field_and_its_signature() {
+        use Likeness::*;
+        let url = |path: &str, token: &str| json!(format!("https://a/sign/{path}?token={token}"));
+        let (a, b, data) = ("https://a/sign/a.png", "https://a/sign/b.png", "data:image/png;base64,AA==");
+        let table = [
+            (vec![a], json!({ "image": url("a.png", "2") }), Alike { agrees: false }),
+            (vec![a], json!({ "image_input": [url("a.png", "2")], "lora": "https://x/y" }), Alike { agrees: false }),
+            (vec![a], json!({ "image": url("b.png", "1") }), Other),
+            (vec![a], json!({}), Other),
+            (vec![a, b], json!({ "image": [url("a.png", "2"), url("b.png", "2")] }), Alike { agrees: false }),
+            (vec![a, b], json!({ "image": [url("b.png", "2"), url("a.png", "2")] }), Other),
+            (vec![a, b], json!({ "image": [url("a.png", "2")] }), Other),
+            (vec![data], json!({ "image": data }), Alike { agrees: false }),
+            (vec![data], json!({ "image": "https://replicate.delivery/a.png" }), Alike { agrees: false }),
+            (vec![data], json!({ "image": "data:image/png;base64,AB==" }), Other),
+            (vec![], json!({ "image": url("a.png", "1") }), Other),
+            (vec![], json!({ "negative_prompt": "https://a/ is ugly" }), Alike { agrees: false }),
+        ];
+        for (sources, fields, likeness) in table {
+            let mut input = json!({ "prompt": "https://a/ in red", "steps": 3 });
+            input.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            let wanted = Wanted {
+                prompt: "https://a/ in red",
+                sources: sources.iter().map(|source| source.to_string()).collect(),
+                ..wanted()
+            };
+            let found = prediction(json!({ "model": "o/n", "input": input }));
+            assert_eq!(found.likeness(&wanted), likeness, "{found:?}");
+        }
+        // A model that was not known to take a prompt beside its source.
+        let upscaled = prediction(json!({ "model": "o/n", "input": { "image": url("a.png", "2") } }));
+        let wanted = Wanted { sources: vec![a.to_owned()], ..wanted() };
+        assert_eq!(upscaled.likeness(&wanted), Alike { agrees: true });
+    }
+
+    #[test]
+    fn what_was_sent_is_told_only_where_it_is_known() {
+        let form = &wanted().forms[0];
+        let table = [
+            (json!({ "prompt": "a", "seed": 1_754_394_129, "steps": 4, "negative_prompt": null }), true),
+            (json!({ "prompt": "a", "seed": 1_754_394_129, "steps": 4, "size": "1K" }), false),
+            (json!({ "prompt": "a", "seed": 1_754_394_129 }), false),
+            (json!({ "prompt": "a", "seed": 1_754_394_129, "steps": null }), false),
+            (json!({ "prompt": "a", "seed": 1_754_394_129, "steps": 5 }), false),
+            (json!(null), false),
+        ];
+        for (input, is) in table {
+            assert_eq!(prediction(json!({ "input": input })).is_exactly(form), is, "{input}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_passed_on_where_it_looks_like_one() {
+        let table = [
+            ("2026-11-23T10:00:00Z", true),
+            ("2026-11-23T10:00:00.123456+02:00", true),
+            ("2026-11-23", false),
+            ("infinity", false),
+            ("yesterday at about tea", false),
+            ("", false),
+        ];
+        for (time, is) in table {
+            let found = prediction(json!({ "completed_at": time })).completed_at;
+            assert_eq!(found, is.then(|| time.to_owned()), "{time}");
         }
     }
 

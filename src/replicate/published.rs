@@ -7,10 +7,10 @@ use crate::json::object;
 use crate::queue::{self, QueueError};
 use serde_json::{Map, Value};
 
-/// The published schema of a model, kept within a day (or ever) or asked for now: `owner/name`, or `owner/name:version` for one
+/// The published schema of a model, kept within a day or asked for now: `owner/name`, or `owner/name:version` for one
 /// version of it. None: Replicate has published none, or the model is called by its version alone.
-pub async fn schema(ctx: &Ctx, model: &str, any_age: bool) -> Result<Option<Value>, JobError> {
-    match kept(ctx, model, any_age).await? {
+pub async fn schema(ctx: &Ctx, model: &str) -> Result<Option<Value>, JobError> {
+    match kept(ctx, model, false).await? {
         None => fresh(ctx, model).await,
         kept => Ok(kept),
     }

@@ -36,7 +36,9 @@ impl ImageRequest {
     /// Checks the request, and finds its model. The errors are those of `input::build` that no model has a part in.
     pub fn target(&self) -> Result<Target, String> {
         self.check()?;
-        let (known, version) = match reference(&self.model_id, self.model_version.as_deref())? {
+        let reference = reference(&self.model_id, self.model_version.as_deref())?;
+        let is_pinned = reference.version().is_some();
+        let (known, version) = match reference {
             Reference::Name { name, version } => {
                 let known = catalogue::find(name);
                 let version = version.or(known.and_then(|model| model.version));
@@ -47,7 +49,7 @@ impl ImageRequest {
                 None => (None, version.to_owned()),
             },
         };
-        Ok(Target { known, version })
+        Ok(Target { known, version, is_pinned })
     }
 
     /// The payload's name for where the source pictures come from.
@@ -90,6 +92,8 @@ pub struct Target {
     pub known: Option<&'static Model<'static>>,
     /// `owner/name`, `owner/name:64hex` or `64hex`.
     pub version: String,
+    /// The version is the job's, and not the catalogue's.
+    pub is_pinned: bool,
 }
 
 /// What a job calls its model by.

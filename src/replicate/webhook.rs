@@ -5,6 +5,7 @@
 //! sent the report for our account. The token in the address says that it is about a prediction which we made for
 //! this job, and not about any other of the account's.
 
+use super::input::outline;
 use super::prediction::{output_urls, sentence};
 use crate::error::cut;
 use crate::json::object;
@@ -18,7 +19,8 @@ const TOLERANCE_SECONDS: u64 = 300;
 /// Characters of a token, four bits each.
 const TOKEN_LENGTH: usize = 32;
 /// What a run reads of a prediction that has ended.
-const EVENT_FIELDS: [&str; 7] = ["id", "status", "output", "data_removed", "error", "metrics", "completed_at"];
+const EVENT_FIELDS: [&str; 10] =
+    ["id", "status", "model", "version", "input", "output", "data_removed", "error", "metrics", "completed_at"];
 const OUTPUT_BYTES_MOST: usize = 256 * 1024;
 const ERROR_CHARACTERS_MOST: usize = 2000;
 
@@ -90,6 +92,11 @@ pub fn event(prediction: &Value) -> Value {
                     urls if urls.iter().map(String::len).sum::<usize>() > OUTPUT_BYTES_MOST => continue,
                     mut urls if urls.len() == 1 && value.is_string() => urls.pop().into(),
                     urls => urls.into(),
+                },
+                // Where no checkpoint says it, what was sent.
+                "input" => match value {
+                    Value::Object(input) => outline(input).into(),
+                    _ => continue,
                 },
                 "error" => cut(&sentence(value), ERROR_CHARACTERS_MOST).into(),
                 "metrics" => match value.get("predict_time").and_then(Value::as_f64) {
@@ -166,8 +173,18 @@ mod tests {
 
     #[test]
     fn an_event_is_what_a_run_reads() {
-        let prediction =
-            json!({ "id": "p1", "status": "failed", "input": { "prompt": "secret" }, "error": "E005", "output": null });
-        assert_eq!(event(&prediction), json!({ "id": "p1", "status": "failed", "error": "E005" }));
+        let prediction = json!({
+            "id": "p1", "status": "failed", "model": "o/n", "version": "hidden", "error": "E005", "output": null,
+            "input": { "prompt": "a".repeat(500_000), "image": "https://a/b.png?token=secret", "mask": null },
+            "logs": "long", "urls": { "get": "https://a" }, "completed_at": "2026-11-23T10:00:00Z",
+        });
+        assert_eq!(
+            event(&prediction),
+            json!({
+                "id": "p1", "status": "failed", "model": "o/n", "version": "hidden", "error": "E005",
+                "input": { "prompt": format!("{}… (500000 characters)", "a".repeat(200)), "image": "https://a/b.png" },
+                "completed_at": "2026-11-23T10:00:00Z",
+            })
+        );
     }
 }

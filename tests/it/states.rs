@@ -142,7 +142,7 @@ fn works() -> [(String, String, &'static str); 2] {
         < 201 {"id":"p1","status":"starting"}
     "#;
     let parked = outcome(
-        r#""outcome":"snoozed","delay_seconds":2.0,"checkpoint":{"prediction_id":"p1","attempt_number":1,"sent":{"model":"black-forest-labs/flux-schnell","input":{"prompt":null,"aspect_ratio":"1:1","megapixels":"1","num_inference_steps":4,"seed":1754394129},"adjustments":["width 1024 x height 1024 -> aspect_ratio 1:1, megapixels 1","guidance_scale 7.5 dropped: the model has no known field for it"]}},"progress":null"#,
+        r#""outcome":"snoozed","delay_seconds":2.0,"checkpoint":{"prediction_id":"p1","attempt_number":1,"sent":{"model":"black-forest-labs/flux-schnell","input":{"prompt":"a red fox","aspect_ratio":"1:1","megapixels":"1","num_inference_steps":4,"seed":1754394129},"adjustments":["width 1024 x height 1024 -> aspect_ratio 1:1, megapixels 1","guidance_scale 7.5 dropped: the model has no known field for it"]}},"progress":null"#,
     );
     [(stored, completed, "processed"), (created, parked, "snoozed")]
 }

@@ -2,13 +2,13 @@
 
 use super::Payload;
 use crate::ctx::Ctx;
-use crate::error::{Again, INPUT_REJECTED, JobError};
+use crate::error::{Again, INPUT_REJECTED, JobError, cut};
 use crate::job::Job;
 use crate::json::object;
 use crate::replicate::input::{self, ModelInput};
 use crate::replicate::{self, Prediction, published};
 use crate::source;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub struct Sent {
     pub model: ModelInput,
@@ -16,48 +16,42 @@ pub struct Sent {
     pub by_schema: bool,
 }
 
-/// The texts of a payload that a checkpoint need not hold again: null stands for them.
-const TEXTS: [&str; 2] = ["prompt", "negative_prompt"];
-
 /// The input as the catalogue has it; for a model outside it, and where the job asks for that, as Replicate
 /// publishes it.
 pub async fn of(ctx: &Ctx, job: &Job, payload: &Payload) -> Result<Sent, JobError> {
     let target = payload.image.target().map_err(invalid)?;
     let wanted = payload.published_schema || target.known.is_none();
     let schema = match wanted {
-        // A later attempt looks for what an earlier one has made of it, however old it is.
-        true => published::schema(ctx, &target.version, job.attempt_number > 1).await?,
+        true => published::schema(ctx, &target.version).await?,
         false => None,
     };
     Ok(Sent { model: model_input(job, payload, schema.as_ref())?, by_schema: schema.is_some() })
 }
 
-/// Looks for a prediction that an attempt without a word may have made: of this input, or of the one that the
-/// attempt may have sent after the first was refused, or else by another catalogue. What is found is what was sent.
-pub async fn find(ctx: &Ctx, job: &Job, payload: &Payload, sent: &mut Sent) -> Result<Option<Prediction>, JobError> {
+/// Looks for a prediction that an attempt without a word may have made, in whatever form it was sent, and tells what
+/// that was. Nothing that today's catalogue makes of the job, or refuses of it, hinders the search.
+pub async fn find(ctx: &Ctx, job: &Job, payload: &Payload) -> Result<Option<(Prediction, Option<Value>)>, JobError> {
     let target = payload.image.target().map_err(invalid)?;
-    let kept = if sent.by_schema { None } else { published::kept(ctx, &target.version, true).await? };
-    let other = kept.and_then(|schema| model_input(job, payload, Some(&schema)).ok());
-    let other = other.filter(|other| other.input != sent.model.input);
-    let mut models = Vec::new();
-    for model in [Some(&sent.model), other.as_ref()].into_iter().flatten() {
-        models.push(with_sources(model, async |address| Ok(source::as_listed(ctx, address).await)).await?);
+    let schema = published::kept(ctx, &target.version, true).await?;
+    let mut forms: Vec<ModelInput> = model_input(job, payload, None).into_iter().collect();
+    forms.extend(schema.and_then(|schema| model_input(job, payload, Some(&schema)).ok()));
+    let mut sources = Vec::new();
+    for address in &payload.image.source_images {
+        sources.push(source::as_listed(ctx, address).await.split('?').next().unwrap_or_default().to_owned());
     }
-    let own_seed = payload.image.seed.is_none().then(|| seed_of(&job.id));
-    let wanted = replicate::Wanted { job_id: &job.id, models, own_seed };
+    let wanted = replicate::Wanted {
+        job_id: &job.id,
+        target,
+        prompt: &payload.image.prompt,
+        seed: payload.image.seed.unwrap_or(i64::from(seed_of(&job.id))),
+        is_own_seed: payload.image.seed.is_none(),
+        sources,
+        forms,
+    };
     let found = replicate::find(ctx, &wanted, &job.search_from).await?;
-    Ok(found.map(|(prediction, form)| {
-        match (form, other) {
-            (Some(1..), Some(model)) => *sent = Sent { model, by_schema: true },
-            (Some(_), _) => {}
-            (None, _) => {
-                sent.model.adjustments = Vec::new();
-                if let Value::Object(input) = &prediction.input {
-                    sent.model.input = input.clone();
-                }
-            }
-        }
-        prediction
+    Ok(found.map(|found| {
+        let sent = told(&found, &wanted.forms);
+        (found, sent)
     }))
 }
 
@@ -118,32 +112,44 @@ fn invalid(message: String) -> JobError {
     JobError::never("invalid_payload", format!("payload: {message}"))
 }
 
-/// What is kept of an input for the result. A source picture is kept without what opens it, or is it; a text of the
-/// payload is not kept twice.
-pub fn kept(payload: &Payload, model: &ModelInput) -> Value {
-    let mut model = model.clone();
-    for source in model.sources() {
-        let shown = source.as_str().map(|address| match address.starts_with("data:") {
-            true => format!("{}… ({} characters)", address.get(..30).unwrap_or_default(), address.len()),
-            false => address.split('?').next().unwrap_or_default().to_owned(),
-        });
-        *source = Value::from(shown);
-    }
-    for field in TEXTS {
-        if let Some(text) = model.input.get_mut(field).filter(|text| text.as_str() == payload.text(field)) {
-            *text = Value::Null;
-        }
-    }
-    let ModelInput { version, input, adjustments, .. } = model;
-    object(vec![("model", version.into()), ("input", input.into()), ("adjustments", adjustments.into())])
+/// More adjustments than any model has fields, and each a sentence.
+const ADJUSTMENTS_MOST: usize = 20;
+const ADJUSTMENT_CHARACTERS_MOST: usize = 300;
+
+/// What is kept of what was sent, for the result: a few KB, whatever the payload holds.
+pub fn kept(model: &ModelInput) -> Value {
+    as_kept(&model.version, &model.input, Some(&model.adjustments))
 }
 
-/// The same with the payload's texts in their places.
+/// The same as Replicate tells it of a prediction; none: it does not, or no longer. What was adjusted is known only
+/// where it is what would be sent today.
+pub fn told(prediction: &Prediction, forms: &[ModelInput]) -> Option<Value> {
+    let input = prediction.input.as_object().filter(|input| !input.is_empty())?;
+    let form = forms.iter().find(|form| prediction.is_exactly(form));
+    Some(as_kept(&prediction.sent_to(), input, form.map(|form| form.adjustments.as_slice())))
+}
+
+fn as_kept(model: &str, input: &Map<String, Value>, adjustments: Option<&[String]>) -> Value {
+    let sentences = |adjustments: &[String]| {
+        let first = adjustments.iter().take(ADJUSTMENTS_MOST);
+        first.map(|adjustment| cut(adjustment, ADJUSTMENT_CHARACTERS_MOST)).collect::<Value>()
+    };
+    object(vec![
+        ("model", model.into()),
+        ("input", input::outline(input).into()),
+        ("adjustments", adjustments.map(sentences).into()),
+    ])
+}
+
+/// What was kept with the payload's texts whole again.
 pub fn shown(payload: &Payload, mut kept: Value) -> Value {
-    for field in TEXTS {
-        let text = kept.get_mut("input").and_then(|input| input.get_mut(field)).filter(|text| text.is_null());
-        if let Some(text) = text {
-            *text = payload.text(field).into();
+    let texts = [Some(&payload.image.prompt), payload.image.negative_prompt.as_ref()];
+    for (field, text) in input::TEXTS.iter().zip(texts) {
+        let kept = kept.get_mut("input").and_then(|input| input.get_mut(field));
+        if let (Some(kept), Some(text)) = (kept, text)
+            && kept.as_str() == Some(&*input::short(text))
+        {
+            *kept = text.as_str().into();
         }
     }
     kept
