@@ -5,7 +5,7 @@ use local_stack::Options;
 use replicate_stand_in::{Endpoint, Fault};
 use serde_json::json;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Killed while it waits for Replicate's answer about a prediction it has already paid for.
 #[tokio::test]
@@ -114,24 +114,17 @@ async fn one_picture(stack: &local_stack::Stack) {
 /// the worker calls `fetch` for the first time: to the wasm that is the same end in the middle of a call.
 #[tokio::test]
 async fn a_trap_answers_500_and_the_next_request_gets_a_fresh_isolate() {
-    let root = local_stack::repository();
-    let copy = tempfile::tempdir().unwrap();
-    let function = copy.path().join("supabase/functions/process-jobs");
-    copy_files(&root.join("pkg"), &copy.path().join("pkg"));
-    copy_files(&root.join("supabase/functions/process-jobs"), &function);
-    let marker = copy.path().join("trap");
-    fs::write(&marker, "").unwrap();
-    let glue = copy.path().join("pkg/process_jobs_bg.js");
-    let text = fs::read_to_string(&glue).unwrap();
-    let fetch_call = "const ret = fetch(";
-    assert_eq!(text.matches(fetch_call).count(), 1, "the glue calls fetch in another way");
-    let trap = format!(
-        "try {{ Deno.statSync({:?}); }} catch {{ return fetch(getStringFromWasm0(arg0, arg1), arg2); }}
-         throw new WebAssembly.RuntimeError('unreachable'); {fetch_call}",
-        marker.to_str().unwrap()
-    );
-    fs::write(&glue, text.replace(fetch_call, &trap)).unwrap();
+    trapped("throw new WebAssembly.RuntimeError('unreachable');").await;
+}
 
+/// One in a promise's callback is told to the isolate as a rejection that nobody waits for.
+#[tokio::test]
+async fn a_trap_in_a_promise_ends_the_isolate_too() {
+    trapped("Promise.reject(new WebAssembly.RuntimeError('unreachable')); return new Promise(() => {});").await;
+}
+
+async fn trapped(does: &str) {
+    let (copy, marker, function) = copy_that(does);
     let stack = start(Options { function_directory: Some(function), ..settings(&[]) }).await;
     enqueue(&stack, "generate-image", &generate("gen-1", "a fox")).await;
     let answer = call(&stack, "POST", "", &[], None).await;
@@ -144,6 +137,45 @@ async fn a_trap_answers_500_and_the_next_request_gets_a_fresh_isolate() {
     assert_eq!((&answer["processed"], &answer["errors"]), (&json!(2), &json!(0)), "{answer}");
     assert_eq!(stack.function().boots(), 2);
     stack.stop().await.unwrap();
+    drop(copy);
+}
+
+/// A promise that nobody waits for costs a line in the log: what else is at work goes on.
+#[tokio::test]
+async fn a_rejection_that_nobody_waits_for_leaves_the_isolate_alone() {
+    let (copy, _, function) = copy_that("Promise.reject(new TypeError('see https://a.co/?token=a-token'));");
+    let stack = start(Options { function_directory: Some(function), ..settings(&[]) }).await;
+    enqueue(&stack, "generate-image", &generate("gen-1", "a fox")).await;
+    let answer = stack.post_drain().await.unwrap();
+    assert_eq!((&answer["processed"], &answer["errors"]), (&json!(2), &json!(0)), "{answer}");
+    assert_eq!(stack.function().boots(), 1);
+    let logs = stack.logs().unwrap();
+    assert!(logs.contains("a promise was rejected and nobody waited for it: TypeError"), "{logs}");
+    assert!(!logs.contains("a-token"), "{logs}");
+    stack.stop().await.unwrap();
+    drop(copy);
+}
+
+/// A copy of the function that does something more where it calls `fetch`, as long as the marker is there.
+fn copy_that(does: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let root = local_stack::repository();
+    let copy = tempfile::tempdir().unwrap();
+    let function = copy.path().join("supabase/functions/process-jobs");
+    copy_files(&root.join("pkg"), &copy.path().join("pkg"));
+    copy_files(&root.join("supabase/functions/process-jobs"), &function);
+    let marker = copy.path().join("marker");
+    fs::write(&marker, "").unwrap();
+    let glue = copy.path().join("pkg/process_jobs_bg.js");
+    let text = fs::read_to_string(&glue).unwrap();
+    let fetch_call = "const ret = fetch(";
+    assert_eq!(text.matches(fetch_call).count(), 1, "the glue calls fetch in another way");
+    let changed = format!(
+        "try {{ Deno.statSync({:?}); }} catch {{ return fetch(getStringFromWasm0(arg0, arg1), arg2); }}
+         {does} {fetch_call}",
+        marker.to_str().unwrap()
+    );
+    fs::write(&glue, text.replace(fetch_call, &changed)).unwrap();
+    (copy, marker, function)
 }
 
 fn copy_files(from: &Path, to: &Path) {
