@@ -22,12 +22,13 @@ const ELEMENTS: [&str; 14] = [
     "base",
 ];
 /// Pictures and fonts that a document may hold within itself.
-const DATA: [&str; 8] = [
+const DATA: [&str; 9] = [
     "data:image/png",
     "data:image/jpeg",
     "data:image/jpg",
     "data:image/gif",
     "data:image/webp",
+    "data:image/avif",
     "data:font/",
     "data:application/font",
     "data:application/x-font",
@@ -86,11 +87,15 @@ fn root(text: &str) -> Option<Tag<'_>> {
 
 /// What follows a comment, an instruction or a document type that stands here; none: something else does.
 fn prologue(markup: &str) -> Option<Result<&str, String>> {
-    let after = |end: &str| Ok(markup.split_once(end).ok_or("a comment or an instruction without an end")?.1);
+    // Its beginning is no part of its end: `<!-->` goes on.
+    let after = |start: &str, end: &str| {
+        let rest = markup.strip_prefix(start)?.split_once(end).map(|(_, rest)| rest);
+        Some(rest.ok_or_else(|| "a comment or an instruction without an end".to_owned()))
+    };
     if markup.starts_with("!--") {
-        Some(after("-->"))
+        after("!--", "-->")
     } else if markup.starts_with('?') {
-        Some(after("?>"))
+        after("?", "?>")
     } else {
         markup.strip_prefix("!DOCTYPE").map(|declaration| doctype(declaration).map(|(_, rest)| rest))
     }
@@ -122,18 +127,23 @@ pub fn refusal(document: &[u8]) -> Option<String> {
 }
 
 fn read(mut rest: &str) -> Result<(), String> {
-    let mut in_style = false;
+    // The text of the style sheet that is being read: browsers join its pieces, so that it is looked at as a whole.
+    let mut sheet: Option<String> = None;
     let mut has_root = false;
     while !rest.is_empty() {
         let (content, markup) = rest.split_once('<').unwrap_or((rest, ""));
-        content_is_plain(content, in_style)?;
-        if content.len() == rest.len() {
+        let is_end = content.len() == rest.len();
+        let content = decoded(content, "text")?;
+        if let Some(sheet) = &mut sheet {
+            *sheet += &content;
+        }
+        if is_end {
             break;
         }
         rest = if let Some(data) = markup.strip_prefix("![CDATA[") {
             let (data, rest) = data.split_once("]]>").ok_or("a CDATA section without an end")?;
-            if in_style {
-                style(data)?;
+            if let Some(sheet) = &mut sheet {
+                *sheet += data;
             }
             rest
         } else if let Some(rest) = prologue(markup) {
@@ -145,26 +155,26 @@ fn read(mut rest: &str) -> Result<(), String> {
             }
             rest
         } else if let Some(closed) = markup.strip_prefix('/') {
-            in_style = false;
+            style(&sheet.take().unwrap_or_default())?;
             closed.split_once('>').ok_or("a tag without an end")?.1
         } else {
             let tag = Tag::read(markup)?;
+            if sheet.is_some() {
+                return Err(format!("<{}> in a style", crate::error::cut(&tag.name, 40)));
+            }
             if !has_root && !tag.is_svg() {
                 return Err(format!("the root is <{}>", crate::error::cut(&tag.name, 40)));
             }
             has_root = true;
             tag.check()?;
-            in_style = tag.name == "style" && !tag.is_closed;
+            sheet = (tag.name == "style" && !tag.is_closed).then(String::new);
             tag.rest
         };
     }
+    if sheet.is_some() {
+        return Err("a style without an end".to_owned());
+    }
     if has_root { Ok(()) } else { Err("no <svg>".to_owned()) }
-}
-
-/// Between tags.
-fn content_is_plain(content: &str, in_style: bool) -> Result<(), String> {
-    let content = decoded(content, "text")?;
-    if in_style { style(&content) } else { Ok(()) }
 }
 
 fn processing_instruction(instruction: &str) -> Result<(), String> {
@@ -181,29 +191,38 @@ fn processing_instruction(instruction: &str) -> Result<(), String> {
 
 /// The declarations within a document type, and what follows it.
 fn doctype(declaration: &str) -> Result<(&str, &str), String> {
-    let name = declaration.trim_start();
     let is_end = |c: char| c.is_ascii_whitespace() || ">[".contains(c);
-    if !name
-        .strip_prefix("svg")
-        .or(name.split_once(":svg").map(|(_, after)| after))
-        .is_some_and(|after| after.starts_with(is_end))
-    {
+    let name = declaration.trim_start().split(is_end).next().unwrap_or_default();
+    if local(name) != "svg" {
         return Err("a document type that is not svg".to_owned());
     }
-    let (mut quote, mut subset_at, mut in_subset) = (None, declaration.len(), false);
-    for (at, c) in declaration.char_indices() {
-        match (quote, c) {
-            (Some(open), _) if open == c => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '[') => (subset_at, in_subset) = (at, true),
-            (None, ']') => in_subset = false,
-            (None, '>') if !in_subset => {
+    let (mut at, mut subset_at, mut in_subset) = (0, declaration.len(), false);
+    while let Some(c) = declaration.get(at..).and_then(|rest| rest.chars().next()) {
+        let rest = declaration.get(at..).unwrap_or_default();
+        // What has an end of its own is passed over up to it; a quote within is none.
+        let end = match c {
+            '"' => "\"",
+            '\'' => "'",
+            '<' if rest.starts_with("<!--") => "-->",
+            '<' if rest.starts_with("<?") => "?>",
+            _ => "",
+        };
+        if !end.is_empty() {
+            let start = if end == "-->" { 4 } else { 1 };
+            let Some(length) = rest.get(start..).and_then(|rest| rest.find(end)) else { break };
+            at += start + length + end.len();
+            continue;
+        }
+        match c {
+            '[' => (subset_at, in_subset) = (at, true),
+            ']' => in_subset = false,
+            '>' if !in_subset => {
                 let (declaration, rest) = declaration.split_at(at);
                 return Ok((declaration.get(subset_at..).unwrap_or_default(), rest.get(1..).unwrap_or_default()));
             }
-            (None, _) => {}
+            _ => {}
         }
+        at += c.len_utf8();
     }
     Err("a document type without an end".to_owned())
 }
@@ -211,20 +230,31 @@ fn doctype(declaration: &str) -> Result<(&str, &str), String> {
 /// Entities are taken where they are texts without markup, as Illustrator writes them for its namespaces; where they
 /// are used is seen by [`decoded`].
 fn subset_is_plain(subset: &str) -> Result<(), String> {
-    for entity in subset.split("<!").skip(1) {
-        let mut words = entity.split_ascii_whitespace();
-        let (kind, _, value) = (words.next(), words.next(), words.next());
-        if kind != Some("ENTITY") || !value.is_some_and(|value| value.starts_with(['"', '\''])) {
-            return Err("a declaration that is no plain entity".to_owned());
+    let mut rest = subset.strip_prefix('[').unwrap_or(subset);
+    loop {
+        rest = rest.trim_start();
+        if rest.is_empty() || rest.starts_with(']') {
+            return Ok(());
         }
-        if entity.contains(['<', '&', '%']) {
+        // A document type within itself is none, and refused below.
+        if let Some(after) = rest.strip_prefix('<').filter(|markup| !markup.starts_with("!D")).and_then(prologue) {
+            rest = after?;
+            continue;
+        }
+        let plain = || "a declaration that is no plain entity".to_owned();
+        let entity = rest.strip_prefix("<!ENTITY").ok_or_else(plain)?.trim_start();
+        let (_, value) = entity.split_once(|c: char| c.is_ascii_whitespace()).ok_or_else(plain)?;
+        let value = value.trim_start();
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\'')).ok_or_else(plain)?;
+        let (value, after) = value.get(1..).and_then(|value| value.split_once(quote)).ok_or_else(plain)?;
+        if value.contains(['<', '&', '%']) {
             return Err("an entity that holds markup".to_owned());
         }
-        if is_page(entity) {
+        if is_page(value) {
             return Err("an entity for another language's namespace".to_owned());
         }
+        rest = after.trim_start().strip_prefix('>').ok_or_else(plain)?;
     }
-    Ok(())
 }
 
 /// Whether a namespace's elements do more than be seen.
@@ -293,8 +323,12 @@ impl<'a> Tag<'a> {
         }
         for (name, value) in &self.attributes {
             if name == "xmlns" || name.starts_with("xmlns:") {
-                // Whatever an entity stands for, it was looked at where it is declared.
-                if is_page(value) || value.contains("&#") {
+                // Whatever an entity stands for, it was looked at where it is declared; with more beside it, it was not.
+                let is_entity = value
+                    .strip_prefix('&')
+                    .and_then(|it| it.strip_suffix(';'))
+                    .is_some_and(|it| !it.contains(['&', ';']));
+                if is_page(value) || value.contains("&#") || (value.contains('&') && !is_entity) {
                     return Err(format!("{name}={}", crate::error::cut(value, 100)));
                 }
                 continue;
@@ -319,7 +353,9 @@ impl<'a> Tag<'a> {
         if local == "attributename" && (bare.ends_with("href") || bare.starts_with("on") || bare == "src") {
             return refused;
         }
-        if local == "style" { style(value) } else { addresses(&bare) }
+        // Attributes of presentation are written in the same language; others have no brackets.
+        let is_style = local == "style" || (bare.contains('(') && (bare.contains('\\') || bare.contains("image-set(")));
+        if is_style && !name.contains(':') { style(value) } else { addresses(&bare) }
     }
 }
 
@@ -386,7 +422,7 @@ mod tests {
 
     #[test]
     fn sizes_are_read_from_the_root_tag() {
-        let table: [(&str, Option<(u32, u32)>); 19] = [
+        let table: [(&str, Option<(u32, u32)>); 21] = [
             (r#"<svg xmlns="x" width="640" height="480.4px">"#, Some((640, 480))),
             (r#"<svg viewBox='0 0 1024 768'>"#, Some((1024, 768))),
             (r#"<svg width="100%" height="100%" viewBox="0,0,10,20">"#, Some((10, 20))),
@@ -409,6 +445,8 @@ mod tests {
             ),
             ("<?xpacket begin=\"a > b\" id='W5M0MpCehiHzreSzNTczkc9d'?><svg width='2' height='3'>", Some((2, 3))),
             ("<svg:svg xmlns:svg='http://www.w3.org/2000/svg' width='2' height='3'>", Some((2, 3))),
+            ("<!DOCTYPE svg [ <!-- it's > ]> --> <?a ' ]> ?> ]><svg width='2' height='3'>", Some((2, 3))),
+            ("<!DOCTYPE s:svg[]><s:svg xmlns:s='http://www.w3.org/2000/svg' width='2' height='3'>", Some((2, 3))),
         ];
         for (document, size) in table {
             assert!(is_svg(document.as_bytes()), "{document}");
@@ -436,7 +474,9 @@ mod tests {
             r#"<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd" [
               <!ENTITY ns_svg "http://www.w3.org/2000/svg"> <!ENTITY ns_ai 'http://ns.adobe.com/AI/'> ]>
               <svg xmlns="&ns_svg;" xmlns:i="&ns_ai;"><i:pgf id="x"/></svg>"#,
+            r#"<!DOCTYPE svg [ <!-- it's Illustrator's --> <!ENTITY ns "http://www.w3.org/2000/svg"> <?a '?> ]><svg xmlns="&ns;"/>"#,
             r#"<svg:svg xmlns:svg="http://www.w3.org/2000/svg"><svg:g/></svg:svg>"#,
+            r#"<svg><style>a { fill: <!-- it's -->red }</style><g inkscape:export-filename="C:\a (1).png"/></svg>"#,
             r##"<svg><image xlink:href="data:image/png;base64,AA=="/><use href="#a"/></svg>"##,
             "<svg><style>/* a */ .a { fill: red } @font-face { src: url(data:font/woff2;base64,AA) }</style><text>a > b</text></svg>",
             "<svg><style><![CDATA[ .a > .b { fill: url(#c) } ]]></style></svg>",
@@ -483,6 +523,26 @@ mod tests {
             ),
             ("<!DOCTYPE svg [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg/>", "a declaration that is no plain entity"),
             ("<!DOCTYPE svg [<!ATTLIST svg onload CDATA 'a'>]><svg/>", "a declaration that is no plain entity"),
+            // What a quote in an instruction or a comment seems to hide.
+            ("<!DOCTYPE svg [ <?a ' ?> ]><svg onload='a()'><?a ' ]><svg/> ?></svg>", "onload=… in <svg>"),
+            ("<!DOCTYPE svg [ <?a \" ?> ]><svg><script/><?a \" ]><svg/> ?></svg>", "<script>"),
+            ("<!DOCTYPE svg [ <!-- ' --> ]><svg><script/><!-- ' ]><svg> --></svg>", "<script>"),
+            ("<!DOCTYPE svg [ <!ENTITY a \"b\"> <?a ' ?> ]><svg><script/><?a ' ]><svg/> ?></svg>", "<script>"),
+            ("<svg><!--><?a --><script/><!-- ?><g/> --></svg>", "<script>"),
+            ("<!DOCTYPE svg [ <!--> ' --> ]><svg><!-- ' ]> --><script/></svg>", "<script>"),
+            // What is put together from pieces.
+            ("<svg><style>@im<!-- -->port 'http://a.co'</style></svg>", "@import in a style"),
+            ("<svg><style>@im<![CDATA[port]]> 'http://a.co'</style></svg>", "@import in a style"),
+            ("<svg><style>a{b:u<!-- -->rl(http://a.co)}</style></svg>", "url(http://a.co)}"),
+            ("<svg><style><g/>@import 'http://a.co'</style></svg>", "<g> in a style"),
+            ("<svg><style>@import 'http://a.co'", "a style without an end"),
+            (
+                "<!DOCTYPE svg [<!ENTITY x 'xht'><!ENTITY y 'ml'>]><svg xmlns:h='http://www.w3.org/1999/&x;&y;'/>",
+                "xmlns:h=http://www.w3.org/1999/&x;&y;",
+            ),
+            ("<!DOCTYPE svg [<!ENTITY x 'xht'><!ENTITY y 'ml'>]><svg xmlns:h='&x;&y;'/>", "xmlns:h=&x;&y;"),
+            ("<svg><path fill='u\\72l(http://a.co)'/></svg>", "\\ in a style"),
+            ("<svg><path mask='image-set(\"http://a.co\" 1x)'/></svg>", "image-set( in a style"),
             ("<?xml-stylesheet href='a'?><svg/>", "<?xml-stylesheet?>"),
             ("<?xml version='1.0' encoding='UTF-7'?><svg/>", "the encoding utf-7"),
             ("<svg><g a=<script></svg>", "a tag that cannot be read"),
