@@ -28,6 +28,13 @@ pub async fn upload(
     if meter.exceeded() {
         return Err(too_large(ctx.config.max_image_bytes));
     }
+    let sent = sent.map_err(|error| match error.message.contains("Bucket not found") {
+        true => {
+            let bucket = &ctx.config.storage_bucket;
+            JobError { message: format!("{} (STORAGE_BUCKET is {bucket:?})", error.message), ..error }
+        }
+        false => error,
+    });
     // Read to its end, the answer leaves its connection to the next request.
     let _ = sent?.body.text(ANSWER_MAX_BYTES).await;
     Ok(())
