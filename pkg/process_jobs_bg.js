@@ -332,7 +332,7 @@ export function __wbg_warn_a45d73f0cc9aae62(arg0, arg1) {
     console.warn(getStringFromWasm0(arg0, arg1));
 }
 export function __wbindgen_generic_0000000000000001(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 38, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 37, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___wasm_bindgen_3028394397962703___JsValue__core_fb20295a61c38ce1___result__Result_____wasm_bindgen_3028394397962703___JsError___true_);
     return ret;
 }

@@ -48,7 +48,8 @@ const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
 
 impl Config {
     /// Reads the environment, asking for each variable by its name. An absent or empty one takes its
-    /// default; the error is one sentence that names the variable.
+    /// default; the error is one sentence that names the variable. It never shows a value, which may be a secret in the
+    /// wrong variable: anyone may read the error.
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Config, String> {
         let text = |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let number = |name: &str, default: u64, least: u64, most: u64| match text(name) {
@@ -57,13 +58,19 @@ impl Config {
                 .parse::<u64>()
                 .ok()
                 .filter(|number| (least..=most).contains(number))
-                .ok_or_else(|| format!("{name} must be a whole number from {least} to {most}{}", found(&value))),
+                .ok_or_else(|| format!("{name} must be a whole number from {least} to {most}")),
         };
         let url = |name: &str, default: Option<&str>| {
             let value = text(name).or(default.map(str::to_owned)).ok_or_else(|| format!("{name} is not set"))?;
             match Address::parse(&value) {
-                Some(url) if matches!(url.scheme(), "http" | "https") => Ok(value.trim_end_matches('/').to_owned()),
-                _ => Err(format!("{name} must be an http or https URL{}", found(&value))),
+                Some(url)
+                    if matches!(url.scheme(), "http" | "https")
+                        && !url.carries_user()
+                        && !value.contains(['?', '#']) =>
+                {
+                    Ok(value.trim_end_matches('/').to_owned())
+                }
+                _ => Err(format!("{name} must be an http or https URL without user and query")),
             }
         };
 
@@ -89,7 +96,7 @@ impl Config {
             (Some(secret), Some(_)) => {
                 let function_url = url("PUBLIC_FUNCTION_URL", None)?;
                 if !is_reachable_by_webhooks(&function_url) {
-                    return Err(format!("PUBLIC_FUNCTION_URL must be an https URL{}", found(&function_url)));
+                    return Err("PUBLIC_FUNCTION_URL must be an https URL".to_owned());
                 }
                 let webhooks = Webhooks::new(&secret, &function_url);
                 Some(webhooks.ok_or("REPLICATE_WEBHOOK_SECRET must be whsec_ and a key in base64")?)
@@ -141,12 +148,6 @@ impl Config {
     }
 }
 
-/// The value, for a message. One that may be a secret in the wrong variable is not shown: anyone may read the message.
-fn found(value: &str) -> String {
-    let is_secret = ["r8_", "sb_", "sbp_", "whsec_", "eyJ"].iter().any(|prefix| value.contains(prefix));
-    if is_secret || value.len() >= SECRET_LEAST { String::new() } else { format!(", found {value:?}") }
-}
-
 /// In the order of their names.
 fn named_keys(text: &str) -> Option<Vec<(String, String)>> {
     let keys = serde_json::from_str::<Value>(text).ok()?;
@@ -175,7 +176,7 @@ fn bucket(name: &str) -> Result<String, String> {
     if name.chars().all(allowed) && !name.starts_with('.') {
         Ok(name.to_owned())
     } else {
-        Err(format!("STORAGE_BUCKET may have letters, digits, '-', '_' and '.'{}", found(name)))
+        Err("STORAGE_BUCKET may have letters, digits, '-', '_' and '.'".to_owned())
     }
 }
 
@@ -221,17 +222,10 @@ mod tests {
     #[test]
     fn a_bad_value_is_one_sentence_that_names_the_variable() {
         let table = [
-            ("SUPABASE_URL", "ftp://x", r#"SUPABASE_URL must be an http or https URL, found "ftp://x""#),
-            ("MAX_PARALLEL_JOBS", "0", r#"MAX_PARALLEL_JOBS must be a whole number from 1 to 100, found "0""#),
-            ("RUN_BUDGET_MS", "fast", r#"RUN_BUDGET_MS must be a whole number from 1000 to 390000, found "fast""#),
+            ("SUPABASE_URL", "ftp://x", "SUPABASE_URL must be an http or https URL without user and query"),
             ("SUPABASE_SECRET_KEYS", "sb_1", "SUPABASE_SECRET_KEYS must be a JSON object of names and keys"),
-            ("REPLICATE_API_URL", "r8_secret", "REPLICATE_API_URL must be an http or https URL"),
-            ("MAX_PARALLEL_JOBS", "a password of mine", "MAX_PARALLEL_JOBS must be a whole number from 1 to 100"),
-            ("STORAGE_BUCKET", "sb_secret_/", "STORAGE_BUCKET may have letters, digits, '-', '_' and '.'"),
             ("PROCESS_JOBS_SECRET", "fifteen-letters", "PROCESS_JOBS_SECRET must have 16 characters or more"),
-            ("ALLOW_ANY_SVG", "yes", "ALLOW_ANY_SVG must be true or false"),
             ("REPLICATE_API_TOKEN", "r8_\nx", "REPLICATE_API_TOKEN has characters that no header can carry"),
-            ("STORAGE_BUCKET", "a/b", r#"STORAGE_BUCKET may have letters, digits, '-', '_' and '.', found "a/b""#),
         ];
         for (name, value, message) in table {
             assert_eq!(Config::from_env(env(&[(name, value)])).err().as_deref(), Some(message));
@@ -240,5 +234,31 @@ mod tests {
             Config::from_env(|_| None).err().as_deref(),
             Some("neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY is set")
         );
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_variable_is_never_shown() {
+        let is = [
+            ("SUPABASE_URL", "must be an http or https URL without user and query"),
+            ("REPLICATE_API_URL", "must be an http or https URL without user and query"),
+            ("MAX_PARALLEL_JOBS", "must be a whole number from 1 to 100"),
+            ("JOB_TIMEOUT_MS", "must be a whole number from 5000 to 86400000"),
+            ("RUN_BUDGET_MS", "must be a whole number from 1000 to 390000"),
+            ("POLL_INTERVAL_MS", "must be a whole number from 100 to 60000"),
+            ("MAX_IMAGE_BYTES", "must be a whole number from 1 to 5368709120"),
+            ("STORAGE_BUCKET", "may have letters, digits, '-', '_' and '.'"),
+            ("ALLOW_ANY_SVG", "must be true or false"),
+        ];
+        let values = ["r8_/", "hunter2/", "https://u:hunter2@a.co/?", "https://a.co/?key=hunter2", "0 or so/"];
+        for ((name, rest), value) in is.iter().flat_map(|row| values.map(|value| (row, value))) {
+            let error = Config::from_env(env(&[(name, value)])).err();
+            assert_eq!(error, Some(format!("{name} {rest}")), "{value}");
+        }
+        for value in ["https://u:hunter2@a.co", "https://a.co/#hunter2"] {
+            assert!(Config::from_env(env(&[("REPLICATE_API_URL", value)])).is_err(), "{value}");
+        }
+        let webhook = ("REPLICATE_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let error = Config::from_env(env(&[webhook, ("PUBLIC_FUNCTION_URL", "http://a.co/hunter2")])).err();
+        assert_eq!(error.as_deref(), Some("PUBLIC_FUNCTION_URL must be an https URL"));
     }
 }

@@ -11,7 +11,7 @@ pub struct JobError {
     /// A short stable word for filters, kept in the job's `errors`.
     pub kind: &'static str,
     pub message: String,
-    /// What replicate said of it. Recorded behind the message, but never logged: it may repeat a prompt.
+    /// What another service said of it. Recorded behind the message, but never logged: it may repeat a prompt.
     pub told: String,
     pub again: Again,
 }
@@ -105,10 +105,8 @@ pub async fn from_answer(service: Service, response: Response) -> JobError {
 
 fn from_status(service: Service, status: u16, retry_after: Option<&str>, body: &str) -> JobError {
     let (message, told) = match service {
-        Service::Replicate => (format!("replicate answered {status}"), detail(body)),
-        Service::Delivery | Service::Storage => {
-            (format!("{} answered {status}: {}", service.name(), detail(body)), String::new())
-        }
+        Service::Replicate | Service::Delivery => (format!("{} answered {status}", service.name()), detail(body)),
+        Service::Storage => (format!("storage answered {status}: {}", detail(body)), String::new()),
     };
     let (kind, again) = match (service, status) {
         (Service::Replicate, 401) => ("unauthorized", Again::WhenResumed),

@@ -2,7 +2,7 @@
 //!
 //! The platform keeps 100 lines in 10 s, so a job that goes well makes none: the drain's summary
 //! counts it. Each event reads alone and carries the fields to filter by; payloads, keys and
-//! prompts are never part of one.
+//! prompts are never part of one. What a message quotes is such a text, or may be: the job has it, the log does not.
 
 use crate::job::Job;
 use crate::json;
@@ -117,19 +117,20 @@ impl fmt::Display for Event<'_> {
             Event::JobError { job, kind, message, retried } => {
                 let what = if *retried { "will be retried" } else { "failed" };
                 let (attempt, attempts) = (job.attempt_number, job.max_attempts);
-                write!(formatter, "attempt {attempt} of {attempts} {what} ({kind}): {message}")
+                write!(formatter, "attempt {attempt} of {attempts} {what} ({kind}): {}", unquoted(message))
             }
             Event::JobTypeHeld { job, delay, message } => {
-                write!(formatter, "all {} jobs wait {} s: {message}", job.job_type, delay.as_secs())
+                write!(formatter, "all {} jobs wait {} s: {}", job.job_type, delay.as_secs(), unquoted(message))
             }
             Event::JobTypePaused { job, message } => write!(
                 formatter,
-                "all {0} jobs are paused until `select resume_job_type('{0}')`: {message}",
-                job.job_type
+                "all {0} jobs are paused until `select resume_job_type('{0}')`: {1}",
+                job.job_type,
+                unquoted(message)
             ),
             Event::Stale { .. } => formatter.write_str("not ours any more, outcome dropped"),
             Event::NotSettled { message, .. } => {
-                write!(formatter, "outcome not recorded, runs again after its lease: {message}")
+                write!(formatter, "outcome not recorded, runs again after its lease: {}", unquoted(message))
             }
             Event::NotRead { id, message } => {
                 write!(formatter, "claimed job {id:?} cannot be read, runs again after its lease: {message}")
@@ -140,6 +141,14 @@ impl fmt::Display for Event<'_> {
             ),
             Event::RunFailed { message } => write!(formatter, "run failed: {message}"),
         }
+    }
+}
+
+/// The message up to the first text that it quotes.
+fn unquoted(message: &str) -> String {
+    match message.split_once('"') {
+        None => message.to_owned(),
+        Some((ours, _)) => format!("{ours}…"),
     }
 }
 
@@ -155,8 +164,9 @@ mod tests {
             "lease_token": "t", "lease_seconds": 60, "age_seconds": 0, "search_from": "2026-11-23T09:59:00Z",
         });
         let job = Job::read(&row, 0).unwrap();
-        let line = Event::JobError { job: &job, kind: "rejected", message: "\"no\"", retried: false }.to_json();
-        let expected = r#"{"level":"error","message":"download-image j1: attempt 2 of 3 failed (rejected): \"no\"","#;
+        let line =
+            Event::JobError { job: &job, kind: "rejected", message: "found \"a red fox\"", retried: false }.to_json();
+        let expected = r#"{"level":"error","message":"download-image j1: attempt 2 of 3 failed (rejected): found …","#;
         assert_eq!(line, format!(r#"{expected}"job_id":"j1","job_type":"download-image","attempt":2}}"#));
     }
 }

@@ -315,7 +315,8 @@ async fn settle(ctx: &Ctx, job_types: &[&str], mut job: Job, mut outcome: Outcom
                 if is_refused {
                     return Step::Settled(job, outcome, answer);
                 }
-                outcome = Outcome::Failed(JobError::never("settle_refused", message.as_str()));
+                outcome =
+                    Outcome::Failed(JobError::never("settle_refused", "the outcome was refused").with_told(message));
                 (is_refused, may_be_done) = (true, false);
             }
             Some(_) => {}

@@ -7,7 +7,7 @@
 use super::id;
 use crate::address::Address;
 use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response, TransportError};
-use crate::error::{Again, JobError, NOT_FOUND, Service, from_answer};
+use crate::error::{Again, JobError, NOT_FOUND, Service, cleaned, cut, from_answer};
 use crate::fields::Fields;
 use crate::job::{Job, Outcome};
 use crate::json::object;
@@ -223,7 +223,7 @@ async fn open(ctx: &Ctx, job: &Job, output_url: &str) -> Result<Response, JobErr
         match (response.status, response.header("location")) {
             (200..=299, _) => return Ok(response),
             (301 | 302 | 303 | 307 | 308, Some(location)) => {
-                let next = url.join(location).ok_or_else(|| not_allowed(location))?;
+                let next = url.join(location).ok_or_else(|| not_allowed(&format!("{:?}", cleaned(location))))?;
                 url = allowed(&ctx.config.allowed_output_hosts, next.as_str())?;
                 token = None;
             }
@@ -264,8 +264,7 @@ fn broke_off(error: TransportError) -> JobError {
 /// Checks a URL against `ALLOWED_OUTPUT_HOSTS`. A `data:` URI leads nowhere and is always allowed.
 fn allowed(hosts: &[String], text: &str) -> Result<Address, JobError> {
     let Some(url) = Address::parse(text) else {
-        let message =
-            format!("payload: output_url is not a URL: {:?}", crate::error::cut(&crate::error::cleaned(text), 100));
+        let message = format!("payload: output_url is not a URL: {:?}", cut(&cleaned(text), 100));
         return Err(JobError::never("invalid_payload", message));
     };
     if url.scheme() == "data" || hosts::is_listed(hosts, &url) {
@@ -276,7 +275,7 @@ fn allowed(hosts: &[String], text: &str) -> Result<Address, JobError> {
 }
 
 fn not_allowed(host: &str) -> JobError {
-    let host = crate::error::cut(host, 100);
+    let host = cut(host, 100);
     JobError::never("host_not_allowed", format!("output_url: {host} is not in ALLOWED_OUTPUT_HOSTS"))
 }
 

@@ -85,7 +85,7 @@ async fn what_is_wrong_with_a_request_is_told() {
 async fn a_bad_setting_is_named_in_the_answer_and_in_the_log() {
     let stack = start(settings(&[("MAX_PARALLEL_JOBS", "many")])).await;
     let answer = call(&stack, "POST", "", &[], None).await;
-    let message = r#"MAX_PARALLEL_JOBS must be a whole number from 1 to 100, found "many""#;
+    let message = "MAX_PARALLEL_JOBS must be a whole number from 1 to 100";
     assert_eq!((answer.status, &answer.body["error"]), (500, &json!(message)));
     assert!(stack.logs().unwrap().contains("MAX_PARALLEL_JOBS must be a whole number"), "the log does not say it");
     stack.stop().await.unwrap();
@@ -123,7 +123,7 @@ async fn whoever_is_not_let_in_is_answered_before_the_body_and_nobody_may_stall(
 async fn a_secret_in_the_wrong_setting_is_shown_to_nobody() {
     let stack = start(settings(&[("REPLICATE_API_URL", "r8_SecretSecretSecretSecret")])).await;
     let answer = call_as(&stack, "GET", "/health", &[], None).await;
-    let error = json!("REPLICATE_API_URL must be an http or https URL");
+    let error = json!("REPLICATE_API_URL must be an http or https URL without user and query");
     assert_eq!((answer.status, &answer.body["error"]), (500, &error));
     assert!(!stack.logs().unwrap().contains("r8_Secret"), "the log shows it");
     stack.stop().await.unwrap();

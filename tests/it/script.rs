@@ -267,6 +267,7 @@ struct Log(Rc<Script>);
 impl Observer for Log {
     fn observe(&self, event: &Event<'_>) {
         let line = event.to_string();
+        assert!(!line.contains("red fox") && !line.contains('?'), "a prompt or a query in the log: {line}");
         assert_eq!(self.0.expect("*", &line), line);
     }
 }

@@ -77,7 +77,7 @@ const NOT_DONE: &[&str] = &[
     "413 <html>Request Entity Too Large</html>",
     "414 ",
     r#"415 {"code":"PGRST107","message":"no"}"#,
-    r#"422 {"code":"22023","message":"of whom?"}"#,
+    r#"422 {"code":"22023","message":"of whom"}"#,
     r#"429 {"message":"API rate limit exceeded"}"#,
     r#"500 {"code":"40P01","message":"deadlock detected"}"#,
     r#"500 {"code":"53400","message":"configuration limit exceeded"}"#,
@@ -235,9 +235,10 @@ fn what_cannot_be_recorded_as_it_is_fails_its_job() {
         let (status, message) = (&refusal[..3], refusal.split('"').nth(7).unwrap());
         let error = format!("exchange_jobs: database answered {status}: {message}");
         let failed = self::outcome(&format!(
-            r#""outcome":"failed","error":"{error}","error_kind":"settle_refused","retry":"never""#
+            r#""outcome":"failed","error":"the outcome was refused: {error}","error_kind":"settle_refused","retry":"never""#
         ));
-        let event = format!("* download-image {JOB}: attempt 1 of 3 failed (settle_refused): {error}\n");
+        let event =
+            format!("* download-image {JOB}: attempt 1 of 3 failed (settle_refused): the outcome was refused\n");
         let text = work + &settle(&outcome, 10) + &format!("< {refusal}\n{}< {refusal}\n", settle(&outcome, 0));
         let text = text + &settle(&failed, 0) + &settled("true") + &event + &nothing_more();
         check(refusal, &(text + &finished("errors", 0)));
