@@ -124,15 +124,14 @@ fn png(head: &[u8]) -> Option<(u32, u32)> {
 
 fn jpeg(head: &[u8]) -> Option<(u32, u32)> {
     let (mut at, mut size, mut exif) = (2, None, None);
-    while let Some(0xff) = big(head, at, 1) {
-        let Some(marker) = big(head, at + 1, 1) else { break };
-        match marker {
-            // Fill bytes.
-            0xff => at += 1,
+    while let (Some(start), Some(marker)) = (big(head, at, 1), big(head, at + 1, 1)) {
+        match (start, marker) {
+            // Bytes astray, which every decoder passes over, and those that fill.
+            (..0xff, _) | (_, 0x00 | 0xff) => at += 1,
             // Markers that stand alone.
-            0x01 | 0xd0..=0xd8 => at += 2,
+            (_, 0x01 | 0xd0..=0xd8) => at += 2,
             // The pixels, and the end.
-            0xda | 0xd9 => break,
+            (_, 0xda | 0xd9) => break,
             _ => {
                 let Some(length) = big(head, at + 2, 2) else { break };
                 let end = at + 2 + (length as usize).max(2);
@@ -353,6 +352,7 @@ mod tests {
             (Format::Jpeg, jpeg_of(&[]), Some((64, 48))),
             (Format::Jpeg, jpeg_of(&[0xff, 0xff, 0xff]), Some((64, 48))),
             (Format::Jpeg, jpeg_of(&[&app1(8)[..], &[0xff]].concat()), Some((48, 64))),
+            (Format::Jpeg, jpeg_of(&[&app1(8)[..], b"\0a\xff\0b"].concat()), Some((48, 64))),
             (Format::Jpeg, jpeg_of(&app1(1)), Some((64, 48))),
             (Format::Jpeg, jpeg_of(&segment(0xe1, b"http://ns.adobe.com/xap/1.0/\0")), Some((64, 48))),
             (Format::Webp, riff(&vp8), Some((64, 48))),

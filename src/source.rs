@@ -15,8 +15,8 @@ use std::time::Duration;
 const DATA_BYTES_MOST: usize = 256 * 1024;
 /// What a local stack is reached by, beside the name that the function knows.
 const LOCAL_NAMES: [&str; 5] = ["127.0.0.1", "localhost", "[::1]", "host.docker.internal", "kong"];
-/// What would lead elsewhere once Storage has decoded it, once or twice. Dots that stand for themselves are resolved.
-const DISGUISED: [&str; 7] = ["%2f", "%5c", "%00", "%252e", "%252f", "%255c", "%2500"];
+/// What would lead elsewhere once Storage has decoded it: separators, and what no name has.
+const DISGUISED: [&str; 5] = ["%2f", "%5c", "%0", "%1", "%7f"];
 const SIGNED_SHORTEST: Duration = Duration::from_secs(60);
 
 /// The address to give to Replicate for a picture of the payload. Fails for good, naming the field, where the host
@@ -67,7 +67,7 @@ impl Source {
         let is_own = own.is_some_and(|own| url.has_origin_of(&own))
             || (is_local && url.scheme() == "http" && LOCAL_NAMES.contains(&url.host()));
         if let Some(object) = url.path().strip_prefix("/storage/v1/object/").filter(|_| is_own) {
-            if DISGUISED.iter().any(|part| object.to_ascii_lowercase().contains(part)) {
+            if is_disguised(object) {
                 return Err(refused("has an encoded separator in its path"));
             }
             let kinds = ["public/", "sign/", "authenticated/"];
@@ -89,6 +89,17 @@ impl Source {
             }
         }
     }
+}
+
+/// Whether a path holds an encoded separator or control character, however often it is encoded. Dots that stand for
+/// themselves are resolved by now, unless they are encoded twice.
+fn is_disguised(path: &str) -> bool {
+    let mut decoded = path.to_ascii_lowercase();
+    let is_nested = decoded.contains("%25");
+    while decoded.contains("%25") {
+        decoded = decoded.replace("%25", "%");
+    }
+    DISGUISED.iter().any(|part| decoded.contains(part)) || (is_nested && decoded.contains("%2e"))
 }
 
 async fn as_data(ctx: &Ctx, path: &str) -> Result<String, JobError> {
@@ -116,4 +127,21 @@ fn too_large() -> JobError {
             "payload: source_image_url is larger than the {DATA_BYTES_MOST} bytes that replicate takes as a data: URI"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_disguised;
+
+    #[test]
+    fn what_storage_would_decode_into_another_path_is_disguised() {
+        for path in
+            ["a%2Fb", "a/..%5cb", "a%252e%252e/b", "a%25252525%2e/b", "a%25252fb", "a%00", "a%0a", "a%1fb", "a%7Fb"]
+        {
+            assert!(is_disguised(path), "{path}");
+        }
+        for path in ["bucket/a/b.png", "a%2eb", "100%25.png", "100%25%20a", "a%C3%B1%20b", "a%252b"] {
+            assert!(!is_disguised(path), "{path}");
+        }
+    }
 }

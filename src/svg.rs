@@ -46,28 +46,41 @@ pub fn dimensions(head: &[u8]) -> Option<(u32, u32)> {
     let text = text(head);
     let root = root(&text)?;
     let attribute = |wanted: &str| root.attributes.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value);
-    let written = || Some((pixels(attribute("width")?)?, pixels(attribute("height")?)?));
     let view_box = || {
         let is_between = |c: char| c.is_ascii_whitespace() || c == ',';
         let mut numbers = attribute("viewbox")?.split(is_between).filter(|part| !part.is_empty()).skip(2);
         Some((pixels(numbers.next()?)?, pixels(numbers.next()?)?))
     };
-    written().or_else(view_box)
+    let [width, height] = ["width", "height"].map(|side| attribute(side).and_then(pixels));
+    match (width, height, view_box()) {
+        (Some(width), Some(height), _) => Some((width, height)),
+        (Some(width), None, Some(of)) => Some((width, scaled(width, of.1, of.0))),
+        (None, Some(height), Some(of)) => Some((scaled(height, of.0, of.1), height)),
+        (_, _, view_box) => view_box,
+    }
+}
+
+fn scaled(length: u32, to: u32, from: u32) -> u32 {
+    (f64::from(length) * f64::from(to) / f64::from(from)).round() as u32
 }
 
 /// A length, if it is one that says how large.
 fn pixels(length: &str) -> Option<u32> {
-    let length = length.trim();
-    let units =
-        [("px", 1.0), ("pt", 96.0 / 72.0), ("pc", 16.0), ("in", 96.0), ("mm", 96.0 / 25.4), ("cm", 96.0 / 2.54)];
-    let unit = units.iter().find_map(|(unit, size)| {
-        let (number, end) = length.split_at_checked(length.len().checked_sub(2)?)?;
-        end.eq_ignore_ascii_case(unit).then_some((number, *size))
-    });
-    let (number, size) = unit.unwrap_or((length, 1.0));
+    let length = length.trim().to_ascii_lowercase();
+    let units = [
+        ("px", 1.0),
+        ("pt", 96.0 / 72.0),
+        ("pc", 16.0),
+        ("in", 96.0),
+        ("mm", 96.0 / 25.4),
+        ("cm", 96.0 / 2.54),
+        ("q", 96.0 / 101.6),
+    ];
+    let unit = units.iter().find_map(|(unit, size)| Some((length.strip_suffix(unit)?, *size)));
+    let (number, size) = unit.unwrap_or((&length, 1.0));
     // As JSON writes it: no plus, no zeros before it, digits on both sides of its point.
     let number = number.trim().trim_start_matches('+').trim_start_matches('0');
-    let number = number.strip_suffix('.').unwrap_or(number).replace(".e", "e").replace(".E", "e");
+    let number = number.strip_suffix('.').unwrap_or(number).replace(".e", "e");
     let number = if number.starts_with(|c: char| c.is_ascii_digit()) { number } else { format!("0{number}") };
     let pixels = crate::error::number(&number)? * size;
     (0.5..1e6).contains(&pixels).then_some(pixels.round() as u32)
@@ -422,7 +435,7 @@ mod tests {
 
     #[test]
     fn sizes_are_read_from_the_root_tag() {
-        let table: [(&str, Option<(u32, u32)>); 21] = [
+        let table: [(&str, Option<(u32, u32)>); 25] = [
             (r#"<svg xmlns="x" width="640" height="480.4px">"#, Some((640, 480))),
             (r#"<svg viewBox='0 0 1024 768'>"#, Some((1024, 768))),
             (r#"<svg width="100%" height="100%" viewBox="0,0,10,20">"#, Some((10, 20))),
@@ -437,6 +450,10 @@ mod tests {
             ("<svg width='25.4mm' height='2.54cm'>", Some((96, 96))),
             ("<svg width='2pc' height=' 2PX '>", Some((32, 2))),
             ("<svg width='2em' height='2em' viewBox='0 0 5 6'>", Some((5, 6))),
+            ("<svg width='10' viewBox='0 0 5 6'>", Some((10, 12))),
+            ("<svg width='auto' height='12' viewBox='0 0 5 6'>", Some((10, 12))),
+            ("<svg width='10'>", None),
+            ("<svg width='101.6Q' height='1IN'>", Some((96, 96))),
             ("<svg desc='a > b' width='2' height='3'>", Some((2, 3))),
             ("<svg style=\"width = '5'\" width='2' height='3'>", Some((2, 3))),
             (
