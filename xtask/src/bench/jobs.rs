@@ -159,7 +159,7 @@ impl Bench {
             if self.worker == Worker::Floor {
                 break;
             }
-            ensure!(started.elapsed() < POLL_INTERVAL / 2, "some jobs are late:\n{}", self.stack.logs()?);
+            ensure!(started.elapsed() < POLL_INTERVAL, "some jobs are late:\n{}", self.stack.logs()?);
         }
         let wall = started.elapsed();
         let round = Round {
