@@ -144,22 +144,28 @@ begin
     )) then
       v_turn := case when public.take_turn(p_waits) then 'mine' else 'of others' end;
       continue when v_turn = 'of others';
-      -- A type whose row somebody has begins nothing now.
-      select array_agg(counted.job_type) into v_counted
-      from (
-        select t.job_type from public.job_types t where t.starts_per_minute is not null for update skip locked
-      ) counted;
-      select array_agg(expired.id) into v_picked
-      from (
-        select j.id
-        from public.job_queue j
-        where j.status = 'processing' and j.lease_expires_at <= now()
-          and not exists (
-            select from public.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
-        order by j.lease_expires_at
-        limit 100
-        for update skip locked
-      ) expired;
+      begin
+        -- A type whose row somebody has begins nothing now.
+        select array_agg(counted.job_type) into v_counted
+        from (
+          select t.job_type from public.job_types t where t.starts_per_minute is not null for update skip locked
+        ) counted;
+        select array_agg(expired.id) into v_picked
+        from (
+          select j.id
+          from public.job_queue j
+          where j.status = 'processing' and j.lease_expires_at <= now()
+            and not exists (
+              select from public.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+          order by j.lease_expires_at
+          limit 100
+          for update skip locked
+        ) expired;
+      exception
+        when lock_not_available then
+          v_counted := '{}';
+          v_picked := null;
+      end;
       -- All at once; only where that is refused, one by one.
       for v_n in 0 .. coalesce(cardinality(v_picked), 0) loop
         v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
@@ -207,20 +213,26 @@ begin
     end if;
     -- Locked one by one up to the limit, so that no row is locked that is not claimed; the lock looks again whether
     -- a row is still ready. (Not with =, which would let a planner look a row up in a partial index, from its one
-    -- end to the other.)
-    select array_agg(picked.id) into v_picked
-    from (
-      select locked.id
-      from unnest(v_ready) ready (id)
-      cross join lateral (
-        select j.id from public.job_queue j
-        where j.id = ready.id and j.status is not distinct from 'pending' and j.scheduled_at <= now()
-          and not exists (
-            select from public.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
-        for update skip locked
-      ) locked
-      limit p_limit
-    ) picked;
+    -- end to the other. Where a row changes in this very moment, its next version is waited for in spite of `skip
+    -- locked`: whoever holds that for long leaves the next claim more.)
+    begin
+      select array_agg(picked.id) into v_picked
+      from (
+        select locked.id
+        from unnest(v_ready) ready (id)
+        cross join lateral (
+          select j.id from public.job_queue j
+          where j.id = ready.id and j.status is not distinct from 'pending' and j.scheduled_at <= now()
+            and not exists (
+              select from public.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+          for update skip locked
+        ) locked
+        limit p_limit
+      ) picked;
+    exception
+      when lock_not_available then
+        return;
+    end;
     -- Where others hold so much of what was looked at that too few are left, there may be more.
     exit when cardinality(v_picked) >= p_limit or coalesce(cardinality(v_ready), 0) < v_window;
     v_window := v_window * 8;
