@@ -222,16 +222,16 @@ async fn schema(client: &Client) -> Vec<String> {
         select format('column %s.%s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
             pg_get_expr(d.adbin, d.adrelid))
         from pg_class c join pg_attribute a on a.attrelid = c.oid left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-        where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+        where c.relnamespace in ('public'::regnamespace, 'process_jobs'::regnamespace) and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
         union all select format('table %s %s %s', relname, relrowsecurity, relacl) from pg_class
-            where relnamespace = 'public'::regnamespace and relkind = 'r'
+            where relnamespace in ('public'::regnamespace, 'process_jobs'::regnamespace) and relkind = 'r'
         union all select format('constraint %s %s', conname, pg_get_constraintdef(oid)) from pg_constraint
-            where connamespace = 'public'::regnamespace
-        union all select indexdef from pg_indexes where schemaname = 'public'
+            where connamespace in ('public'::regnamespace, 'process_jobs'::regnamespace)
+        union all select indexdef from pg_indexes where schemaname in ('public', 'process_jobs')
         union all select format('policy %s', p) from pg_policies p where schemaname = 'public'
         union all select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
         union all select format('%s %s', pg_get_functiondef(oid), proacl) from pg_proc
-            where pronamespace = 'public'::regnamespace and prokind = 'f'
+            where pronamespace in ('public'::regnamespace, 'process_jobs'::regnamespace) and prokind = 'f'
         union all select format('job type %s', t) from job_types t
         union all select format('job %s', j) from job_queue j
         union all select format('role %s', rolname) from pg_roles
@@ -418,7 +418,7 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
     let service = "DELETE,INSERT,SELECT,UPDATE";
     let mut expected: Vec<String> =
         ["image_generations", "images"].iter().map(|table| format!("authenticated {table}: SELECT")).collect();
-    for table in ["image_generations", "images", "job_queue", "job_troubles", "job_types", "model_schemas"] {
+    for table in ["image_generations", "images", "job_queue", "job_types"] {
         expected.push(format!("service_role {table}: {service}"));
     }
     assert_eq!(granted.lines().collect::<Vec<_>>(), expected);
@@ -466,19 +466,19 @@ async fn a_restore_brings_back_what_was_dumped() {
             insert into job_queue (job_type, payload, updated_at)
             values ('generate-image', '\"of before payloads were looked at\"', now() - interval '1 year');
             select wake_job(id, '{\"a\": 1}') from job_queue where checkpoint is not null limit 1;
-            select pause_job_type('generate-image', 'no credit'), keep_model_schema('a/b', '{}'), store_process_jobs_secret('k');
-            insert into job_troubles (job_id, kind, message, retry_at) select id, 'effect', 'x', now() from job_queue limit 1",
+            select pause_job_type('generate-image', 'no credit'), keep_model_schema('a/b', '{}'), process_jobs.store_secret('k');
+            insert into process_jobs.job_troubles (job_id, kind, message, retry_at) select id, 'effect', 'x', now() from job_queue limit 1",
         )
         .await
         .expect("jobs in several states");
     let dump = std::process::Command::new("pg_dump")
-        .args(["--data-only", "--schema", "public", "--dbname", &url_of("sessions_dumped")])
+        .args(["--data-only", "--schema", "public", "--schema", "process_jobs", "--dbname", &url_of("sessions_dumped")])
         .output()
         .expect("pg_dump");
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
     let restored = to.session().await;
-    // The migrations' own two rows.
-    restored.batch_execute("truncate job_types").await.expect("room for the types");
+    // The migrations' own rows.
+    restored.batch_execute("truncate job_types, process_jobs.releases").await.expect("room for the types");
     let mut psql = std::process::Command::new("psql")
         .args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", &url_of("sessions_restored")])
         .stdin(std::process::Stdio::piped())
@@ -488,7 +488,8 @@ async fn a_restore_brings_back_what_was_dumped() {
     std::io::Write::write_all(&mut psql.stdin.take().expect("a pipe"), &dump.stdout).expect("feed psql");
     assert!(psql.wait().expect("psql").success(), "the restore");
 
-    let tables = "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'";
+    let tables = "select oid::regclass::text from pg_class
+        where relnamespace in ('public'::regnamespace, 'process_jobs'::regnamespace) and relkind = 'r'";
     let tables = client.query(tables, &[]).await.expect("the tables");
     assert!(tables.len() > 6, "all tables are compared: {}", tables.len());
     for table in tables {

@@ -48,7 +48,7 @@ async fn states(client: &Client) -> String {
 }
 
 async fn let_troubles_be_due(client: &Client) {
-    client.batch_execute("update job_troubles set retry_at = now()").await.expect("time goes by");
+    client.batch_execute("update process_jobs.job_troubles set retry_at = now()").await.expect("time goes by");
 }
 
 const HOLD_GENERATION: &str = "begin; select from image_generations where id = 'g-1' for update";
@@ -67,7 +67,7 @@ async fn a_claim_waits_for_no_generation_and_it_follows_later() {
     let_troubles_be_due(&worker).await;
     exchange(&worker, json!([]), 1).await;
     assert_eq!(states(&worker).await, "processing, processing");
-    assert_eq!(text(&worker, "select count(*)::text from job_troubles").await, "0", "and is no trouble any more");
+    assert_eq!(text(&worker, "select count(*)::text from process_jobs.job_troubles").await, "0", "and is no trouble any more");
     database.drop().await;
 }
 
@@ -132,7 +132,7 @@ async fn a_lease_that_ends_under_a_refused_settle_says_so_and_takes_its_generati
     let claimed = exchange(&worker, json!([]), 10).await;
     assert_eq!(claimed["jobs"].as_array().map(Vec::len), Some(1), "the other job is claimed");
     assert_eq!(states(&worker).await, "processing, processing", "the take-back waits for the generation");
-    let trouble = "select message from job_troubles where kind = 'claim'";
+    let trouble = "select message from process_jobs.job_troubles where kind = 'claim'";
     let message = "it cannot be taken back from a lost worker: canceling statement due to lock timeout";
     assert_eq!(text(&worker, trouble).await, message);
     assert_eq!(claimed["seconds_until_next"].as_f64().map(f64::round), Some(5.0), "until it is tried again");
@@ -181,7 +181,7 @@ async fn a_generation_that_its_table_refuses_follows_once_it_may() {
     let named = text(&worker, "select queue_stats() #>> '{troubles,0,message}'").await;
     assert!(named.contains("no_failure"), "it is named: {named}");
     for tries in 1..=3 {
-        assert_eq!(text(&worker, "select tries::text from job_troubles").await, tries.to_string());
+        assert_eq!(text(&worker, "select tries::text from process_jobs.job_troubles").await, tries.to_string());
         let_troubles_be_due(&worker).await;
         exchange(&worker, json!([]), 1).await;
     }
@@ -189,7 +189,7 @@ async fn a_generation_that_its_table_refuses_follows_once_it_may() {
     let_troubles_be_due(&worker).await;
     exchange(&worker, json!([]), 1).await;
     assert_eq!(states(&worker).await, "failed, failed");
-    assert_eq!(text(&worker, "select count(*)::text from job_troubles").await, "0");
+    assert_eq!(text(&worker, "select count(*)::text from process_jobs.job_troubles").await, "0");
     database.drop().await;
 }
 
@@ -209,13 +209,13 @@ async fn a_job_that_a_trigger_refuses_is_named_and_stops_no_other() {
     worker.batch_execute(REFUSE).await.expect("a trigger");
     let claimed = exchange(&worker, json!([]), 10).await;
     assert_eq!(claimed["jobs"].as_array().map(Vec::len), Some(2), "claimed are the others");
-    let named = text(&worker, "select message from job_troubles").await;
+    let named = text(&worker, "select message from process_jobs.job_troubles").await;
     assert_eq!(named, "it cannot be claimed: not this one");
     assert_eq!(exchange(&worker, json!([]), 10).await["jobs"], json!([]), "for a while it is passed over");
     for seconds in ["10", "20", "40"] {
         let_troubles_be_due(&worker).await;
         exchange(&worker, json!([]), 10).await;
-        let wait = "select extract(epoch from retry_at - now())::int::text from job_troubles";
+        let wait = "select extract(epoch from retry_at - now())::int::text from process_jobs.job_troubles";
         assert_eq!(text(&worker, wait).await, seconds, "twice as long each time");
     }
     worker.batch_execute("drop trigger refuse on job_queue").await.expect("mend it");

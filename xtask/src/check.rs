@@ -1,4 +1,4 @@
-//! `cargo xtask check`: pkg/ is what the sources say.
+//! `cargo xtask check`: pkg/ and the migration are what the sources say.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,14 +7,15 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::build::{self, FILES, RECORD, Record, Sizes};
 use crate::command::root;
-use crate::toolchain;
+use crate::{release, toolchain};
 
 /// Bytes of the wasm, gzipped: it is read at every cold start.
 const GZIP_MAX: usize = 145_000;
 
-/// Fails when the wasm is too large, when pkg/ was built from other sources or dependencies, when a file in it, the
+/// Fails when the migration of this version is another than the schemas make, when the wasm is too large, when pkg/ was built from other sources or dependencies, when a file in it, the
 /// record included, is not the one that a build makes here, or when the compiler that built it is not here to tell.
 pub fn run() -> Result<()> {
+    release::check()?;
     let record = fs::read(root().join("pkg").join(RECORD)).context("there is no pkg/: run `cargo xtask build`")?;
     let record: Record = serde_json::from_slice(&record).context("pkg/build.json is not a build record")?;
 

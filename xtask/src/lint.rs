@@ -24,7 +24,7 @@ const STEPS: [Step; 7] = [
     ("deno fmt", || run(node::deno(Deno::Latest)?.args(["fmt", "--check", BENCHES]).args(TYPESCRIPT))),
     ("deno lint", || run(node::deno(Deno::Latest)?.args(["lint", BENCHES]).args(TYPESCRIPT))),
     ("deno check", || run(node::deno(Deno::Latest)?.arg("check").args(TYPESCRIPT))),
-    ("squawk", || run(node::program("squawk")?.arg("migrations/*.sql"))),
+    ("squawk", || run(node::program("squawk")?.arg("supabase/schemas/*/*.sql"))),
 ];
 
 /// Runs every step, so that one run shows all there is to mend.

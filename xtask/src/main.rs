@@ -9,6 +9,7 @@ mod dev;
 mod install;
 mod lint;
 mod node;
+mod release;
 mod test;
 mod toolchain;
 
@@ -29,7 +30,9 @@ enum Chore {
     Install,
     /// Build pkg/: the worker as wasm, with its JavaScript glue
     Build,
-    /// Check that pkg/ is what the sources say
+    /// Make the migration of this version of supabase/schemas
+    Release,
+    /// Check that pkg/ and the migration are what the sources say
     Check,
     /// Check the format and lint of every language here
     Lint,
@@ -49,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Dev => dev::run(),
         Chore::Install => install::install(),
         Chore::Build => build::run(),
+        Chore::Release => release::run(),
         Chore::Check => check::run(),
         Chore::Lint => lint::lint(),
         Chore::Test { ring } => test::test(ring),

@@ -77,7 +77,7 @@ async fn keys_decide_who_may_call_the_queue() {
     assert_eq!(rpc(&stack, "sb_secret_wrong", "claim_next_job", json!({})).await.0, 401);
 
     let sql = stack.sql().await.unwrap();
-    let granted = "select has_table_privilege($1, 'process_jobs_secret', 'select')";
+    let granted = "select has_table_privilege($1, 'process_jobs.secret', 'select')";
     for role in ["anon", "authenticated", "service_role"] {
         assert!(!sql.query_one(granted, &[&role]).await.unwrap().get::<_, bool>(0), "{role}");
     }

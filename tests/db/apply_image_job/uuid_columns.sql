@@ -9,8 +9,8 @@ create table image_generations (
   error_message text, generation_time_seconds int, replicate_prediction_id text,
   created_at timestamptz default now(), updated_at timestamptz default now(), completed_at timestamptz
 );
-\ir ../../../migrations/20261123000021_image_generations.sql
-\ir ../../../migrations/20261123000022_images.sql
+\ir ../../../supabase/schemas/images/image_generations.sql
+\ir ../../../supabase/schemas/images/images.sql
 select col_type_is('public', 'image_generations', 'id', 'uuid', 'the project''s table stays');
 select col_type_is('public', 'images', 'generation_id', 'uuid', 'a new images table takes its types');
 \set payload '{"generation_id": "11111111-1111-1111-1111-111111111111", "user_id": "22222222-2222-2222-2222-222222222222"}'

@@ -3,7 +3,7 @@
 begin;
 select plan(32);
 insert into job_types (job_type) values ('work');
-analyze job_queue, job_troubles, image_generations, images, job_types;
+analyze job_queue, process_jobs.job_troubles, image_generations, images, job_types;
 create function pg_temp.pages_read(p_query text) returns int language plpgsql as $$
 declare
   v_plan json;

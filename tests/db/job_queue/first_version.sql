@@ -13,10 +13,11 @@ create function complete_job(p_job_id uuid, p_result jsonb default null, p_error
 create function enqueue_job(p_job_type text, p_payload jsonb, p_priority int default 0, p_max_attempts int default 3) returns uuid language sql as 'select null::uuid';
 insert into job_queue (job_type, payload, status, attempt_number) values
   ('generate-image', '"was at work"', 'processing', 1), ('generate-image', '"had run too often"', 'failed', 5), ('generate-image', '"waits"', 'pending', 0);
-\ir ../../../migrations/20261123000003_job_queue.sql
-\ir ../../../migrations/20261123000004_enqueue_job.sql
-\ir ../../../migrations/20261123000005_claim_next_job.sql
-\ir ../../../migrations/20261123000006_complete_job.sql
+\ir ../../../supabase/schemas/steps/0.1.0.sql
+\ir ../../../supabase/schemas/queue/job_queue.sql
+\ir ../../../supabase/schemas/queue/enqueue_job.sql
+\ir ../../../supabase/schemas/queue/claim_next_job.sql
+\ir ../../../supabase/schemas/queue/complete_job.sql
 
 select set_eq(
   $$select payload #>> '{}', status from job_queue$$,

@@ -3,7 +3,7 @@ select plan(7);
 select is(keep_model_schema('owner/name'), null, 'nothing is known yet');
 select is(keep_model_schema('owner/name', '{"a": 1}'), '{"a": 1}'::jsonb, 'what is kept is answered');
 select is(keep_model_schema('owner/name'), '{"a": 1}'::jsonb, 'and found again');
-update model_schemas set fetched_at = now() - interval '1 day';
+update process_jobs.model_schemas set fetched_at = now() - interval '1 day';
 select is(keep_model_schema('owner/name'), null, 'for a day');
 select is(keep_model_schema('owner/name', p_any_age => true), '{"a": 1}'::jsonb, 'and, where that is asked, after it');
 select is(keep_model_schema('owner/name', '{"a": 2}'), '{"a": 2}'::jsonb, 'a newer one takes its place');

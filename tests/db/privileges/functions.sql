@@ -1,19 +1,19 @@
 begin;
 select plan(5);
 create temp view ours as
-  select p.oid, p.proname::text as name
+  select p.oid, p.proname::text as name, p.pronamespace::regnamespace::text as schema
   from pg_proc p
-  where p.pronamespace = 'public'::regnamespace
+  where p.pronamespace in ('public'::regnamespace, 'process_jobs'::regnamespace)
     and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e');
 
 select is_empty(
-  $$select name from ours where has_function_privilege('anon', oid, 'execute') or has_function_privilege('authenticated', oid, 'execute')$$,
+  $$select name from ours where schema = 'public' and (has_function_privilege('anon', oid, 'execute') or has_function_privilege('authenticated', oid, 'execute'))$$,
   'neither anon nor authenticated executes any function of ours');
 select is_empty(
-  $$select o.name from ours o join pg_proc p using (oid), aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a where a.grantee = 0$$,
+  $$select o.name from ours o join pg_proc p using (oid), aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a where schema = 'public' and a.grantee = 0$$,
   'nor public');
 select set_eq(
-  $$select name from ours where has_function_privilege('service_role', oid, 'execute')$$,
+  $$select name from ours where schema = 'public' and has_function_privilege('service_role', oid, 'execute')$$,
   array['enqueue_job', 'claim_next_job', 'complete_job', 'snooze_job', 'heartbeat_job', 'seconds_until_next_job',
     'pause_job_type', 'resume_job_type', 'queue_stats', 'keep_model_schema', 'cancel_job', 'wake_job', 'retry_job', 'redrive_failed_jobs', 'exchange_jobs',
     'prune_jobs', 'queue_metrics', 'schedule_process_jobs', 'unschedule_process_jobs'],
@@ -25,7 +25,7 @@ select is_empty(
 -- As a hosted project would: every new function granted to the API's roles.
 alter default privileges in schema public grant execute on functions to anon, authenticated;
 drop function queue_stats();
-\ir ../../../migrations/20261123000014_queue_stats.sql
+\ir ../../../supabase/schemas/operate/queue_stats.sql
 select is(has_function_privilege('anon', 'public.queue_stats()', 'execute'), false, 'a default grant to anon is taken back');
 
 select * from finish();

@@ -8,14 +8,14 @@ grant usage on schema auth to anon, authenticated;
 create schema storage;
 create table storage.buckets (
   id text primary key, name text not null, public boolean, file_size_limit bigint, allowed_mime_types text[]);
-\ir ../../../migrations/20261123000021_image_generations.sql
-\ir ../../../migrations/20261123000022_images.sql
-\ir ../../../migrations/20261123000026_generated_images_bucket.sql
-\ir ../../../migrations/20261123000026_generated_images_bucket.sql
+\ir ../../../supabase/schemas/images/image_generations.sql
+\ir ../../../supabase/schemas/images/images.sql
+\ir ../../../supabase/schemas/images/generated_images_bucket.sql
+\ir ../../../supabase/schemas/images/generated_images_bucket.sql
 select results_eq('select id, public, file_size_limit, cardinality(allowed_mime_types) from storage.buckets',
   $$values ('generated-images', true, 52428800::bigint, 6)$$, 'the public bucket is made once');
 update storage.buckets set public = false, file_size_limit = null, allowed_mime_types = null;
-\ir ../../../migrations/20261123000026_generated_images_bucket.sql
+\ir ../../../supabase/schemas/images/generated_images_bucket.sql
 select results_eq('select public, file_size_limit, allowed_mime_types from storage.buckets',
   $$values (false, null::bigint, null::text[])$$, 'one that is there stays as it is');
 

@@ -32,8 +32,8 @@ join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
 left join pg_policies p on p.schemaname = 'public' and p.tablename = c.relname
 where c.oid in (to_regclass('public.images'), to_regclass('public.image_generations'));
 create temp table said_before as select * from said;
-\ir ../../../migrations/20261123000021_image_generations.sql
-\ir ../../../migrations/20261123000022_images.sql
+\ir ../../../supabase/schemas/images/image_generations.sql
+\ir ../../../supabase/schemas/images/images.sql
 select is((select count(*) from (select * from said except select * from said_before) s), 0::bigint, 'no grant and no policy is new');
 select is((select count(*) from (select * from said_before except select * from said) s), 0::bigint, 'and none is lost');
 select is((select relrowsecurity from pg_class where oid = 'public.image_generations'::regclass), false, 'nor is row level security');
@@ -43,14 +43,14 @@ select is((select status from image_generations), 'queued', 'their rows follow j
 
 -- One that is ours is told from them when the migrations run again, too.
 drop table images, image_generations;
-\ir ../../../migrations/20261123000021_image_generations.sql
-\ir ../../../migrations/20261123000022_images.sql
-\ir ../../../migrations/20261123000021_image_generations.sql
-\ir ../../../migrations/20261123000022_images.sql
+\ir ../../../supabase/schemas/images/image_generations.sql
+\ir ../../../supabase/schemas/images/images.sql
+\ir ../../../supabase/schemas/images/image_generations.sql
+\ir ../../../supabase/schemas/images/images.sql
 select is((select count(*) from pg_policies where tablename in ('images', 'image_generations')), 2::bigint, 'tables of ours have our policies');
 select table_privs_are('public', 'images', 'authenticated', '{SELECT}', 'and privileges');
 grant insert on images to authenticated;
-\ir ../../../migrations/20261123000022_images.sql
+\ir ../../../supabase/schemas/images/images.sql
 select table_privs_are('public', 'images', 'authenticated', '{SELECT,INSERT}', 'what an app grants on them later stays');
 select is((select count(*) from pg_class where relname in ('images', 'image_generations') and relrowsecurity), 2::bigint, 'and row level security is on');
 select * from finish();

@@ -11,16 +11,16 @@ select throws_ok(
 select schedule_process_jobs(:'url', 'the secret key') as cron_job_id \gset
 select results_eq(
   $$select schedule, command, active from cron.job where jobname = 'process-jobs-worker'$$,
-  $$values ('* * * * *', 'select public.post_process_jobs(''https://project.example/functions/v1/process-jobs'', 5000)', true)$$,
+  $$values ('* * * * *', 'select process_jobs.tick(''https://project.example/functions/v1/process-jobs'', 5000)', true)$$,
   'one cron job calls every minute, and its text has no key');
-select is((select secret_key from process_jobs_secret), 'the secret key', 'without Vault the key is in a table of its own');
+select is((select secret_key from process_jobs.secret), 'the secret key', 'without Vault the key is in a table of its own');
 select is(schedule_process_jobs(:'url', null, ' */5 * * * * ', 2000), :cron_job_id::bigint, 'a second call replaces the first');
 select results_eq(
   $$select schedule, command from cron.job where jobname = 'process-jobs-worker'$$,
-  $$values ('*/5 * * * *', 'select public.post_process_jobs(''https://project.example/functions/v1/process-jobs'', 2000)')$$,
+  $$values ('*/5 * * * *', 'select process_jobs.tick(''https://project.example/functions/v1/process-jobs'', 2000)')$$,
   'with its schedule and time-out, and the key stored before');
 select schedule_process_jobs(:'url', 'a newer key');
-select is((select secret_key from process_jobs_secret), 'a newer key', 'a newer key replaces the older');
+select is((select secret_key from process_jobs.secret), 'a newer key', 'a newer key replaces the older');
 
 -- Debian's pg_cron is 1.4; seconds came with 1.5.
 select extversion >= '1.5' as takes_seconds from pg_extension where extname = 'pg_cron' \gset
@@ -32,23 +32,23 @@ select throws_like($$select schedule_process_jobs('https://project.example/f', n
 
 -- What is kept of the runs: ours for a week, others' as long as others say.
 select is((select command from cron.job where jobname = 'process-jobs-prune-runs' and schedule = '17 3 * * *'),
-  'select public.prune_process_jobs_runs()', 'a second cron job prunes the runs each night, whatever the schedule of the first');
+  'select process_jobs.prune_runs()', 'a second cron job prunes the runs each night, whatever the schedule of the first');
 insert into cron.job_run_details (jobid, runid, database, username, command, status, start_time)
 select run.jobid, -run.n, coalesce(run.database, current_database()), coalesce(run.username, current_user), run.command, 'succeeded', now() - run.age
 from (values
-  (:cron_job_id::bigint, 9, null, null, 'select public.post_process_jobs(''https://x/f'', 5000)', interval '8 days'),
-  (:cron_job_id::bigint, 8, null, null, 'select public.post_process_jobs(''https://x/f'', 5000)', null),
-  (-5::bigint, 7, null, null, 'select public.post_process_jobs(''https://scheduled.before/f'', 5000)', interval '9 days'),
-  (:cron_job_id::bigint, 6, null, null, 'select public.prune_process_jobs_runs()', interval '8 days'),
+  (:cron_job_id::bigint, 9, null, null, 'select process_jobs.tick(''https://x/f'', 5000)', interval '8 days'),
+  (:cron_job_id::bigint, 8, null, null, 'select process_jobs.tick(''https://x/f'', 5000)', null),
+  (-5::bigint, 7, null, null, 'select process_jobs.tick(''https://scheduled.before/f'', 5000)', interval '9 days'),
+  (:cron_job_id::bigint, 6, null, null, 'select process_jobs.prune_runs()', interval '8 days'),
   (-6::bigint, 5, null, null, 'select of_the_app()', interval '99 days'),
-  (-7::bigint, 4, null, 'somebody', 'select public.post_process_jobs(''https://x/f'', 5000)', interval '99 days'),
-  (-8::bigint, 3, 'elsewhere', null, 'select public.post_process_jobs(''https://x/f'', 5000)', interval '99 days'),
-  (:cron_job_id::bigint, 2, null, null, 'select public.post_process_jobs(''https://x/f'', 5000)', interval '6 days'),
-  (:cron_job_id::bigint, 1, null, null, 'select public.post_process_jobs(''https://x/f'', 5000)', null)
+  (-7::bigint, 4, null, 'somebody', 'select process_jobs.tick(''https://x/f'', 5000)', interval '99 days'),
+  (-8::bigint, 3, 'elsewhere', null, 'select process_jobs.tick(''https://x/f'', 5000)', interval '99 days'),
+  (:cron_job_id::bigint, 2, null, null, 'select process_jobs.tick(''https://x/f'', 5000)', interval '6 days'),
+  (:cron_job_id::bigint, 1, null, null, 'select process_jobs.tick(''https://x/f'', 5000)', null)
 ) run (jobid, n, database, username, command, age);
-select is(prune_process_jobs_runs(), 4, 'ours of more than a week ago go, of before a new schedule too');
+select is(process_jobs.prune_runs(), 4, 'ours of more than a week ago go, of before a new schedule too');
 select set_eq('select -runid from cron.job_run_details where runid < 0', 'values (5::bigint), (4), (3), (2), (1)', 'and no others');
-select is(prune_process_jobs_runs(), 0, 'once');
+select is(process_jobs.prune_runs(), 0, 'once');
 
 select is(unschedule_process_jobs(), true, 'unschedule_process_jobs removes it');
 select is(unschedule_process_jobs(), false, 'once');

@@ -2,7 +2,7 @@
 begin;
 select plan(5);
 set local client_min_messages = error;
-select store_process_jobs_secret('of before there was a Vault');
+select process_jobs.store_secret('of before there was a Vault');
 create schema vault;
 create table vault.decrypted_secrets (id uuid primary key default gen_random_uuid(), name text unique, description text, decrypted_secret text);
 create function vault.create_secret(new_secret text, new_name text default null, new_description text default '') returns uuid language sql as
@@ -10,13 +10,13 @@ $$ insert into vault.decrypted_secrets (name, description, decrypted_secret) val
 create function vault.update_secret(secret_id uuid, new_secret text default null, new_name text default null, new_description text default null) returns void language sql as
 $$ update vault.decrypted_secrets set decrypted_secret = coalesce(new_secret, decrypted_secret) where id = secret_id $$;
 
-select is(read_process_jobs_secret(), 'of before there was a Vault', 'the key of before is found');
-select store_process_jobs_secret('first');
+select is(process_jobs.read_secret(), 'of before there was a Vault', 'the key of before is found');
+select process_jobs.store_secret('first');
 select results_eq('select name, decrypted_secret from vault.decrypted_secrets', $$values ('process_jobs_secret_key', 'first')$$, 'the key goes to Vault');
-select store_process_jobs_secret('second');
+select process_jobs.store_secret('second');
 select results_eq('select name, decrypted_secret from vault.decrypted_secrets', $$values ('process_jobs_secret_key', 'second')$$, 'and is replaced there');
-select is(read_process_jobs_secret(), 'second', 'where it is read from');
-select is_empty('select * from process_jobs_secret', 'no plain text is left');
+select is(process_jobs.read_secret(), 'second', 'where it is read from');
+select is_empty('select * from process_jobs.secret', 'no plain text is left');
 
 select * from finish();
 rollback;

@@ -1,2 +1,0 @@
--- Tells PostgREST that there are new tables and functions.
-notify pgrst, 'reload schema';

@@ -1,0 +1,2678 @@
+-- process-jobs 0.1.0. Made by `cargo xtask release` of supabase/schemas, where each part says what it does.
+--
+-- It fills an empty database, moves into an app that is there, and brings every earlier version up to date; a
+-- second run changes nothing. To be run in one transaction, as `supabase db push` and `psql --single-transaction`
+-- do: all of it or nothing.
+
+-- ── steps/0.1.0.sql ──
+
+-- 0.1.0: the table and the functions of the scripts that process-jobs takes over from are brought up to date in place.
+drop function if exists public.enqueue_job(text, jsonb, int, int); -- two would be ambiguous
+drop function if exists public.complete_job(uuid, jsonb, text);
+drop function if exists public.claim_next_job();
+
+do $$
+declare
+  v_constraint record;
+begin
+  if to_regclass('public.job_queue') is null
+    or exists (select from pg_catalog.pg_constraint
+      where conrelid = to_regclass('public.job_queue') and conname = 'job_queue_processing_has_lease') then
+    return;
+  end if;
+
+  alter table public.job_queue
+    add column if not exists scheduled_at timestamptz not null default now(),
+    add column if not exists started_at timestamptz,
+    add column if not exists lease_token uuid,
+    add column if not exists lease_expires_at timestamptz,
+    add column if not exists checkpoint jsonb,
+    add column if not exists progress smallint,
+    add column if not exists errors jsonb not null default '[]',
+    add column if not exists unique_key text,
+    add column if not exists created_by text,
+    add column if not exists life int not null default 1,
+    add column if not exists first_started_at timestamptz,
+    add column if not exists event jsonb,
+    add column if not exists woken_at timestamptz,
+    add column if not exists cancel_requested_at timestamptz,
+    add column if not exists begun boolean not null generated always as (checkpoint is not null) stored,
+    add column if not exists delayed boolean not null generated always as (scheduled_at > created_at) stored;
+
+  -- Their workers held no leases and kept no bound on attempts.
+  update public.job_queue set status = 'pending' where status = 'processing';
+  update public.job_queue set max_attempts = attempt_number where attempt_number > max_attempts;
+end
+$$;
+
+-- ── queue/schema.sql ──
+
+-- process_jobs: the private schema, for the inner functions and tables that are nobody's business: no role of the API
+-- may look into it, and PostgREST does not show it.
+--
+-- The roles of the API are the three that Supabase brings along. On plain Postgres the missing ones are made without
+-- login. Roles belong to the whole cluster, and two databases may be migrated at once: who comes second finds the
+-- role made.
+do $$
+declare
+  v_role record;
+begin
+  for v_role in
+    select wanted.name, wanted.options
+    from (values ('anon', 'nologin'), ('authenticated', 'nologin'), ('service_role', 'nologin bypassrls'))
+      as wanted (name, options)
+    where not exists (select from pg_catalog.pg_roles where rolname = wanted.name)
+  loop
+    begin
+      execute format('create role %I %s', v_role.name, v_role.options);
+    exception
+      when duplicate_object or unique_violation then
+        null;
+    end;
+  end loop;
+end
+$$;
+
+create schema if not exists process_jobs;
+revoke all on schema process_jobs from public, anon, authenticated, service_role;
+
+-- releases: which versions were installed here, and when.
+create table if not exists process_jobs.releases (
+  version text primary key,
+  installed_at timestamptz not null default now()
+);
+
+-- ── policy/job_types.sql ──
+
+-- job_types: one row a job type, its policy and whether its jobs may be claimed.
+--
+-- backoff_base_seconds, backoff_max_seconds  a job runs again base * 2^(attempt - 1) seconds after a failed
+--                    attempt, at most max, which is 30 days at most, each ±25 %
+-- lease_seconds      how long a claim is the worker's without a heartbeat; below the 15 s that a worker may wait
+--                    for another claim, it can end while its run goes on
+-- starts_per_minute  how many jobs may begin a minute, 0.00001 to a million, null: no bound; a tenth of it, at least
+--                    one, may begin at once, so that no minute sees more than 1.1 times as many. start_tokens of that
+--                    tenth were left at start_tokens_at (available_starts)
+-- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun go on
+-- held_until         no job of the type begins until then
+-- begun_held_until   no job of the type that has begun goes on until then, but one that was woken
+--
+-- A job *has begun* when it has a checkpoint. Only types with a row here are enqueued by enqueue_job and
+-- claimed by claim_next_job.
+create table if not exists public.job_types (
+  job_type text primary key,
+  backoff_base_seconds double precision not null default 5,
+  backoff_max_seconds double precision not null default 600,
+  lease_seconds int not null default 60,
+  starts_per_minute double precision,
+  start_tokens double precision,
+  start_tokens_at timestamptz,
+  paused_at timestamptz,
+  paused_reason text,
+  held_until timestamptz,
+  begun_held_until timestamptz,
+  constraint job_types_backoff_is_positive check (
+    backoff_base_seconds > 0 and backoff_max_seconds >= backoff_base_seconds
+  ),
+  constraint job_types_backoff_is_bounded check (backoff_max_seconds <= 2592000),
+  constraint job_types_lease_is_positive check (lease_seconds between 1 and 86400),
+  -- What no claim can reckon with would stop those of every type.
+  constraint job_types_starts_are_bounded check (
+    starts_per_minute between 0.00001 and 1000000
+    and start_tokens between -1000000 and 1000000
+    and start_tokens_at between '1970-01-01 00:00:00+00' and '9999-12-31 00:00:00+00'
+  ),
+  constraint job_types_times_are_finite check (
+    isfinite(paused_at) is not false and isfinite(held_until) is not false and isfinite(begun_held_until) is not false
+  ),
+  constraint job_types_paused_has_reason check ((paused_at is null) = (paused_reason is null))
+);
+
+alter table public.job_types enable row level security;
+revoke all on public.job_types from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.job_types to service_role;
+
+-- ── queue/job_queue.sql ──
+
+-- job_queue: every job, waiting, running and ended.
+--
+-- A parked or retrying job is `pending` with a later scheduled_at.
+--
+-- life                 1, and one more with each retry_job
+-- started_at           first claim of this life; null again while it waits without having begun
+-- first_started_at     first claim of all lives
+-- checkpoint, begun    what the next run must know; a job that has one has begun
+-- delayed              true: not due from its creation on, but parked, retrying or scheduled for later
+-- event, woken_at      what wake_job was told last, and when, while no run has seen it
+-- cancel_requested_at  cancel_job was called for a job that has something to end first
+create table if not exists public.job_queue (
+  id uuid primary key default gen_random_uuid(),
+  job_type text not null,
+  payload jsonb not null default '{}',
+  status text not null default 'pending',
+  priority int not null default 0,
+  attempt_number int not null default 0,
+  max_attempts int not null default 3,
+  result jsonb,
+  error_message text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  completed_at timestamptz,
+  scheduled_at timestamptz not null default now(),
+  started_at timestamptz,
+  lease_token uuid,
+  lease_expires_at timestamptz,
+  checkpoint jsonb,
+  progress smallint,
+  errors jsonb not null default '[]',
+  unique_key text,
+  created_by text,
+  life int not null default 1,
+  first_started_at timestamptz,
+  event jsonb,
+  woken_at timestamptz,
+  cancel_requested_at timestamptz,
+  begun boolean not null generated always as (checkpoint is not null) stored,
+  delayed boolean not null generated always as (scheduled_at > created_at) stored,
+  constraint job_queue_status_is_known check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+  constraint job_queue_processing_has_lease check (
+    status <> 'processing' or (lease_token is not null and lease_expires_at is not null)
+  ),
+  constraint job_queue_attempts_within_max check (attempt_number between 0 and max_attempts and max_attempts >= 1),
+  constraint job_queue_progress_is_percent check (progress between 0 and 100),
+  constraint job_queue_errors_is_array check (jsonb_typeof(errors) = 'array'),
+  constraint job_queue_scheduled_at_finite check (isfinite(scheduled_at)),
+  constraint job_queue_times_are_finite check (
+    isfinite(created_at) and isfinite(started_at) is not false
+    and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false
+  ),
+  constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200)
+);
+
+-- The claim's order within one type, for jobs that have begun and those that have not, those due from their creation
+-- on and those delayed. scheduled_at comes last so that what is not due is passed over inside the index.
+create index if not exists job_queue_claim_order
+  on public.job_queue (job_type, begun, delayed, priority desc, created_at, id, scheduled_at) where status = 'pending';
+-- Which delayed jobs are due, and when the next of a type is.
+create index if not exists job_queue_next_due
+  on public.job_queue (job_type, begun, scheduled_at) where status = 'pending' and delayed;
+-- Which jobs were told something that no run has seen.
+create index if not exists job_queue_woken
+  on public.job_queue (job_type, priority desc, created_at, id) where status = 'pending' and begun and woken_at is not null;
+-- Which leases have expired.
+create index if not exists job_queue_lease_expiry
+  on public.job_queue (lease_expires_at) where status = 'processing';
+-- Which jobs have failed, the longest failed first.
+create index if not exists job_queue_failed
+  on public.job_queue (job_type, completed_at) where status = 'failed';
+-- One unfinished job a key, counted by type: two types may use the same id as their key.
+create unique index if not exists job_queue_unique_unfinished
+  on public.job_queue (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing');
+
+-- Each run leaves two dead rows. By default they would be cleared when they are a fifth of the table, finished jobs
+-- included.
+alter table public.job_queue set (
+  autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02
+);
+
+alter table public.job_queue enable row level security;
+revoke all on public.job_queue from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.job_queue to service_role;
+
+-- ── queue/job_troubles.sql ──
+
+-- job_troubles: what stands in a job's way; each is tried again by itself.
+--
+-- kind      claim   the database refuses to let it be claimed, or taken back: claims pass over it until retry_at
+--           effect  what follows it (a trigger of ours) could not: retry_job_troubles has it follow at retry_at
+--           settle  what its run under lease_token came to could not be recorded; for the message of that lease's end
+-- message   the database's words
+-- tries     how often in a row
+create table if not exists process_jobs.job_troubles (
+  job_id uuid not null,
+  kind text not null,
+  message text not null,
+  lease_token uuid,
+  tries int not null default 1,
+  since timestamptz not null default now(),
+  retry_at timestamptz not null,
+  primary key (job_id, kind),
+  constraint job_troubles_kind_is_known check (kind in ('claim', 'effect', 'settle'))
+);
+create index if not exists job_troubles_retry_at on process_jobs.job_troubles (retry_at);
+
+-- ── images/image_generations.sql ──
+
+-- image_generations: one row a requested picture; its status follows the jobs (apply_image_job).
+--
+-- Ids are text by default, because payloads carry strings. width and height become those of the stored picture.
+-- Users read their own rows, where the schema auth exists.
+-- A table that is there already stays the app's: its columns, which may be uuid, its privileges and its policies, beside
+-- which one of ours could show more. The comment tells a table of ours when the migrations run again.
+do $$
+begin
+  if to_regclass('public.image_generations') is not null then
+    return;
+  end if;
+  create table public.image_generations (
+    id text primary key,
+    user_id text not null,
+    prompt text,
+    negative_prompt text,
+    model text,
+    style text,
+    width int,
+    height int,
+    steps int,
+    guidance_scale double precision,
+    status text not null default 'pending',
+    error_message text,
+    generation_time_seconds double precision,
+    replicate_prediction_id text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    completed_at timestamptz,
+    constraint image_generations_id_is_safe check (id ~ '^[A-Za-z0-9_-]{1,128}$'),
+    constraint image_generations_user_id_is_safe check (user_id ~ '^[A-Za-z0-9_-]{1,128}$'),
+    constraint image_generations_status_is_known check (
+      status in ('pending', 'queued', 'processing', 'downloading', 'completed', 'failed', 'cancelled')
+    )
+  );
+  revoke all on public.image_generations from public, anon, authenticated, service_role;
+  grant select on public.image_generations to authenticated;
+  grant select, insert, update, delete on public.image_generations to service_role;
+  alter table public.image_generations enable row level security;
+  comment on table public.image_generations is 'made by process-jobs';
+end
+$$;
+
+create index if not exists image_generations_user_id on public.image_generations (user_id, created_at desc);
+
+do $$
+begin
+  if obj_description('public.image_generations'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
+    raise notice 'public.image_generations was there before: its privileges, policies and row level security stay as they are';
+  elsif to_regprocedure('auth.uid()') is null then
+    raise notice 'auth.uid() does not exist: users read image_generations through service_role only';
+  else
+    drop policy if exists "users read their own generations" on public.image_generations;
+    create policy "users read their own generations" on public.image_generations
+      for select to authenticated using (user_id::text = (select auth.uid())::text);
+  end if;
+end
+$$;
+
+-- ── images/images.sql ──
+
+-- images: one row a stored picture, unique by generation and file name, so that a download that runs
+-- twice leaves one row.
+--
+-- width, height (pixels), file_size (bytes) and format are those of the stored file.
+-- Users read their own rows, where the schema auth exists. A table that is there already stays the app's, as
+-- image_generations does.
+do $$
+declare
+  v_id_type text := (
+    select format_type(atttypid, atttypmod)
+    from pg_catalog.pg_attribute
+    where attrelid = 'public.image_generations'::regclass and attname = 'id'
+  );
+  v_user_id_type text := (
+    select format_type(atttypid, atttypmod)
+    from pg_catalog.pg_attribute
+    where attrelid = 'public.image_generations'::regclass and attname = 'user_id'
+  );
+begin
+  if to_regclass('public.images') is not null then
+    return;
+  end if;
+  execute format(
+    $q$
+    create table public.images (
+      id uuid primary key default gen_random_uuid(),
+      generation_id %s not null references public.image_generations (id) on delete cascade,
+      user_id %s not null,
+      filename text not null,
+      storage_path text not null,
+      public_url text,
+      file_size bigint,
+      width int,
+      height int,
+      format text,
+      prompt text,
+      negative_prompt text,
+      model text,
+      created_at timestamptz not null default now()
+    )
+    $q$, v_id_type, v_user_id_type);
+  revoke all on public.images from public, anon, authenticated, service_role;
+  grant select on public.images to authenticated;
+  grant select, insert, update, delete on public.images to service_role;
+  alter table public.images enable row level security;
+  comment on table public.images is 'made by process-jobs';
+end
+$$;
+
+create unique index if not exists images_generation_id_filename on public.images (generation_id, filename);
+create index if not exists images_user_id on public.images (user_id, created_at desc);
+
+do $$
+begin
+  if obj_description('public.images'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
+    raise notice 'public.images was there before: its privileges, policies and row level security stay as they are';
+  elsif to_regprocedure('auth.uid()') is null then
+    raise notice 'auth.uid() does not exist: users read images through service_role only';
+  else
+    drop policy if exists "users read their own images" on public.images;
+    create policy "users read their own images" on public.images
+      for select to authenticated using (user_id::text = (select auth.uid())::text);
+  end if;
+end
+$$;
+
+-- ── queue/cancel_job.sql ──
+
+-- cancel_job: ends a job that is not wanted any more; true: cancelled or on its way, false: already final,
+-- not there, or not the caller's.
+--
+-- pending, never at work              -> cancelled
+-- pending, parked or retrying         -> stays pending, due now (put back by hand: when its lease is over), with
+--                                        cancel_requested_at: a worker ends what it has begun, then the job
+-- processing                          -> goes on, with cancel_requested_at; its run's end is `cancelled`,
+--                                        and where the run parks, a worker ends what it has begun
+-- processing, with p_lease_token      -> cancelled: the worker says that nothing goes on outside
+--
+-- A job asked to cancel counts as begun, so that a pause of its type does not keep it. A worker that fails to
+-- end it tries again as after any error; at the last attempt it is cancelled all the same.
+create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
+-- would let a planner go through a partial index.)
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_lease_token is not null then
+    return p_job_id is not null and (process_jobs.settle_jobs(jsonb_build_array(jsonb_build_object(
+      'outcome', 'cancelled', 'job_id', p_job_id, 'lease_token', p_lease_token))))[1];
+  end if;
+
+  update public.job_queue j
+  set status = 'cancelled', event = null, lease_token = null, lease_expires_at = null,
+    completed_at = now(), updated_at = now()
+  where j.id = p_job_id and j.status is not distinct from 'pending' and j.attempt_number = 0 and j.checkpoint is null;
+  if found then
+    return true;
+  end if;
+
+  update public.job_queue j
+  set cancel_requested_at = coalesce(j.cancel_requested_at, now()),
+    checkpoint = coalesce(j.checkpoint, '{}'),
+    scheduled_at = case
+      when j.status = 'pending' then least(j.scheduled_at, greatest(now(), j.lease_expires_at))
+      else j.scheduled_at
+    end,
+    woken_at = now(), updated_at = now()
+  where j.id = p_job_id and j.status in ('pending', 'processing');
+  return found;
+end
+$$;
+
+revoke execute on function public.cancel_job(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.cancel_job(uuid, uuid) to service_role;
+
+-- ── queue/check_job_payload.sql ──
+
+-- check_job_payload: trigger on job_queue; lets in only payloads that a worker can read, however they come.
+--
+-- One that a worker cannot read would spoil the claim of the others in its batch. Refuses (22023) what is no
+-- json object, and what json_refusal does. Rows that are there already are not looked at, nor are those that a restore
+-- brings back, which are not of now: one from before this trigger would fail the COPY of them all.
+create or replace function process_jobs.check_job_payload() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_refusal text := process_jobs.json_refusal('payload', new.payload);
+begin
+  if tg_op = 'INSERT' and new.updated_at <> now() then
+    return new;
+  end if;
+  if new.payload is null or jsonb_typeof(new.payload) <> 'object' then
+    raise exception 'payload must be a json object, not %', coalesce(jsonb_typeof(new.payload), 'null')
+      using errcode = '22023';
+  elsif v_refusal is not null then
+    raise exception '%', v_refusal using errcode = '22023';
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger check_job_payload
+  before insert or update of payload on public.job_queue
+  for each row
+  execute function process_jobs.check_job_payload();
+
+-- ── queue/claim_jobs.sql ──
+
+-- claim_jobs: what claim_next_job does, for it and for exchange_jobs.
+--
+-- p_waits  whether the turn may be waited for: not by one who holds locks already, for whom the jobs that need it
+--          wait until the next claim
+create or replace function process_jobs.claim_jobs(
+  p_job_types text[],
+  p_limit int,
+  p_lease_seconds int,
+  p_waits boolean
+) returns table (
+  id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
+  life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
+  lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
+  search_from timestamptz
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- One plan, whatever the statistics say: they may be of when the queue was empty. Without these the planner would
+-- sort all that is ready, or plan anew in each call.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+-- For what follows a job: whoever holds that, a claim does not stand still for it.
+set lock_timeout = '20ms'
+as $$
+#variable_conflict use_column
+declare
+  v_lease_expired constant text := 'lease expired on attempt %s of %s: %s';
+  v_bytes_most constant int := 8388608;
+  v_window int;
+  v_woken uuid[];
+  v_ready uuid[];
+  v_takes_turns boolean;
+  v_turn text := 'nobody asked';
+  v_counted text[] := '{}';
+  v_picked uuid[];
+  v_part uuid[];
+  v_claimed uuid[] := '{}';
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception 'p_limit must be between 1 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
+  end if;
+  if p_lease_seconds not between 1 and 86400 then
+    raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
+  end if;
+  v_window := p_limit + 20;
+
+  if exists (
+    select from process_jobs.job_troubles t
+    where t.retry_at <= now() and (t.kind = 'effect' or t.retry_at <= now() - interval '10 minutes')
+  ) then
+    -- It locks jobs, and the turn comes before them.
+    if p_waits then
+      perform process_jobs.take_turn(true);
+    end if;
+    perform process_jobs.retry_job_troubles();
+  end if;
+
+  loop
+    -- What has ended outside, as the job was told, goes before all else, and waits for no hold: its output does not
+    -- stay for ever.
+    select array_agg(woken.id order by woken.priority desc, woken.created_at, woken.id) into v_woken
+    from public.job_types t
+    cross join lateral (
+      select j.id, j.priority, j.created_at
+      from public.job_queue j
+      where j.job_type = t.job_type and j.begun and j.woken_at is not null and j.status = 'pending'
+        and j.scheduled_at <= now()
+      order by j.priority desc, j.created_at, j.id
+      limit v_window
+    ) woken
+    where p_job_types is null or t.job_type = any (p_job_types);
+
+    -- Of each kind, jobs of a type that have begun and those that have not, the first in order, merged: what may not
+    -- be claimed is never looked at. Of delayed jobs those that are due are few, and are sorted; only where they
+    -- are many is the index of the order read, past those not due.
+    select array_agg(ready.id order by ready.priority desc, ready.created_at, ready.id),
+      coalesce(bool_or(kind.starts is not null), false)
+    into v_ready, v_takes_turns
+    from public.job_types t
+    cross join lateral (values
+      (true, t.begun_held_until, null),
+      (false, t.held_until, case
+        when t.starts_per_minute is null then null
+        when v_turn = 'nobody asked' or t.job_type = any (v_counted) then greatest(0, floor(process_jobs.available_starts(t)))::bigint
+        else 0
+      end)
+    ) kind (begun, held_until, starts)
+    cross join lateral (
+      select first.id, first.priority, first.created_at
+      from (
+        (
+          select j.id, j.priority, j.created_at
+          from public.job_queue j
+          where j.job_type = t.job_type and j.begun = kind.begun and not j.delayed and j.status = 'pending'
+            and j.scheduled_at <= now()
+          order by j.priority desc, j.created_at, j.id
+          limit v_window
+        )
+        union all
+        (
+          select due.id, due.priority, due.created_at
+          from (
+            select j.id, j.priority, j.created_at, count(*) over () as jobs
+            from (
+              select j.id, j.priority, j.created_at
+              from public.job_queue j
+              where j.job_type = t.job_type and j.begun = kind.begun and j.delayed and j.status = 'pending'
+                and j.scheduled_at <= now()
+              order by j.scheduled_at
+              limit 201
+            ) j
+          ) due
+          where due.jobs <= 200
+        )
+        union all
+        (
+          select j.id, j.priority, j.created_at
+          from public.job_queue j
+          where j.job_type = t.job_type and j.begun = kind.begun and j.delayed and j.status = 'pending'
+            and j.scheduled_at <= now()
+            and exists (
+              select from public.job_queue d
+              where d.job_type = t.job_type and d.begun = kind.begun and d.delayed and d.status = 'pending'
+                and d.scheduled_at <= now()
+              order by d.scheduled_at
+              offset 200 limit 1
+            )
+          order by j.priority desc, j.created_at, j.id
+          limit v_window
+        )
+      ) first
+      order by first.priority desc, first.created_at, first.id
+      limit least(v_window, kind.starts)
+    ) ready
+    where (p_job_types is null or t.job_type = any (p_job_types))
+      and (kind.held_until is null or kind.held_until <= now())
+      and (t.paused_at is null or kind.begun);
+
+    if v_turn = 'nobody asked' and (v_takes_turns or exists (
+      select from public.job_queue j
+      where j.status = 'processing' and j.lease_expires_at <= now()
+        and not exists (
+          select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+    )) then
+      v_turn := case when process_jobs.take_turn(p_waits and v_picked is null) then 'mine' else 'of others' end;
+      continue when v_turn = 'of others';
+      begin
+        -- A type whose row somebody has begins nothing now.
+        select array_agg(counted.job_type) into v_counted
+        from (
+          select t.job_type from public.job_types t where t.starts_per_minute is not null for update skip locked
+        ) counted;
+        select array_agg(expired.id) into v_picked
+        from (
+          select j.id
+          from public.job_queue j
+          where j.status = 'processing' and j.lease_expires_at <= now()
+            and not exists (
+              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+          order by j.lease_expires_at
+          limit 100
+          for update skip locked
+        ) expired;
+      exception
+        when lock_not_available then
+          v_counted := '{}';
+          v_picked := null;
+      end;
+      -- All at once; only where that is refused, one by one.
+      for v_n in 0 .. coalesce(cardinality(v_picked), 0) loop
+        v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
+        begin
+          update public.job_queue j
+          set (status, errors, error_message, completed_at, event) = (
+              select
+                case
+                  when j.attempt_number < j.max_attempts then 'pending'
+                  when j.cancel_requested_at is not null then 'cancelled'
+                  else 'failed'
+                end,
+                j.errors || jsonb_build_object(
+                  'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired', 'message', why.message),
+                why.message,
+                case when j.attempt_number < j.max_attempts then null else now() end,
+                case when j.attempt_number < j.max_attempts then j.event end
+              from (
+                select format(v_lease_expired, j.attempt_number, j.max_attempts, coalesce(
+                  (
+                    select 'what the run came to could not be recorded: ' || b.message
+                    from process_jobs.job_troubles b
+                    where b.job_id = j.id and b.kind = 'settle' and b.lease_token = j.lease_token
+                  ),
+                  'the worker was killed or lost'))
+              ) why (message)
+            ),
+            lease_token = null, lease_expires_at = null, updated_at = now()
+          where j.id = any (v_part);
+          exit when v_n = 0;
+        exception
+          when others then
+            if process_jobs.is_server_state(sqlstate) then
+              raise;
+            elsif v_n > 0 then
+              perform process_jobs.note_job_trouble(v_part[1], 'claim', 'it cannot be taken back from a lost worker: ' || sqlerrm);
+            end if;
+        end;
+      end loop;
+      continue;
+    end if;
+
+    if v_woken is not null then
+      v_ready := v_woken || (select array_agg(r.id) from unnest(v_ready) r (id) where r.id <> all (v_woken));
+    end if;
+    -- Locked one by one up to the limit, so that no row is locked that is not claimed; the lock looks again whether
+    -- a row is still ready. (Not with =, which would let a planner look a row up in a partial index, from its one
+    -- end to the other. Where a row changes in this very moment, its next version is waited for in spite of `skip
+    -- locked`: whoever holds that for long leaves the next claim more.)
+    begin
+      select array_agg(picked.id) into v_picked
+      from (
+        select locked.id
+        from unnest(v_ready) ready (id)
+        cross join lateral (
+          select j.id from public.job_queue j
+          where j.id = ready.id and j.status is not distinct from 'pending' and j.scheduled_at <= now()
+            and not exists (
+              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+          for update skip locked
+        ) locked
+        limit p_limit
+      ) picked;
+    exception
+      when lock_not_available then
+        return;
+    end;
+    -- Where others hold so much of what was looked at that too few are left, there may be more.
+    exit when cardinality(v_picked) >= p_limit or coalesce(cardinality(v_ready), 0) < v_window;
+    v_window := v_window * 8;
+  end loop;
+  if v_picked is null then
+    return;
+  end if;
+
+  -- No more than fits into an answer; compressed, text is up to 255 times as short.
+  if cardinality(v_picked) > 1 and v_bytes_most / 255 < (
+    select sum(
+      pg_column_size(j.payload) + coalesce(pg_column_size(j.checkpoint), 0) + coalesce(pg_column_size(j.event), 0))
+    from public.job_queue j
+    where j.id = any (v_picked)
+  ) then
+    select array_agg(sized.id order by sized.n) into v_picked
+    from (
+      select picked.id, picked.n, sum(picked.bytes) over (order by picked.n) as bytes
+      from (
+        select j.id, array_position(v_picked, j.id) as n,
+          octet_length(j.payload::text) + coalesce(octet_length(j.checkpoint::text), 0)
+            + coalesce(octet_length(j.event::text), 0) as bytes
+        from public.job_queue j
+        where j.id = any (v_picked)
+      ) picked
+    ) sized
+    where sized.bytes <= v_bytes_most or sized.n = 1;
+  end if;
+
+  -- All at once; only where that is refused, one by one.
+  for v_n in 0 .. cardinality(v_picked) loop
+    v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
+    begin
+      update public.job_queue j
+      set status = 'processing',
+        attempt_number = j.attempt_number + 1,
+        max_attempts = greatest(j.max_attempts, j.attempt_number + 1),
+        lease_token = gen_random_uuid(),
+        lease_expires_at = now() + make_interval(secs => coalesce(
+          p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
+        started_at = coalesce(j.started_at, now()),
+        first_started_at = coalesce(j.first_started_at, now()),
+        woken_at = null,
+        updated_at = now()
+      where j.id = any (v_part);
+      v_claimed := v_claimed || v_part;
+      exit when v_n = 0;
+    exception
+      when others then
+        if process_jobs.is_server_state(sqlstate) then
+          raise;
+        elsif v_n > 0 then
+          perform process_jobs.note_job_trouble(v_part[1], 'claim', 'it cannot be claimed: ' || sqlerrm);
+        end if;
+    end;
+  end loop;
+
+  return query
+  select c.id, c.job_type, c.payload, c.status, c.priority, c.attempt_number, c.max_attempts,
+    c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
+    extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
+    extract(epoch from now() - c.started_at)::double precision,
+    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute'
+  from public.job_queue c
+  -- (Not joined: a planner that takes the table for empty would go through all of it.)
+  where c.id = any (v_claimed)
+  order by array_position(v_claimed, c.id);
+
+  if v_turn = 'mine' then
+    update public.job_types t
+    set start_tokens = process_jobs.available_starts(t) - begun.jobs, start_tokens_at = now()
+    from (
+      select j.job_type, count(*) as jobs
+      from public.job_queue j
+      where j.id = any (v_claimed) and not j.begun
+      group by j.job_type
+    ) begun
+    where t.job_type = begun.job_type and t.starts_per_minute is not null;
+  end if;
+end
+$$;
+
+-- ── queue/claim_next_job.sql ──
+
+-- claim_next_job: gives a worker up to p_limit jobs, each with a lease that only it may settle.
+--
+-- processing, lease expired, attempts left   -> pending, ready now, one entry more in errors
+-- processing, lease expired, attempts spent  -> failed, or cancelled where that was asked for
+-- pending and due, of an open type           -> processing, attempt_number + 1, fresh lease_token
+--
+-- Order: highest priority, then oldest, then id; before all others those that have begun and were woken. p_job_types
+-- null: every type with a row in job_types. p_lease_seconds null: the type's lease_seconds. Of a paused or held type
+-- only jobs that have begun are claimed, where those are held only what was woken; of one with starts_per_minute no
+-- more begin than that allows. No more are claimed than 8 MiB of payloads, checkpoints and events, but one.
+--
+-- Jobs that another transaction has locked are passed over, so workers never get the same job and wait for one
+-- another only where starts are counted or leases have expired: those claims take turns, by a lock that they take
+-- before any other. For a row that follows a job, as an image's generation does, they wait 20 ms. What is refused for
+-- one job is that job's trouble (job_troubles): it is passed over for a while, and the others are claimed.
+-- A job put back by hand after its last attempt gets one attempt more, and max_attempts rises with it.
+-- At most 100 expired leases are taken back in one call.
+--
+-- What a worker needs beside the columns: cancel_requested; lease_seconds; age_seconds since started_at, by the
+-- database's clock; and search_from, before which the job has done nothing outside: a minute before its very first
+-- claim, for clocks that differ, and two hours ago at most.
+--
+-- Refuses (22023) p_limit outside 1 to 1000 and p_lease_seconds outside 1 to 86400.
+
+create or replace function public.claim_next_job(
+  p_job_types text[] default null,
+  p_limit int default 1,
+  p_lease_seconds int default null
+) returns table (
+  id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
+  life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
+  lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
+  search_from timestamptz
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select * from process_jobs.claim_jobs(p_job_types, p_limit, p_lease_seconds, true);
+end
+$$;
+
+revoke execute on function public.claim_next_job(text[], int, int) from public, anon, authenticated;
+grant execute on function public.claim_next_job(text[], int, int) to service_role;
+
+-- ── queue/complete_job.sql ──
+
+-- complete_job: settles a claimed job for good or for another attempt; true: recorded, false: the job
+-- is not the caller's any more, already final, or not there, and nothing was changed.
+--
+-- no p_error                                   -> completed with p_result, p_follow_ups enqueued with it
+-- p_error, p_retry 'backoff', attempts left    -> pending after the type's backoff, one entry more in errors
+-- p_error, p_retry 'never' or attempts spent   -> failed, one entry more in errors
+--
+-- Where cancel_job has been called meanwhile, both ends are `cancelled` instead, without result and
+-- follow-ups. What ends keeps neither its event nor its lease.
+--
+-- p_lease_token  the claim's; fits while nobody else has claimed the job, also after an operator has
+--                put it back to pending by hand. null, as before leases: any job that is processing
+-- p_error_kind   a word for the entry in errors, default 'error'
+-- p_follow_ups   [{job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}]
+--
+-- p_error and its entry in errors are cut to 2000 characters. Refuses (22023) an unknown p_retry, an
+-- empty p_error, p_error together with p_result or follow-ups, and follow-ups that enqueue_job would refuse.
+
+create or replace function public.complete_job(
+  p_job_id uuid,
+  p_result jsonb default null,
+  p_error text default null,
+  p_lease_token uuid default null,
+  p_retry text default 'backoff',
+  p_error_kind text default null,
+  p_follow_ups jsonb default '[]'
+) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
+-- would let a planner go through a partial index.)
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_lease_token uuid := p_lease_token;
+begin
+  if p_retry is null then
+    raise exception 'p_retry must be ''backoff'' or ''never'', not null' using errcode = '22023';
+  end if;
+  if p_error is not null and (p_result is not null or p_follow_ups <> '[]') then
+    raise exception 'p_error goes with neither p_result nor p_follow_ups' using errcode = '22023';
+  end if;
+  if p_job_id is null then
+    return false;
+  end if;
+  if v_lease_token is null then
+    select j.lease_token into v_lease_token
+    from public.job_queue j
+    where j.id = p_job_id and j.status is not distinct from 'processing'
+    for update;
+    v_lease_token := coalesce(v_lease_token, gen_random_uuid()); -- of no claim
+  end if;
+  return (process_jobs.settle_jobs(jsonb_build_array(jsonb_build_object(
+    'outcome', case when p_error is null then 'completed' else 'failed' end,
+    'job_id', p_job_id, 'lease_token', v_lease_token, 'result', p_result, 'follow_ups', p_follow_ups,
+    'error', p_error, 'error_kind', p_error_kind, 'retry', p_retry))))[1];
+end
+$$;
+
+revoke execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb) from public, anon, authenticated;
+grant execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb) to service_role;
+
+-- ── queue/enqueue_follow_ups.sql ──
+
+-- enqueue_follow_ups: enqueues the jobs that a completed one asks for, through enqueue_job; for settle_jobs only.
+--
+-- p_follow_ups is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?,
+-- waiting_since?}. A follow-up has at least its parent's priority. waiting_since is its place among its equals: what
+-- it carries on has waited since then; one that is no time, or to come, counts for nothing.
+--
+-- Refuses (22023) an element that is no object or has another key, and what enqueue_job refuses.
+
+create or replace function process_jobs.enqueue_follow_ups(p_follow_ups jsonb, p_priority int) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_follow_up jsonb;
+  v_unknown_key text;
+  v_scheduled_at timestamptz;
+begin
+  for v_follow_up in select f.value from jsonb_array_elements(p_follow_ups) f loop
+    if jsonb_typeof(v_follow_up) <> 'object' then
+      raise exception 'p_follow_ups must hold json objects, not %', jsonb_typeof(v_follow_up) using errcode = '22023';
+    end if;
+    select k into v_unknown_key
+    from jsonb_object_keys(v_follow_up) k
+    where k not in (
+      'job_type', 'payload', 'priority', 'max_attempts', 'scheduled_at', 'unique_key', 'waiting_since')
+    limit 1;
+    if found then
+      raise exception 'p_follow_ups has an unknown key "%"', left(v_unknown_key, 200) using errcode = '22023';
+    end if;
+    v_scheduled_at := (v_follow_up ->> 'scheduled_at')::timestamptz;
+    if v_scheduled_at is null and v_follow_up ->> 'waiting_since' is not null then
+      begin
+        v_scheduled_at := (v_follow_up ->> 'waiting_since')::timestamptz;
+        if v_scheduled_at > now() or not isfinite(v_scheduled_at) then
+          v_scheduled_at := null;
+        end if;
+      exception
+        when data_exception then
+          null;
+      end;
+    end if;
+    perform public.enqueue_job(
+      v_follow_up ->> 'job_type',
+      v_follow_up -> 'payload',
+      greatest(coalesce((v_follow_up ->> 'priority')::int, 0), p_priority),
+      (v_follow_up ->> 'max_attempts')::int,
+      v_scheduled_at,
+      v_follow_up ->> 'unique_key'
+    );
+  end loop;
+end
+$$;
+
+-- ── queue/enqueue_job.sql ──
+
+-- enqueue_job: puts a job into the queue as `pending` and answers its id.
+--
+-- p_payload       a json object that a worker can read (check_job_payload)
+-- p_priority      higher first, any int
+-- p_max_attempts  1 to 100
+-- p_scheduled_at  not before this time, a finite one; null: now. A past one is its place among its equals, as if it
+--                 had been enqueued then
+-- p_unique_key    1 to 200 characters; while a job of this type and key is unfinished, its id is
+--                 answered and nothing is enqueued, also when many ask at once
+--
+-- Refuses (22023) a type without a row in job_types and arguments out of these bounds.
+-- created_by becomes the token's `sub`, else its `role`, else the database's session user.
+
+create or replace function public.enqueue_job(
+  p_job_type text,
+  p_payload jsonb,
+  p_priority int default 0,
+  p_max_attempts int default 3,
+  p_scheduled_at timestamptz default null,
+  p_unique_key text default null
+) returns uuid
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_max_attempts int := coalesce(p_max_attempts, 3);
+  v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  v_id uuid;
+begin
+  if p_job_type is null or not exists (select from public.job_types t where t.job_type = p_job_type) then
+    raise exception 'unknown job type "%": job_types has no row for it', left(p_job_type, 200)
+      using errcode = '22023';
+  end if;
+  if not isfinite(p_scheduled_at) then
+    raise exception 'p_scheduled_at must be finite, not %', p_scheduled_at using errcode = '22023';
+  end if;
+  if v_max_attempts not between 1 and 100 then
+    raise exception 'p_max_attempts must be between 1 and 100, not %', v_max_attempts using errcode = '22023';
+  end if;
+  if length(p_unique_key) not between 1 and 200 then
+    raise exception 'p_unique_key must have between 1 and 200 characters, not %', length(p_unique_key)
+      using errcode = '22023';
+  end if;
+
+  -- The job that holds the key may end between the insert and the look for it: then the key is free.
+  loop
+    insert into public.job_queue (
+      job_type, payload, priority, max_attempts, scheduled_at, created_at, unique_key, created_by
+    )
+    values (
+      p_job_type, p_payload, coalesce(p_priority, 0), v_max_attempts, coalesce(p_scheduled_at, now()),
+      least(p_scheduled_at, now()), p_unique_key, coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user)
+    )
+    on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
+    do nothing
+    returning id into v_id;
+    exit when v_id is not null;
+
+    select j.id into v_id
+    from public.job_queue j
+    where j.job_type = p_job_type and j.unique_key = p_unique_key and j.status in ('pending', 'processing');
+    exit when v_id is not null;
+  end loop;
+  return v_id;
+end
+$$;
+
+revoke execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text) from public, anon, authenticated;
+grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text) to service_role;
+
+-- ── queue/exchange_jobs.sql ──
+
+-- exchange_jobs: a worker's round trip: records what its runs came to and claims what it runs next.
+--
+-- p_outcomes   what settle_jobs takes, each on its own: one that is refused hinders no other
+-- p_job_types  as for claim_next_job
+-- p_limit      as for claim_next_job; 0: nothing is claimed
+--
+-- Answers {"settled": […], "jobs": […], "seconds_until_next": …}. settled has for each outcome
+--   true             recorded
+--   false            the job is not the caller's any more
+--   a text           refused for what the outcome itself is (SQLSTATE classes 22, 23, 44, P0, PT), and why
+--   {"again": text}  not recorded, for what passes or can be mended, a lock or a missing right: to be sent again. Should
+--                    the lease end first, the text is in the message of that end
+-- jobs are those of claim_next_job. seconds_until_next is that of seconds_until_next_job, for when there were fewer
+-- than p_limit.
+--
+-- Where somebody else holds what an outcome needs, it waits for 300 ms. A state of the server (is_server_state) undoes
+-- it all, and it can be called again. Locks are taken in one order: turn, jobs, what follows jobs, types; so the turn
+-- comes first where the claim will need it, or where outcomes are to be tried one by one.
+-- Refuses (22023) a p_outcomes that is no json array, and p_limit outside 0 to 1000.
+create or replace function public.exchange_jobs(
+  p_outcomes jsonb default '[]',
+  p_job_types text[] default null,
+  p_limit int default 0
+) returns json
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in claim_jobs.
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+-- Below deadlock_timeout: who waits in a ring in spite of all gives way, instead of being a deadlock.
+set lock_timeout = '300ms'
+as $$
+declare
+  v_outcome jsonb;
+  v_settled jsonb;
+  v_has_turn boolean = false;
+  v_jobs json;
+  v_count int = 0;
+begin
+  if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' then
+    raise exception 'p_outcomes must be a json array, not %', coalesce(jsonb_typeof(p_outcomes), 'null') using errcode = '22023';
+  end if;
+  if p_limit is null or p_limit not between 0 and 1000 then
+    raise exception 'p_limit must be between 0 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
+  end if;
+
+  if p_limit > 0 and p_outcomes <> '[]' and (
+    exists (select from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
+    or exists (
+      select from public.job_types t
+      where t.starts_per_minute is not null and (p_job_types is null or t.job_type = any (p_job_types))
+        and exists (
+          select from public.job_queue j where j.job_type = t.job_type and not j.begun and j.status = 'pending')
+    )
+  ) then
+    v_has_turn := process_jobs.take_turn(true);
+  end if;
+
+  -- All at once; only where one is refused, each in a subtransaction of its own, which costs.
+  begin
+    v_settled := to_jsonb(process_jobs.settle_jobs(p_outcomes));
+  exception
+    when others then
+      if process_jobs.is_server_state(sqlstate) then
+        raise;
+      end if;
+  end;
+  if v_settled is null then
+    if not v_has_turn then
+      v_has_turn := process_jobs.take_turn(true);
+    end if;
+    v_settled := '[]';
+    for v_outcome in select value from jsonb_array_elements(p_outcomes) loop
+      begin
+        v_settled := v_settled || to_jsonb(process_jobs.settle_jobs(jsonb_build_array(v_outcome)));
+      exception
+        when others then
+          if process_jobs.is_server_state(sqlstate) then
+            raise;
+          elsif sqlstate ~ '^(22|23|44|P0|PT)' then
+            v_settled := v_settled || to_jsonb(sqlerrm);
+          else
+            v_settled := v_settled || jsonb_build_array(jsonb_build_object('again', sqlerrm));
+            perform process_jobs.note_job_trouble(
+              (v_outcome ->> 'job_id')::uuid, 'settle', sqlerrm, (v_outcome ->> 'lease_token')::uuid);
+          end if;
+      end;
+    end loop;
+  end if;
+
+  if p_limit > 0 then
+    select json_agg(to_json(c)), count(*) into v_jobs, v_count
+    from process_jobs.claim_jobs(p_job_types, p_limit, null, v_has_turn or p_outcomes = '[]') c;
+  end if;
+  return json_build_object(
+    'settled', v_settled,
+    'jobs', coalesce(v_jobs, '[]'),
+    'seconds_until_next', case when v_count < p_limit then public.seconds_until_next_job(p_job_types) end);
+end
+$$;
+
+revoke execute on function public.exchange_jobs(jsonb, text[], int) from public, anon, authenticated;
+grant execute on function public.exchange_jobs(jsonb, text[], int) to service_role;
+
+-- ── queue/heartbeat_job.sql ──
+
+-- heartbeat_job: extends the lease of a job at work to p_lease_seconds from now (null: its type's
+-- lease_seconds); true: extended, false: the job is not processing under this token any more, and the caller
+-- had better stop.
+--
+-- An expired lease that nobody has taken back yet is extended too. Refuses (22023) p_lease_seconds
+-- outside 1 to 86400 and p_progress outside 0 to 100; p_progress null keeps the stored one.
+create or replace function public.heartbeat_job(
+  p_job_id uuid,
+  p_lease_token uuid,
+  p_lease_seconds int default null,
+  p_progress int default null
+) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
+-- would let a planner go through a partial index.)
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_lease_seconds not between 1 and 86400 then
+    raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
+  end if;
+  if p_progress not between 0 and 100 then
+    raise exception 'p_progress must be between 0 and 100, not %', p_progress using errcode = '22023';
+  end if;
+
+  update public.job_queue j
+  set lease_expires_at = now() + make_interval(secs => coalesce(
+      p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
+    progress = coalesce(p_progress, j.progress),
+    updated_at = now()
+  where j.id = p_job_id and j.lease_token = p_lease_token and j.status is not distinct from 'processing';
+  return found;
+end
+$$;
+
+revoke execute on function public.heartbeat_job(uuid, uuid, int, int) from public, anon, authenticated;
+grant execute on function public.heartbeat_job(uuid, uuid, int, int) to service_role;
+
+-- ── queue/is_server_state.sql ──
+
+-- is_server_state: whether an error is of the server or of the whole transaction (SQLSTATE classes 08, 25, 40, 53, 54,
+-- 57, 58, XX), and not about one job: it is raised, for the caller to try again.
+create or replace function process_jobs.is_server_state(p_sqlstate text) returns boolean
+language sql
+immutable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select p_sqlstate ~ '^(08|25|40|53|54|57|58|XX)'
+$$;
+
+-- ── queue/json_refusal.sql ──
+
+-- json_refusal: why a worker could not read this json, null: it can; for the functions that let it into a job.
+--
+-- It reads at most 1048576 bytes as text, 100 levels deep, numbers below 1e308.
+create or replace function process_jobs.json_refusal(p_name text, p_json jsonb) returns text
+language plpgsql
+immutable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when octet_length(p_json::text) > 1048576 then
+      format('%s must have at most 1048576 bytes, not %s', p_name, octet_length(p_json::text))
+    when jsonb_path_exists(p_json, '$.**{101 to last}') then format('%s must be at most 100 levels deep', p_name)
+    when jsonb_path_exists(p_json, '$.** ? (@.type() == "number" && @.abs() >= 1e308)') then
+      format('%s must have no number of 1e308 or more', p_name)
+  end;
+end
+$$;
+
+-- ── queue/keep_lease_of_job_put_back.sql ──
+
+-- keep_lease_of_job_put_back: trigger on job_queue; a job put back to pending by hand while a worker has it is
+-- not claimed before its lease is over.
+--
+-- The worker may be in the middle of something that must not happen twice; its settle counts as long as nobody
+-- else has claimed the job. No function of ours puts a job back with its token.
+create or replace function process_jobs.keep_lease_of_job_put_back() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.scheduled_at := greatest(new.scheduled_at, new.lease_expires_at);
+  return new;
+end
+$$;
+
+create or replace trigger keep_lease_of_job_put_back
+  before update of status on public.job_queue
+  for each row
+  when (old.status = 'processing' and new.status = 'pending' and new.lease_token is not null)
+  execute function process_jobs.keep_lease_of_job_put_back();
+
+-- ── queue/note_job_trouble.sql ──
+
+-- note_job_trouble: keeps what stands in a job's way (job_troubles), to be tried again after 5 s, then twice as long
+-- each time, ten minutes at most; for the queue's own functions only.
+--
+-- A trouble of kind settle is kept for an hour.
+create or replace function process_jobs.note_job_trouble(p_job_id uuid, p_kind text, p_message text, p_lease_token uuid default null)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into process_jobs.job_troubles as t (job_id, kind, message, lease_token, retry_at)
+  values (
+    p_job_id, p_kind, left(p_message, 2000), p_lease_token,
+    now() + case when p_kind = 'settle' then interval '1 hour' else interval '5 seconds' end
+  )
+  on conflict (job_id, kind) do update
+  set message = excluded.message, lease_token = excluded.lease_token, tries = t.tries + 1,
+    retry_at = case
+      when p_kind = 'settle' then excluded.retry_at
+      else now() + make_interval(secs => least(600, 5 * power(2, least(t.tries, 10))))
+    end;
+  if p_kind <> 'settle' then
+    raise warning 'job %: %', p_job_id, p_message;
+  end if;
+end
+$$;
+
+-- ── queue/retry_job.sql ──
+
+-- retry_job: gives a job that has failed or was cancelled a new life; true: pending now, false: it is
+-- neither, or not there.
+--
+-- failed, cancelled -> pending, due now, with p_attempts more and a new age
+--
+-- Checkpoint, event, result and error_message are cleared, so that the next run begins anew, and life goes up, so
+-- that late events of an earlier one count no more; errors stay, and attempt_number goes on counting: to a worker
+-- this is no first attempt, so that it looks for what an earlier life has left outside before it begins. Refuses (22023) p_attempts outside 1 to 100; (23505) a job whose
+-- unique_key another unfinished one has.
+create or replace function public.retry_job(p_job_id uuid, p_attempts int default 3) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_attempts is null or p_attempts not between 1 and 100 then
+    raise exception 'p_attempts must be between 1 and 100, not %', coalesce(p_attempts::text, 'null') using errcode = '22023';
+  end if;
+
+  update public.job_queue j
+  set status = 'pending', scheduled_at = now(), life = j.life + 1,
+    attempt_number = case when j.first_started_at is null then j.attempt_number else greatest(1, j.attempt_number) end,
+    max_attempts = least(greatest(1, j.attempt_number), 2147483647 - p_attempts) + p_attempts,
+    checkpoint = null, event = null, woken_at = null, cancel_requested_at = null, progress = null,
+    result = null, error_message = null, started_at = null, completed_at = null, updated_at = now()
+  where j.id = p_job_id and j.status in ('failed', 'cancelled');
+  return found;
+exception
+  when unique_violation then
+    raise exception 'job % cannot be retried: an unfinished job has the same unique_key', p_job_id
+      using errcode = '23505';
+end
+$$;
+
+revoke execute on function public.retry_job(uuid, int) from public, anon, authenticated;
+grant execute on function public.retry_job(uuid, int) to service_role;
+
+-- ── queue/retry_job_troubles.sql ──
+
+-- retry_job_troubles: has what could not follow its job (job_troubles of kind effect, due) follow it now, ten at most,
+-- and forgets troubles that are over; for claim_next_job only.
+--
+-- The job's row is touched, and whatever follows jobs by a trigger sees it again, as it is now. One that fails again
+-- is tried again later. Rows that another transaction has locked are passed over.
+create or replace function process_jobs.retry_job_troubles() returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '20ms'
+as $$
+declare
+  v_trouble record;
+begin
+  for v_trouble in
+    select t.job_id, t.tries
+    from process_jobs.job_troubles t
+    where t.kind = 'effect' and t.retry_at <= now()
+    order by t.retry_at
+    limit 10
+    for update skip locked
+  loop
+    begin
+      update public.job_queue j set status = j.status where j.id = v_trouble.job_id;
+      -- Where it failed without a word, it is noted anew.
+      delete from process_jobs.job_troubles t
+      where t.job_id = v_trouble.job_id and t.kind = 'effect' and t.tries = v_trouble.tries;
+    exception
+      when others then
+        if sqlstate like '40%' then
+          raise;
+        end if;
+        perform process_jobs.note_job_trouble(v_trouble.job_id, 'effect', sqlerrm);
+    end;
+  end loop;
+  delete from process_jobs.job_troubles t
+  where (t.job_id, t.kind) in (
+    select over.job_id, over.kind
+    from process_jobs.job_troubles over
+    where over.kind <> 'effect' and over.retry_at <= now() - interval '10 minutes'
+    for update skip locked
+  );
+end
+$$;
+
+-- ── queue/seconds_until_next_job.sql ──
+
+-- seconds_until_next_job: how long until claim_next_job has something to do; 0: now, null: nothing is
+-- pending that may run.
+--
+-- Looks at the types asked for (null: all in job_types): at what claim_next_job would take of them, those that are
+-- held from the end of the hold on, those that wait for a start from when there is one. An expired lease counts
+-- as now whatever its type, because every claim takes it back, and so do troubles that are to be tried again. (Of jobs
+-- that were made with a created_at in the future nothing is known before that time.) Reads five index entries a type.
+create or replace function public.seconds_until_next_job(p_job_types text[] default null) returns double precision
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in claim_next_job.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if exists (
+    select from public.job_queue j
+    where j.status = 'processing' and j.lease_expires_at <= now()
+      and not exists (select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+  ) then
+    return 0;
+  end if;
+  return (select greatest(0, extract(epoch from next.at - now())) from (select least(
+    (
+      select min(greatest(
+        next.due_at,
+        case when kind.begun and not next.woken then t.begun_held_until when not kind.begun then t.held_until end,
+        case
+          when not kind.begun
+          then now() + make_interval(secs => (1 - process_jobs.available_starts(t)) / t.starts_per_minute * 60)
+        end))
+      from public.job_types t
+      cross join (values (true), (false)) kind (begun)
+      cross join lateral (
+        (
+          select j.scheduled_at as due_at, false as woken
+          from public.job_queue j
+          where j.job_type = t.job_type and j.begun = kind.begun and not j.delayed and j.status = 'pending'
+            and j.scheduled_at <= now()
+            and not exists (
+              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+          order by j.priority desc, j.created_at, j.id
+          limit 1
+        )
+        union all
+        (
+          select j.scheduled_at, false
+          from public.job_queue j
+          where j.job_type = t.job_type and j.begun = kind.begun and j.delayed and j.status = 'pending'
+            and not exists (
+              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+          order by j.scheduled_at
+          limit 1
+        )
+        union all
+        (
+          select j.scheduled_at, true
+          from public.job_queue j
+          where kind.begun and j.job_type = t.job_type and j.begun and j.woken_at is not null and j.status = 'pending'
+            and not exists (
+              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+          order by j.priority desc, j.created_at, j.id
+          limit 1
+        )
+      ) next
+      where (p_job_types is null or t.job_type = any (p_job_types)) and (t.paused_at is null or kind.begun)
+    ),
+    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind = 'effect' or b.kind = 'claim' and b.retry_at > now())
+  )) next (at) where next.at is not null);
+end
+$$;
+
+revoke execute on function public.seconds_until_next_job(text[]) from public, anon, authenticated;
+grant execute on function public.seconds_until_next_job(text[]) to service_role;
+
+-- ── queue/settle_jobs.sql ──
+
+-- settle_jobs: records what runs came to, all in one statement; the way of complete_job, snooze_job, cancel_job and
+-- exchange_jobs, which say what each outcome does. Answers for each, in order: true: recorded, false: the job is not
+-- the caller's any more, already final, or not there, and nothing was changed.
+--
+-- p_outcomes  a json array of objects with "job_id", "lease_token" and "outcome":
+--   completed  "result", "follow_ups"
+--   failed     "error", "error_kind", "retry": "backoff" (default) or "never"
+--   snoozed    "delay_seconds", "checkpoint", "progress", "hold_job_type", "pause_reason"
+--   cancelled
+--
+-- Of two outcomes with the same token the first counts. Refuses (22023) them all where one is out of the bounds of
+-- those functions' arguments. Locks jobs in the order of their ids, then generations, then types.
+create or replace function process_jobs.settle_jobs(p_outcomes jsonb) returns boolean[]
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- One plan, from the outcomes to each job by its id, whatever the statistics say: they may be of when the queue was
+-- empty. The outcomes are sorted, and jobs are locked as they come.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_places bigint[];
+  v_refusal text;
+  v_rest jsonb;
+  v_wait record;
+  v_place bigint;
+  v_recorded boolean[];
+begin
+  if p_outcomes = '[]' then
+    return '{}';
+  end if;
+  if jsonb_path_exists(p_outcomes, '$[*] ? (@.type() != "object")') then
+    raise exception 'p_outcomes must hold json objects' using errcode = '22023';
+  end if;
+
+  with outcome as materialized (
+    select o.*,
+      row_number() over (partition by o.job_id, o.lease_token order by o.ordinality) = 1 as counts,
+      case
+        when o.job_id is null or o.lease_token is null then 'job_id and lease_token must not be null'
+        when o.outcome is null or o.outcome not in ('completed', 'failed', 'snoozed', 'cancelled') then
+          format('outcome must be completed, failed, snoozed or cancelled, not %s',
+            coalesce(quote_literal(o.outcome), 'null'))
+        when jsonb_typeof(o.follow_ups) <> 'array' then
+          format('p_follow_ups must be a json array, not %s', jsonb_typeof(o.follow_ups))
+        when o.outcome = 'failed' and coalesce(o.error, '') = '' then 'p_error must not be empty'
+        when o.retry not in ('backoff', 'never') then
+          format('p_retry must be ''backoff'' or ''never'', not %L', o.retry)
+        -- NaN counts as greater than every number.
+        when o.outcome = 'snoozed' and (o.delay_seconds between 0 and 2592000) is not true then
+          format('p_delay_seconds must be between 0 and 2592000, not %s', coalesce(o.delay_seconds::text, 'null'))
+        when o.outcome = 'snoozed' and pg_column_size(o.checkpoint) > 100 then
+          process_jobs.json_refusal('p_checkpoint', o.checkpoint)
+        when o.progress not between 0 and 100 then
+          format('p_progress must be between 0 and 100, not %s', o.progress)
+      end as refusal
+    from rows from (
+      jsonb_to_recordset(p_outcomes) as (
+        outcome text, job_id uuid, lease_token uuid, result jsonb, follow_ups jsonb, error text, error_kind text,
+        retry text, delay_seconds double precision, checkpoint jsonb, progress int, hold_job_type boolean,
+        pause_reason text)
+    ) with ordinality o
+  ), settled as (
+    update public.job_queue j
+    set (
+        status, attempt_number, scheduled_at, woken_at, checkpoint, progress, started_at, result, error_message,
+        errors, event, completed_at
+      ) = (
+        select s.status,
+          case when o.outcome = 'snoozed' then greatest(0, j.attempt_number - 1) else j.attempt_number end,
+          case
+            when s.status <> 'pending' then j.scheduled_at
+            when o.outcome = 'failed' then now() + coalesce((
+              select make_interval(secs => (0.75 + 0.5 * random()) *
+                least(t.backoff_max_seconds, t.backoff_base_seconds * power(2, least(greatest(0, j.attempt_number - 1), 60))))
+              from public.job_types t
+              where t.job_type = j.job_type), '0')
+            when j.woken_at is null then now() + make_interval(secs => o.delay_seconds)
+            else now()
+          end,
+          j.woken_at,
+          case when o.outcome = 'snoozed' then coalesce(o.checkpoint, j.checkpoint) else j.checkpoint end,
+          case
+            when s.status = 'completed' then 100
+            when o.outcome = 'snoozed' then coalesce(o.progress, j.progress)
+            else j.progress
+          end,
+          case
+            when o.outcome <> 'snoozed' or coalesce(o.checkpoint, j.checkpoint) is not null then j.started_at
+          end,
+          case when s.status = 'completed' then o.result else j.result end,
+          case o.outcome
+            when 'completed' then null
+            when 'failed' then left(o.error, 2000)
+            else j.error_message
+          end,
+          case
+            when o.outcome = 'failed' then j.errors || jsonb_build_object(
+              'attempt', j.attempt_number, 'at', now(), 'kind', left(coalesce(o.error_kind, 'error'), 100),
+              'message', left(o.error, 2000))
+            else j.errors
+          end,
+          case when s.status = 'pending' then j.event end,
+          case when s.status <> 'pending' then now() end
+        from (
+          select case
+            when o.outcome = 'snoozed' then 'pending'
+            when o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
+              then 'pending'
+            when o.outcome = 'cancelled' or j.cancel_requested_at is not null then 'cancelled'
+            else o.outcome
+          end
+        ) s (status)
+      ),
+      lease_token = null, lease_expires_at = null, updated_at = now()
+    from outcome o
+    -- The first condition says it twice, so that no planner that takes the table for empty goes through all of it.
+    where j.id = any (array(select known.job_id from outcome known)) and j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending') and o.counts
+      and not exists (select from outcome where refusal is not null)
+    returning o.ordinality, j.job_type, j.priority, j.begun,
+      case when j.status = 'completed' and o.follow_ups <> '[]' then o.follow_ups end as follow_ups,
+      case when o.outcome = 'snoozed' and o.hold_job_type then o.delay_seconds end as held_seconds,
+      case when o.outcome = 'snoozed' then o.pause_reason end as pause_reason
+  )
+  select array_agg(s.ordinality), (select min(o.refusal) from outcome o),
+    jsonb_agg(to_jsonb(s)) filter (where num_nonnulls(s.follow_ups, s.held_seconds, s.pause_reason) > 0)
+  into v_places, v_refusal, v_rest
+  from settled s;
+  if v_refusal is not null then
+    raise exception '%', v_refusal using errcode = '22023';
+  end if;
+
+  if v_rest is not null then
+    perform process_jobs.enqueue_follow_ups(r.follow_ups, r.priority)
+    from jsonb_to_recordset(v_rest) r (follow_ups jsonb, priority int)
+    where r.follow_ups is not null;
+    for v_wait in
+      select r.job_type, r.begun, r.held_seconds, r.pause_reason
+      from jsonb_to_recordset(v_rest) r (job_type text, begun boolean, held_seconds double precision, pause_reason text)
+      order by r.job_type
+    loop
+      update public.job_types t
+      set held_until = case
+          when v_wait.begun then t.held_until
+          else greatest(t.held_until, now() + make_interval(secs => v_wait.held_seconds))
+        end,
+        begun_held_until = case
+          when v_wait.begun then greatest(t.begun_held_until, now() + make_interval(secs => v_wait.held_seconds))
+          else t.begun_held_until
+        end
+      where t.job_type = v_wait.job_type and v_wait.held_seconds is not null;
+      if v_wait.pause_reason is not null then
+        perform public.pause_job_type(v_wait.job_type, v_wait.pause_reason);
+      end if;
+    end loop;
+  end if;
+
+  v_recorded := array_fill(false, array[jsonb_array_length(p_outcomes)]);
+  foreach v_place in array coalesce(v_places, '{}') loop
+    v_recorded[v_place] := true;
+  end loop;
+  return v_recorded;
+end
+$$;
+
+-- ── queue/snooze_job.sql ──
+
+-- snooze_job: puts a claimed job back for later and gives its attempt back; true: recorded, false: the
+-- job is not the caller's any more, already final, or not there.
+--
+-- processing (or put back by hand, still with this token) -> pending, due in p_delay_seconds, attempt_number - 1;
+-- due now where wake_job or cancel_job came after the claim, for the run has not seen that yet
+--
+-- p_delay_seconds  0 to 2592000 (30 days)
+-- p_checkpoint     what the next run must know; null keeps the stored one
+-- p_progress       0 to 100; null keeps the stored one
+-- p_hold_job_type  true: no job of this type begins for p_delay_seconds, or, where this one has begun, no job of this
+--                  type that has begun goes on (a longer hold stays)
+-- p_pause_reason   not null: no job of this type begins until resume_job_type
+--
+-- A job that waits without a checkpoint has not begun: started_at becomes null, so that the wait does not count as
+-- its age. Refuses (22023) arguments out of these bounds.
+create or replace function public.snooze_job(
+  p_job_id uuid,
+  p_lease_token uuid,
+  p_delay_seconds double precision,
+  p_checkpoint jsonb default null,
+  p_progress int default null,
+  p_hold_job_type boolean default false,
+  p_pause_reason text default null
+) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_job_id is null or p_lease_token is null then
+    return false;
+  end if;
+  return (process_jobs.settle_jobs(jsonb_build_array(jsonb_build_object(
+    'outcome', 'snoozed', 'job_id', p_job_id, 'lease_token', p_lease_token, 'delay_seconds', p_delay_seconds,
+    'checkpoint', p_checkpoint, 'progress', p_progress, 'hold_job_type', p_hold_job_type,
+    'pause_reason', p_pause_reason))))[1];
+end
+$$;
+
+revoke execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text) from public, anon, authenticated;
+grant execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text) to service_role;
+
+-- ── queue/take_turn.sql ──
+
+-- take_turn: the turn of claims that count starts or take back expired leases, until the end of the transaction;
+-- true: it is the caller's. For claim_jobs and exchange_jobs only.
+--
+-- It is taken before any lock of a row, or not waited for: p_waits false answers false where another has it. One
+-- that does not come within 5 s is an error (55P03).
+create or replace function process_jobs.take_turn(p_waits boolean) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '5s'
+as $$
+declare
+  v_turn constant int := hashtext('claim_next_job: turns');
+begin
+  if not p_waits then
+    return pg_try_advisory_xact_lock(v_turn);
+  end if;
+  perform pg_advisory_xact_lock(v_turn);
+  return true;
+end
+$$;
+
+-- ── queue/wake_job.sql ──
+
+-- wake_job: tells a job what happened outside; true: it is due now, false: it is final, not there, in another
+-- life than p_life (null: whichever), or has been told the same before.
+--
+-- pending     -> due now, whatever it waits for; once it has begun also in spite of a hold of its type
+-- processing  -> goes on; where its run parks, which cannot have seen the event, it is due at once
+--
+-- p_event is kept, until the next one or the job's end, and handed out with every claim: the run decides what
+-- it means. Refuses (22023) one that is no json object, or larger or deeper than a payload may be.
+create or replace function public.wake_job(p_job_id uuid, p_event jsonb, p_life int default null) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_refusal text := process_jobs.json_refusal('p_event', p_event);
+begin
+  if p_event is null or jsonb_typeof(p_event) <> 'object' then
+    raise exception 'p_event must be a json object, not %', coalesce(jsonb_typeof(p_event), 'null')
+      using errcode = '22023';
+  elsif v_refusal is not null then
+    raise exception '%', v_refusal using errcode = '22023';
+  end if;
+
+  update public.job_queue j
+  set event = p_event,
+    scheduled_at = case
+      when j.status = 'pending' then least(j.scheduled_at, greatest(now(), j.lease_expires_at))
+      else j.scheduled_at
+    end,
+    woken_at = now(), updated_at = now()
+  where j.id = p_job_id and j.status in ('pending', 'processing')
+    and j.life = coalesce(p_life, j.life) and j.event is distinct from p_event;
+  return found;
+end
+$$;
+
+revoke execute on function public.wake_job(uuid, jsonb, int) from public, anon, authenticated;
+grant execute on function public.wake_job(uuid, jsonb, int) to service_role;
+
+-- ── policy/available_starts.sql ──
+
+-- available_starts: how many jobs of a type with starts_per_minute may begin now, a fraction included; for
+-- claim_next_job and seconds_until_next_job only.
+--
+-- A token bucket: it holds a tenth of starts_per_minute, at least one, and fills evenly.
+create or replace function process_jobs.available_starts(p_type public.job_types) returns double precision
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(
+    greatest(1, p_type.starts_per_minute / 10),
+    coalesce(
+      p_type.start_tokens + extract(epoch from now() - p_type.start_tokens_at) * p_type.starts_per_minute / 60,
+      'infinity'));
+end
+$$;
+
+-- ── policy/pause_job_type.sql ──
+
+-- pause_job_type: no job of the type begins until resume_job_type; true: paused now, false: was already
+-- paused, and keeps its time and reason.
+--
+-- Jobs at work and jobs that have begun go on: what has been paid for is fetched while it can be. p_reason is
+-- for people, cut to 2000 characters. Refuses (22023) a type without a row in job_types and an empty reason.
+create or replace function public.pause_job_type(p_job_type text, p_reason text) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_reason is null or p_reason = '' then
+    raise exception 'p_reason must not be empty' using errcode = '22023';
+  end if;
+  update public.job_types t
+  set paused_at = now(), paused_reason = left(p_reason, 2000)
+  where t.job_type = p_job_type and t.paused_at is null;
+  if found then
+    return true;
+  end if;
+  if not exists (select from public.job_types t where t.job_type = p_job_type) then
+    raise exception 'unknown job type "%": job_types has no row for it', left(p_job_type, 200) using errcode = '22023';
+  end if;
+  return false;
+end
+$$;
+
+revoke execute on function public.pause_job_type(text, text) from public, anon, authenticated;
+grant execute on function public.pause_job_type(text, text) to service_role;
+
+-- ── policy/resume_job_type.sql ──
+
+-- resume_job_type: ends a pause; true: resumed now, false: was not paused.
+--
+-- Jobs that have waited without having begun are as young as ever: started_at becomes null.
+-- A hold (held_until) stays: it ends by itself. Refuses (22023) a type without a row in job_types.
+create or replace function public.resume_job_type(p_job_type text) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update public.job_queue j
+  set started_at = null
+  where j.job_type = p_job_type and not j.begun and j.status = 'pending' and j.started_at is not null
+    and exists (select from public.job_types t where t.job_type = p_job_type and t.paused_at is not null);
+  update public.job_types t
+  set paused_at = null, paused_reason = null
+  where t.job_type = p_job_type and t.paused_at is not null;
+  if found then
+    return true;
+  end if;
+  if not exists (select from public.job_types t where t.job_type = p_job_type) then
+    raise exception 'unknown job type "%": job_types has no row for it', left(p_job_type, 200) using errcode = '22023';
+  end if;
+  return false;
+end
+$$;
+
+revoke execute on function public.resume_job_type(text) from public, anon, authenticated;
+grant execute on function public.resume_job_type(text) to service_role;
+
+-- ── images/apply_image_job.sql ──
+
+-- apply_image_job: trigger on job_queue; whatever changes an image job changes its generation with it,
+-- in the same transaction.
+--
+--   job                                    generation
+--   generate-image inserted                queued
+--   generate-image processing              processing; checkpoint.prediction_id -> replicate_prediction_id
+--   generate-image completed with a result.prediction_id
+--                                          processing; result.prediction_id -> replicate_prediction_id
+--   download-image inserted or processing  downloading
+--   download-image completed with a result.storage_path, or a list of them in result.images
+--                                          completed, and a row in images for each
+--   failed, cancelled                      the same, with the job's error_message
+--   pending again                          stays; checkpoint.prediction_id -> replicate_prediction_id
+--   pending again after it had ended       as when it was inserted
+--
+-- A completed generation stays completed. A payload without a usable generation_id and user_id changes no generation.
+-- A row that the tables refuse, or, unless the job ends, that another session holds, hinders no job: the generation
+-- follows later (job_troubles, retry_job_troubles). Where a job ends and another session holds the generation, and
+-- where a stored picture cannot be recorded, the settle is refused, with the error that the tables gave.
+--
+-- Rows that a restore brings back, which are not of now, change nothing.
+create or replace function process_jobs.apply_image_job() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_downloads boolean := new.job_type = 'download-image';
+  v_prediction_id text := coalesce(new.result ->> 'prediction_id', new.checkpoint ->> 'prediction_id');
+  v_ends boolean := new.status in ('failed', 'cancelled');
+  v_follows_later boolean := false;
+  v_id_pattern constant text := '^[A-Za-z0-9_-]{1,128}$';
+begin
+  if tg_op = 'INSERT' and new.updated_at <> now() then
+    return null;
+  end if;
+  if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then
+    v_follows_later := exists (select from process_jobs.job_troubles t where t.job_id = new.id and t.kind = 'effect');
+    if not v_follows_later then
+      return null;
+    end if;
+  end if;
+  if (new.payload ->> 'generation_id' ~ v_id_pattern and new.payload ->> 'user_id' ~ v_id_pattern) is not true then
+    return null;
+  end if;
+
+  if new.status = 'completed' and v_downloads then
+    if jsonb_typeof(new.result -> 'images') = 'array' then
+      perform process_jobs.record_images(new.payload, new.result -> 'images');
+    elsif new.result ->> 'storage_path' is not null then
+      perform process_jobs.record_images(new.payload, jsonb_build_array(new.result));
+    end if;
+    return null;
+  end if;
+
+  begin
+    if v_ends then
+      perform process_jobs.set_generation_status(new.payload, new.status, new.error_message, v_prediction_id, true);
+    elsif v_downloads then
+      perform process_jobs.set_generation_status(new.payload, 'downloading', null, v_prediction_id, false);
+    -- A completed one has no checkpoint to tell where its prediction was found already done.
+    elsif new.status = 'processing' or v_prediction_id is not null then
+      perform process_jobs.set_generation_status(new.payload, 'processing', null, v_prediction_id, false);
+    elsif new.status = 'pending' and (tg_op = 'INSERT' or old.status in ('failed', 'cancelled') or v_follows_later) then
+      perform process_jobs.set_generation_status(new.payload, 'queued', null, null, false);
+    end if;
+  exception
+    when others then
+      if process_jobs.is_server_state(sqlstate) or (v_ends and sqlstate like '55%') then
+        raise;
+      end if;
+      perform process_jobs.note_job_trouble(new.id, 'effect', 'its generation stays as it is: ' || sqlerrm);
+  end;
+  return null;
+end
+$$;
+
+create or replace trigger apply_image_job
+  after insert or update of status, checkpoint on public.job_queue
+  for each row
+  when (new.job_type in ('generate-image', 'download-image'))
+  execute function process_jobs.apply_image_job();
+
+-- ── images/generated_images_bucket.sql ──
+
+-- The public bucket generated-images, where the schema storage exists: for the six formats that the worker stores, of
+-- MAX_IMAGE_BYTES's default at most. A bucket of that name stays as it is.
+do $$
+begin
+  if to_regclass('storage.buckets') is null then
+    raise notice 'storage.buckets does not exist: the bucket generated-images was not made';
+    return;
+  end if;
+  insert into storage.buckets (id, name, public)
+  values ('generated-images', 'generated-images', true)
+  on conflict (id) do nothing;
+  -- Older versions of Storage have no such columns.
+  if found and (
+    select count(*) = 2
+    from pg_catalog.pg_attribute
+    where attrelid = 'storage.buckets'::regclass and attname in ('file_size_limit', 'allowed_mime_types')
+  ) then
+    update storage.buckets
+    set file_size_limit = 52428800,
+      allowed_mime_types = array['image/png', 'image/jpeg', 'image/webp', 'image/gif', 'image/avif', 'image/svg+xml']
+    where id = 'generated-images';
+  end if;
+end
+$$;
+
+-- ── images/image_job_types.sql ──
+
+-- The job types of the image worker, with the default retry policy: 5 s, 10 s, 20 s … 600 s, each ±25 %.
+-- Replicate takes 600 creates a minute from an account: 500 a minute and 50 at once stay below that.
+insert into public.job_types (job_type, starts_per_minute)
+values ('generate-image', 500), ('download-image', null)
+on conflict (job_type) do nothing;
+
+-- ── images/keep_model_schema.sql ──
+
+-- keep_model_schema: the published schema of a model's input that was kept within a day, or, where p_any_age, ever;
+-- null: there is none.
+--
+-- p_schema not null, a json object: kept as of now, and answered. Refuses (22023) one of another kind or larger
+-- than 1048576 bytes as text, and a p_model that has not between 1 and 300 characters.
+create or replace function public.keep_model_schema(
+  p_model text,
+  p_schema jsonb default null,
+  p_any_age boolean default false
+) returns jsonb
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_schema is null then
+    return (
+      select m.schema from process_jobs.model_schemas m
+      where m.model = p_model and (p_any_age or m.fetched_at > now() - interval '1 day')
+    );
+  end if;
+  if (length(p_model) between 1 and 300) is not true then
+    raise exception 'p_model must have between 1 and 300 characters, not %', coalesce(length(p_model), 0) using errcode = '22023';
+  end if;
+  if jsonb_typeof(p_schema) <> 'object' then
+    raise exception 'p_schema must be a json object, not %', jsonb_typeof(p_schema) using errcode = '22023';
+  end if;
+  if octet_length(p_schema::text) > 1048576 then
+    raise exception 'p_schema must have at most 1048576 bytes, not %', octet_length(p_schema::text) using errcode = '22023';
+  end if;
+  insert into process_jobs.model_schemas (model, schema) values (p_model, p_schema)
+  on conflict (model) do update set schema = excluded.schema, fetched_at = now();
+  return p_schema;
+end
+$$;
+
+revoke execute on function public.keep_model_schema(text, jsonb, boolean) from public, anon, authenticated;
+grant execute on function public.keep_model_schema(text, jsonb, boolean) to service_role;
+
+-- ── images/model_schemas.sql ──
+
+-- model_schemas: what Replicate has published of a model's input, kept for a day, so that a model outside the
+-- worker's catalogue, or one that has changed since, is asked about once a day and not at every job.
+create table if not exists process_jobs.model_schemas (
+  model text primary key,
+  schema jsonb not null,
+  fetched_at timestamptz not null default now(),
+  constraint model_schemas_model_length check (length(model) between 1 and 300)
+);
+
+-- ── images/pixels.sql ──
+
+-- pixels: a width or a height as the columns of the image tables hold it; null: they cannot, or it is none. For
+-- record_images only.
+create or replace function process_jobs.pixels(p_value jsonb) returns int
+language sql
+immutable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select case when jsonb_typeof(p_value) = 'number' and p_value::numeric between 0 and 2147483647 then p_value::int end
+$$;
+
+-- ── images/record_images.sql ──
+
+-- record_images: writes the rows of a generation's stored pictures and completes it; for apply_image_job only.
+--
+-- p_payload is the download's: {generation_id, user_id, prompt?, negative_prompt?, model_id?}; p_images what it
+-- stored, a list of {filename, storage_path, public_url, file_size (bytes), width, height (pixels), format}. The
+-- generation gets the first one's size; generation_time_seconds counts from its creation. A second call with the
+-- same file names leaves the same rows. A size that the columns cannot hold is null. Refuses (P0001) a generation that belongs to another user.
+
+create or replace function process_jobs.record_images(p_payload jsonb, p_images jsonb) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';
+  v_user_id public.image_generations.user_id%type := p_payload ->> 'user_id';
+begin
+  perform process_jobs.set_generation_status(p_payload, 'downloading', null, null, true);
+
+  update public.image_generations g
+  set status = 'completed',
+    error_message = null,
+    width = coalesce(process_jobs.pixels(p_images -> 0 -> 'width'), g.width),
+    height = coalesce(process_jobs.pixels(p_images -> 0 -> 'height'), g.height),
+    generation_time_seconds = coalesce(g.generation_time_seconds, extract(epoch from clock_timestamp() - g.created_at)),
+    completed_at = coalesce(g.completed_at, now()),
+    updated_at = now()
+  where g.id = v_generation_id and g.user_id is not distinct from v_user_id;
+  if not found then
+    raise exception 'generation % belongs to another user than %', v_generation_id, v_user_id;
+  end if;
+
+  insert into public.images as i (
+    generation_id, user_id, filename, storage_path, public_url, file_size, width, height, format,
+    prompt, negative_prompt, model
+  )
+  select
+    v_generation_id, v_user_id, image.value ->> 'filename', image.value ->> 'storage_path', image.value ->> 'public_url',
+    (image.value ->> 'file_size')::bigint, process_jobs.pixels(image.value -> 'width'), process_jobs.pixels(image.value -> 'height'),
+    image.value ->> 'format', p_payload ->> 'prompt', p_payload ->> 'negative_prompt', p_payload ->> 'model_id'
+  from jsonb_array_elements(p_images) image
+  on conflict (generation_id, filename) do update
+  set storage_path = excluded.storage_path, public_url = excluded.public_url, file_size = excluded.file_size,
+    width = excluded.width, height = excluded.height, format = excluded.format,
+    prompt = excluded.prompt, negative_prompt = excluded.negative_prompt, model = excluded.model;
+end
+$$;
+
+-- ── images/set_generation_status.sql ──
+
+-- set_generation_status: brings the generation of an image job to a status; for apply_image_job only.
+--
+-- The row is made from the payload where it is missing; keys: generation_id, user_id, prompt,
+-- negative_prompt, model_id, width, height, num_inference_steps, guidance_scale. Numbers that do not fit
+-- become null. A completed generation and one of another user stay as they are. p_prediction_id null
+-- keeps the stored one. Where another session has the row: p_waits, or it is refused (55P03).
+
+create or replace function process_jobs.set_generation_status(
+  p_payload jsonb,
+  p_status text,
+  p_error_message text,
+  p_prediction_id text,
+  p_waits boolean
+) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
+-- would let a planner go through all rows of a user.)
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';
+  v_user_id public.image_generations.user_id%type := p_payload ->> 'user_id';
+begin
+  -- Most claims and parks change nothing here, and then lock nothing either.
+  if exists (
+    select from public.image_generations g
+    where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status = p_status
+      and g.error_message is not distinct from p_error_message
+      and (p_prediction_id is null or g.replicate_prediction_id = p_prediction_id)
+  ) then
+    return;
+  end if;
+
+  if not p_waits then
+    perform from public.image_generations g
+    where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status <> 'completed'
+    for no key update nowait;
+  end if;
+
+  update public.image_generations g
+  set status = p_status,
+    error_message = p_error_message,
+    replicate_prediction_id = coalesce(p_prediction_id, g.replicate_prediction_id),
+    updated_at = now()
+  where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status <> 'completed';
+  if found then
+    return;
+  end if;
+
+  insert into public.image_generations (
+    id, user_id, prompt, negative_prompt, model, width, height, steps, guidance_scale,
+    status, error_message, replicate_prediction_id
+  )
+  select v_generation_id, v_user_id, p_payload ->> 'prompt', p_payload ->> 'negative_prompt', p_payload ->> 'model_id',
+    number.width, number.height, number.num_inference_steps, number.guidance_scale,
+    p_status, p_error_message, p_prediction_id
+  from (
+    select
+      max(n.value) filter (where n.key = 'width')::int as width,
+      max(n.value) filter (where n.key = 'height')::int as height,
+      max(n.value) filter (where n.key = 'num_inference_steps')::int as num_inference_steps,
+      max(n.value) filter (where n.key = 'guidance_scale') as guidance_scale
+    from (
+      select p.key, case when jsonb_typeof(p.value) = 'number' then p.value::text::numeric end as value
+      from jsonb_each(p_payload) p
+    ) n
+    where n.value between 0 and 1000000
+  ) number
+  on conflict (id) do nothing;
+end
+$$;
+
+-- ── schedule/extensions.sql ──
+
+-- pg_cron and pg_net, where the server offers them: what schedule_process_jobs needs.
+--
+-- pg_cron lives in one database of a cluster (cron.database_name) and must be preloaded; where it
+-- cannot be made, as on any server without one of them, everything but the schedule works.
+do $$
+declare
+  v_extension text;
+begin
+  foreach v_extension in array array['pg_cron', 'pg_net'] loop
+    if not exists (select from pg_catalog.pg_available_extensions where name = v_extension) then
+      raise notice '% is not available: schedule_process_jobs will refuse, the rest works', v_extension;
+      continue;
+    end if;
+    begin
+      if v_extension = 'pg_net' and to_regnamespace('extensions') is not null then
+        create extension if not exists pg_net with schema extensions;
+      else
+        execute format('create extension if not exists %I', v_extension);
+      end if;
+    exception
+      when others then
+        raise notice '% could not be made (%): schedule_process_jobs will refuse, the rest works', v_extension, sqlerrm;
+    end;
+  end loop;
+end
+$$;
+
+-- ── schedule/prune_runs.sql ──
+
+-- prune_runs: deletes what pg_cron has kept for over a week of the runs of our cron jobs, 1,440 a day; what
+-- the cron job process-jobs-prune-runs runs, whatever the schedule of the other is. Answers how many.
+--
+-- A run is ours by its command, so that those of a cron job that was scheduled anew since are too. Runs of other cron
+-- jobs stay. Where they may not be deleted it fails, which shows in cron.job_run_details.
+create or replace function process_jobs.prune_runs() returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_runs regclass := to_regclass('cron.job_run_details');
+  v_pruned int := 0;
+begin
+  if v_runs is not null then
+    -- By the number of the run: some that never began have no time.
+    execute format(
+      $q$
+      delete from %1$s d
+      where d.command ~ $1 and d.username = current_user and d.database = current_database()
+        and d.runid <= (
+          select max(old.runid) from %1$s old
+          where old.command ~ $1 and old.username = current_user and old.database = current_database()
+            and old.start_time < now() - interval '7 days'
+        )
+      $q$, v_runs)
+    using '^select process_jobs\.(tick|prune_runs)\(';
+    get diagnostics v_pruned = row_count;
+  end if;
+  return v_pruned;
+end
+$$;
+
+-- ── schedule/read_secret.sql ──
+
+-- read_secret: the key that scheduled calls carry, from Vault where it exists (under the
+-- name process_jobs_secret_key), else, or where it has none of that name, from the table process_jobs.secret; null:
+-- none is stored.
+--
+-- For the owner's functions only. Vault is asked through execute, because it need not exist.
+create or replace function process_jobs.read_secret() returns text
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_vault regclass := to_regclass('vault.decrypted_secrets');
+  v_secret_key text;
+begin
+  if v_vault is not null then
+    execute format('select decrypted_secret from %s where name = $1', v_vault)
+    using 'process_jobs_secret_key'
+    into v_secret_key;
+  end if;
+  return coalesce(v_secret_key, (select s.secret_key from process_jobs.secret s));
+end
+$$;
+
+-- ── schedule/schedule_process_jobs.sql ──
+
+-- schedule_process_jobs: has pg_cron call the function whenever a job is ready; answers pg_cron's job id.
+--
+-- Makes or replaces the cron job process-jobs-worker, which runs process_jobs.tick, and process-jobs-prune-runs, which
+-- runs process_jobs.prune_runs each night.
+-- p_function_url           https://<project>.supabase.co/functions/v1/process-jobs
+-- p_secret_key             a secret or service-role key; goes to Vault where it exists, never into the
+--                          cron job's text; null keeps the one stored before. What a header can carry
+-- p_schedule               five cron fields, or 'N seconds' (1 to 59) from pg_cron 1.5 on
+-- p_timeout_milliseconds   1 to 60000, for the 202 only, not for the work
+--
+-- Refuses (22023) arguments out of these bounds, also a schedule of six fields, which hosted pg_cron
+-- takes and misreads; (55000) where pg_cron or pg_net is missing or no key is known.
+create or replace function public.schedule_process_jobs(
+  p_function_url text,
+  p_secret_key text default null,
+  p_schedule text default '* * * * *',
+  p_timeout_milliseconds int default 5000
+) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_schedule text := btrim(p_schedule);
+  v_seconds int := substring(btrim(p_schedule) from '^(\d{1,4}) seconds?$')::int;
+  -- '1.4-1', '1.6'
+  v_cron_version text := (
+    select substring(e.extversion from '^\d+\.\d+') from pg_catalog.pg_extension e where e.extname = 'pg_cron'
+  );
+  v_schedule_job regprocedure := to_regprocedure('cron.schedule(text, text, text)');
+  v_cron_job_id bigint;
+begin
+  if p_function_url is null or p_function_url !~ '^https?://[^\s/]+(/\S*)?$' then
+    raise exception 'p_function_url must be an http or https url, not %', coalesce(quote_literal(p_function_url), 'null')
+      using errcode = '22023';
+  end if;
+  if p_secret_key = '' then
+    raise exception 'p_secret_key must not be empty' using errcode = '22023';
+  end if;
+  if p_secret_key !~ '^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$' then
+    raise exception 'p_secret_key must have no line ends, blanks around it or other characters that a header cannot carry'
+      using errcode = '22023';
+  end if;
+  if p_timeout_milliseconds is null or p_timeout_milliseconds not between 1 and 60000 then
+    raise exception 'p_timeout_milliseconds must be between 1 and 60000, not %', coalesce(p_timeout_milliseconds::text, 'null')
+      using errcode = '22023';
+  end if;
+  if (v_seconds between 1 and 59 or v_schedule ~ '^\S+(\s+\S+){4}$') is not true then
+    raise exception 'p_schedule must have five cron fields or be ''N seconds'' with N from 1 to 59, not %',
+      coalesce(quote_literal(p_schedule), 'null')
+      using errcode = '22023';
+  end if;
+
+  if v_cron_version is null then
+    raise exception 'pg_cron is not installed in this database: create extension pg_cron, or call the function by other means'
+      using errcode = '55000';
+  end if;
+  if to_regprocedure('net.http_post(text, jsonb, jsonb, jsonb, integer)') is null then
+    raise exception 'pg_net is not installed in this database: create extension pg_net, or call the function by other means'
+      using errcode = '55000';
+  end if;
+  if v_seconds is not null and string_to_array(v_cron_version, '.')::int[] < array[1, 5] then
+    raise exception 'pg_cron % takes no seconds, 1.5 and later do: p_schedule must have five cron fields, not %',
+      v_cron_version, quote_literal(p_schedule)
+      using errcode = '22023';
+  end if;
+  if p_secret_key is not null then
+    perform process_jobs.store_secret(p_secret_key);
+  elsif process_jobs.read_secret() is null then
+    raise exception 'no key is stored yet: give p_secret_key, a secret or service-role key' using errcode = '55000';
+  end if;
+
+  execute format('select %s($1, $2, $3)', v_schedule_job::regproc)
+  using 'process-jobs-worker', v_schedule,
+    format('select process_jobs.tick(%L, %s)', p_function_url, p_timeout_milliseconds)
+  into v_cron_job_id;
+  execute format('select %s($1, $2, $3)', v_schedule_job::regproc)
+  using 'process-jobs-prune-runs', '17 3 * * *', 'select process_jobs.prune_runs()';
+  return v_cron_job_id;
+end
+$$;
+
+revoke execute on function public.schedule_process_jobs(text, text, text, int) from public, anon, authenticated;
+grant execute on function public.schedule_process_jobs(text, text, text, int) to service_role;
+
+-- ── schedule/secret.sql ──
+
+-- secret: the key that scheduled calls carry, at most one row, where there is no Vault.
+--
+-- Only the tables' owner reads it: no role of the API has a privilege on it, service_role included. It is plain text,
+-- and so it is in a dump: leave it out with --exclude-table-data=process_jobs.secret.
+create table if not exists process_jobs.secret (
+  only_row boolean primary key default true,
+  secret_key text not null,
+  constraint secret_is_one_row check (only_row)
+);
+
+-- ── schedule/store_secret.sql ──
+
+-- store_secret: keeps the key that scheduled calls carry, where read_secret
+-- looks for it; a second call replaces the first one's. In the table it is plain text, of which a notice tells; what
+-- was there before Vault was goes. For the owner's functions only.
+create or replace function process_jobs.store_secret(p_secret_key text) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_vault regclass := to_regclass('vault.decrypted_secrets');
+  v_secret_id uuid;
+begin
+  if v_vault is null then
+    insert into process_jobs.secret (secret_key) values (p_secret_key)
+    on conflict (only_row) do update set secret_key = excluded.secret_key;
+    raise notice 'there is no Vault: the key lies in process_jobs.secret as plain text, and so it does in a dump without --exclude-table-data=process_jobs.secret';
+    return;
+  end if;
+  delete from process_jobs.secret;
+
+  execute format('select id from %s where name = $1', v_vault)
+  using 'process_jobs_secret_key'
+  into v_secret_id;
+  if v_secret_id is null then
+    execute format('select %s($1, $2, $3)', to_regproc('vault.create_secret'))
+    using p_secret_key, 'process_jobs_secret_key', 'the key with which pg_cron calls process-jobs';
+  else
+    execute format('select %s($1, $2)', to_regproc('vault.update_secret')) using v_secret_id, p_secret_key;
+  end if;
+end
+$$;
+
+-- ── schedule/tick.sql ──
+
+-- tick: what the cron job process-jobs-worker runs: calls the function when a job is ready
+-- or a lease has expired, and answers pg_net's request id; null: nothing to do, nobody was called.
+--
+-- pg_net sends after commit and drops the connection when p_timeout_milliseconds are over, therefore
+-- `Prefer: respond-async`: the function answers at once and works on. Its answer is not looked at; a
+-- lost call is made up for by the next tick. A tick that can call nobody, for want of a key that can be read, of pg_net
+-- or of an address, fails (55000) and says what to do, which shows in cron.job_run_details.
+create or replace function process_jobs.tick(p_function_url text, p_timeout_milliseconds int) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_http_post regprocedure := to_regprocedure('net.http_post(text, jsonb, jsonb, jsonb, integer)');
+  v_secret_key text;
+  v_request_id bigint;
+begin
+  if public.seconds_until_next_job() is distinct from 0 then
+    return null;
+  end if;
+  begin
+    v_secret_key := process_jobs.read_secret();
+  exception
+    when others then
+      raise exception 'the key cannot be read, so the function was not called: % (call schedule_process_jobs with p_secret_key)', sqlerrm
+        using errcode = '55000';
+  end;
+  if coalesce(v_secret_key, '') = '' then
+    raise exception 'no key is stored, so the function was not called: call schedule_process_jobs with p_secret_key'
+      using errcode = '55000';
+  elsif v_http_post is null then
+    raise exception 'pg_net is not installed, so the function was not called: create extension pg_net' using errcode = '55000';
+  elsif (p_function_url ~ '^https?://') is not true or p_timeout_milliseconds is null then
+    raise exception 'there is no address or no time-out, so the function was not called: call schedule_process_jobs again'
+      using errcode = '55000';
+  end if;
+  execute format(
+    'select %s(url := $1, body := $2, headers := $3, timeout_milliseconds := $4)', v_http_post::regproc)
+  using p_function_url, '{}'::jsonb,
+    jsonb_build_object(
+      'apikey', v_secret_key, 'Content-Type', 'application/json', 'Prefer', 'respond-async'),
+    p_timeout_milliseconds
+  into v_request_id;
+  return v_request_id;
+end
+$$;
+
+-- ── schedule/unschedule_process_jobs.sql ──
+
+-- unschedule_process_jobs: removes the cron job process-jobs-worker, and process-jobs-prune-runs; true: removed, false:
+-- there was none.
+--
+-- The stored key stays, so that schedule_process_jobs needs none the next time.
+create or replace function public.unschedule_process_jobs() returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cron_jobs regclass := to_regclass('cron.job');
+  v_removed boolean;
+begin
+  if v_cron_jobs is null then
+    return false;
+  end if;
+  execute format(
+    'select coalesce(bool_or(%s(jobid) and jobname = $1), false) from %s where jobname in ($1, $2) and username = current_user',
+    to_regprocedure('cron.unschedule(bigint)')::regproc, v_cron_jobs)
+  using 'process-jobs-worker', 'process-jobs-prune-runs'
+  into v_removed;
+  return v_removed;
+end
+$$;
+
+revoke execute on function public.unschedule_process_jobs() from public, anon, authenticated;
+grant execute on function public.unschedule_process_jobs() to service_role;
+
+-- ── operate/prune_jobs.sql ──
+
+-- prune_jobs: deletes jobs that ended before a time; answers how many.
+--
+-- p_ended_before  completed, failed and cancelled jobs whose completed_at is earlier, at least an hour ago: what has
+--                 just ended may still be told of, by a late webhook or a repeated settle
+-- p_limit         1 to 1000000: at most so many, in one transaction; call it again while it answers that many
+--
+-- Unfinished jobs, generations and images stay. A deleted job can neither be retried nor redriven. Jobs that another
+-- transaction has locked are passed over. Reads the table from its beginning, without an index. Refuses (22023)
+-- arguments out of these bounds.
+create or replace function public.prune_jobs(
+  p_ended_before timestamptz default now() - interval '30 days',
+  p_limit int default 100000
+) returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_pruned int;
+begin
+  if p_ended_before is null or p_ended_before > now() - interval '1 hour' then
+    raise exception 'p_ended_before must be at least an hour ago, not %', coalesce(p_ended_before::text, 'null')
+      using errcode = '22023';
+  end if;
+  if p_limit is null or p_limit not between 1 and 1000000 then
+    raise exception 'p_limit must be between 1 and 1000000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
+  end if;
+
+  delete from public.job_queue j
+  where j.id = any (array(
+    select ended.id
+    from public.job_queue ended
+    where ended.status in ('completed', 'failed', 'cancelled') and ended.completed_at < p_ended_before
+    limit p_limit
+    for update skip locked
+  ));
+  get diagnostics v_pruned = row_count;
+  return v_pruned;
+end
+$$;
+
+revoke execute on function public.prune_jobs(timestamptz, int) from public, anon, authenticated;
+grant execute on function public.prune_jobs(timestamptz, int) to service_role;
+
+-- ── operate/queue_metrics.sql ──
+
+-- queue_metrics: the queue in Prometheus' text format, by job type; for the route /metrics.
+--
+--   process_jobs_jobs{job_type, state}           jobs: ready, scheduled and stuck as in queue_stats, processing without
+--                                                the stuck ones, failed until they are redriven or pruned
+--   process_jobs_oldest_ready_seconds{job_type}  how long the longest waiting ready job has been due; 0: none is ready
+--   process_jobs_paused{job_type}                1: no job of the type begins until resume_job_type
+--   process_jobs_held_seconds{job_type}          how long jobs of the type still wait for a rate limit: the longer of
+--                                                those that have begun and those that have not
+--
+-- Types without a row in job_types are not told of. Counts the unfinished and the failed jobs one by one.
+create or replace function public.queue_metrics() returns text
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with job as (
+    select j.job_type, j.begun, j.woken_at, j.scheduled_at, null::text as state from public.job_queue j where j.status = 'pending'
+    union all
+    select j.job_type, null, null, null, case when j.lease_expires_at <= now() then 'stuck' else 'processing' end
+    from public.job_queue j where j.status = 'processing'
+    union all
+    select j.job_type, null, null, null, 'failed' from public.job_queue j where j.status = 'failed'
+  ), counted as (
+    select t.job_type,
+      case
+        when job.state is not null then job.state
+        when job.scheduled_at > now() then 'scheduled'
+        when job.begun and (t.begun_held_until is null or t.begun_held_until <= now() or job.woken_at is not null)
+        then 'ready'
+        when not job.begun and t.paused_at is null and (t.held_until is null or t.held_until <= now()) then 'ready'
+        else 'scheduled'
+      end as state,
+      count(*) as jobs, extract(epoch from now() - min(job.scheduled_at)) as oldest_seconds
+    from job
+    join public.job_types t on t.job_type = job.job_type
+    group by 1, 2
+  ), metric (n, name, help, job_type, state, value) as (
+    select 1, 'process_jobs_jobs', 'Jobs that have not ended, and failed ones.', t.job_type, s.state, coalesce(c.jobs, 0)
+    from public.job_types t
+    cross join unnest(array['ready', 'scheduled', 'processing', 'stuck', 'failed']) s (state)
+    left join counted c on c.job_type = t.job_type and c.state = s.state
+    union all
+    select 2, 'process_jobs_oldest_ready_seconds', 'How long the longest waiting ready job has been due.',
+      t.job_type, null, coalesce(c.oldest_seconds, 0)
+    from public.job_types t
+    left join counted c on c.job_type = t.job_type and c.state = 'ready'
+    union all
+    select 3, 'process_jobs_paused', '1: no job of the type begins until resume_job_type.',
+      t.job_type, null, (t.paused_at is not null)::int
+    from public.job_types t
+    union all
+    select 4, 'process_jobs_held_seconds', 'How long all jobs of the type still wait for a rate limit.',
+      t.job_type, null, coalesce(greatest(0, extract(epoch from greatest(t.held_until, t.begun_held_until) - now())), 0)
+    from public.job_types t
+  ), family as (
+    select m.n,
+      format(E'# HELP %1$s %2$s\n# TYPE %1$s gauge\n', m.name, m.help)
+      || string_agg(
+        format(E'%s{job_type="%s"%s} %s\n', m.name,
+          replace(replace(replace(m.job_type, '\', '\\'), '"', '\"'), E'\n', '\n'),
+          ',state="' || m.state || '"', trim_scale(m.value)),
+        '' order by m.job_type, m.state) as text
+    from metric m
+    group by m.n, m.name, m.help
+  )
+  select coalesce(string_agg(f.text, '' order by f.n), '') from family f
+$$;
+
+revoke execute on function public.queue_metrics() from public, anon, authenticated;
+grant execute on function public.queue_metrics() to service_role;
+
+-- ── operate/queue_stats.sql ──
+
+-- queue_stats: the queue in numbers, one json object:
+--   ready                 pending jobs that are due and neither held nor paused; some may still lack a start
+--   scheduled             the other pending jobs: parked, retrying, delayed, held or paused
+--   processing            jobs under a lease
+--   stuck                 those of them whose lease has expired and that no claim has taken back
+--   oldest_ready_seconds  how long the longest waiting ready job has been due; null: none is ready
+--   paused                [{job_type, reason, since}]
+--   troubles              [{job_id, kind, message, since}] of job_troubles, the ten oldest; absent: there are none
+-- Counts the unfinished jobs one by one: for people and monitors, not for the claim loop.
+create or replace function public.queue_stats() returns jsonb
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with pending as (
+    select count(*) as jobs,
+      count(*) filter (where open.job_type is not null and j.scheduled_at <= now()) as ready,
+      min(j.scheduled_at) filter (where open.job_type is not null and j.scheduled_at <= now()) as oldest
+    from public.job_queue j
+    left join public.job_types open
+      on open.job_type = j.job_type
+      and case
+        when not j.begun then open.paused_at is null and (open.held_until is null or open.held_until <= now())
+        else open.begun_held_until is null or open.begun_held_until <= now() or j.woken_at is not null
+      end
+    where j.status = 'pending'
+  ), processing as (
+    select count(*) as jobs, count(*) filter (where j.lease_expires_at <= now()) as stuck
+    from public.job_queue j
+    where j.status = 'processing'
+  ), paused as (
+    select jsonb_agg(
+        jsonb_build_object('job_type', t.job_type, 'reason', t.paused_reason, 'since', t.paused_at) order by t.job_type
+      ) as types
+    from public.job_types t
+    where t.paused_at is not null
+  ), troubles as (
+    select jsonb_agg(
+        jsonb_build_object('job_id', t.job_id, 'kind', t.kind, 'message', t.message, 'since', t.since)
+        order by t.since, t.job_id) as jobs
+    from (select * from process_jobs.job_troubles order by since, job_id limit 10) t
+  )
+  select jsonb_build_object(
+    'ready', pending.ready,
+    'scheduled', pending.jobs - pending.ready,
+    'processing', processing.jobs,
+    'stuck', processing.stuck,
+    'oldest_ready_seconds', extract(epoch from now() - pending.oldest),
+    'paused', coalesce(paused.types, '[]')
+  ) || case when troubles.jobs is null then '{}' else jsonb_build_object('troubles', troubles.jobs) end
+  from pending, processing, paused, troubles
+$$;
+
+revoke execute on function public.queue_stats() from public, anon, authenticated;
+grant execute on function public.queue_stats() to service_role;
+
+-- ── operate/redrive_failed_jobs.sql ──
+
+-- redrive_failed_jobs: retry_job for the jobs that have failed, the longest failed first; answers how many
+-- are pending again.
+--
+-- p_job_type      null: of every type
+-- p_failed_after  only those that failed later; null: all
+-- p_limit         at most so many, 1 to 10000
+-- p_attempts      as retry_job takes it
+--
+-- A job whose unique_key an unfinished one has stays failed, and counts for nothing; so does one whose retry the
+-- database refuses, as a trigger of the app's may, and a warning says why. Reads the whole table: for people, not for
+-- the claim loop. Refuses (22023) arguments out of these bounds.
+create or replace function public.redrive_failed_jobs(
+  p_job_type text default null,
+  p_failed_after timestamptz default null,
+  p_limit int default 1000,
+  p_attempts int default 3
+) returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job_id uuid;
+  v_redriven int := 0;
+begin
+  if p_limit is null or p_limit not between 1 and 10000 then
+    raise exception 'p_limit must be between 1 and 10000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
+  end if;
+  if p_attempts is null or p_attempts not between 1 and 100 then
+    raise exception 'p_attempts must be between 1 and 100, not %', coalesce(p_attempts::text, 'null') using errcode = '22023';
+  end if;
+
+  for v_job_id in
+    select j.id
+    from public.job_queue j
+    where j.status = 'failed'
+      and (p_job_type is null or j.job_type = p_job_type)
+      and (p_failed_after is null or j.completed_at > p_failed_after)
+    order by j.completed_at
+  loop
+    exit when v_redriven = p_limit;
+    begin
+      v_redriven := v_redriven + public.retry_job(v_job_id, p_attempts)::int;
+    exception
+      when unique_violation then
+        null;
+      when others then
+        if process_jobs.is_server_state(sqlstate) then
+          raise;
+        end if;
+        raise warning 'job % stays failed: %', v_job_id, sqlerrm;
+    end;
+  end loop;
+  return v_redriven;
+end
+$$;
+
+revoke execute on function public.redrive_failed_jobs(text, timestamptz, int, int) from public, anon, authenticated;
+grant execute on function public.redrive_failed_jobs(text, timestamptz, int, int) to service_role;
+
+-- ── done ──
+
+insert into process_jobs.releases (version) values ('0.1.0') on conflict (version) do nothing;
+
+-- Tells PostgREST that there are new tables and functions.
+notify pgrst, 'reload schema';

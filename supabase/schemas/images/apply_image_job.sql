@@ -1,0 +1,82 @@
+-- apply_image_job: trigger on job_queue; whatever changes an image job changes its generation with it,
+-- in the same transaction.
+--
+--   job                                    generation
+--   generate-image inserted                queued
+--   generate-image processing              processing; checkpoint.prediction_id -> replicate_prediction_id
+--   generate-image completed with a result.prediction_id
+--                                          processing; result.prediction_id -> replicate_prediction_id
+--   download-image inserted or processing  downloading
+--   download-image completed with a result.storage_path, or a list of them in result.images
+--                                          completed, and a row in images for each
+--   failed, cancelled                      the same, with the job's error_message
+--   pending again                          stays; checkpoint.prediction_id -> replicate_prediction_id
+--   pending again after it had ended       as when it was inserted
+--
+-- A completed generation stays completed. A payload without a usable generation_id and user_id changes no generation.
+-- A row that the tables refuse, or, unless the job ends, that another session holds, hinders no job: the generation
+-- follows later (job_troubles, retry_job_troubles). Where a job ends and another session holds the generation, and
+-- where a stored picture cannot be recorded, the settle is refused, with the error that the tables gave.
+--
+-- Rows that a restore brings back, which are not of now, change nothing.
+create or replace function process_jobs.apply_image_job() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_downloads boolean := new.job_type = 'download-image';
+  v_prediction_id text := coalesce(new.result ->> 'prediction_id', new.checkpoint ->> 'prediction_id');
+  v_ends boolean := new.status in ('failed', 'cancelled');
+  v_follows_later boolean := false;
+  v_id_pattern constant text := '^[A-Za-z0-9_-]{1,128}$';
+begin
+  if tg_op = 'INSERT' and new.updated_at <> now() then
+    return null;
+  end if;
+  if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then
+    v_follows_later := exists (select from process_jobs.job_troubles t where t.job_id = new.id and t.kind = 'effect');
+    if not v_follows_later then
+      return null;
+    end if;
+  end if;
+  if (new.payload ->> 'generation_id' ~ v_id_pattern and new.payload ->> 'user_id' ~ v_id_pattern) is not true then
+    return null;
+  end if;
+
+  if new.status = 'completed' and v_downloads then
+    if jsonb_typeof(new.result -> 'images') = 'array' then
+      perform process_jobs.record_images(new.payload, new.result -> 'images');
+    elsif new.result ->> 'storage_path' is not null then
+      perform process_jobs.record_images(new.payload, jsonb_build_array(new.result));
+    end if;
+    return null;
+  end if;
+
+  begin
+    if v_ends then
+      perform process_jobs.set_generation_status(new.payload, new.status, new.error_message, v_prediction_id, true);
+    elsif v_downloads then
+      perform process_jobs.set_generation_status(new.payload, 'downloading', null, v_prediction_id, false);
+    -- A completed one has no checkpoint to tell where its prediction was found already done.
+    elsif new.status = 'processing' or v_prediction_id is not null then
+      perform process_jobs.set_generation_status(new.payload, 'processing', null, v_prediction_id, false);
+    elsif new.status = 'pending' and (tg_op = 'INSERT' or old.status in ('failed', 'cancelled') or v_follows_later) then
+      perform process_jobs.set_generation_status(new.payload, 'queued', null, null, false);
+    end if;
+  exception
+    when others then
+      if process_jobs.is_server_state(sqlstate) or (v_ends and sqlstate like '55%') then
+        raise;
+      end if;
+      perform process_jobs.note_job_trouble(new.id, 'effect', 'its generation stays as it is: ' || sqlerrm);
+  end;
+  return null;
+end
+$$;
+
+create or replace trigger apply_image_job
+  after insert or update of status, checkpoint on public.job_queue
+  for each row
+  when (new.job_type in ('generate-image', 'download-image'))
+  execute function process_jobs.apply_image_job();

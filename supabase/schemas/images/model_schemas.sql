@@ -1,0 +1,8 @@
+-- model_schemas: what Replicate has published of a model's input, kept for a day, so that a model outside the
+-- worker's catalogue, or one that has changed since, is asked about once a day and not at every job.
+create table if not exists process_jobs.model_schemas (
+  model text primary key,
+  schema jsonb not null,
+  fetched_at timestamptz not null default now(),
+  constraint model_schemas_model_length check (length(model) between 1 and 300)
+);

@@ -1,0 +1,56 @@
+-- queue_stats: the queue in numbers, one json object:
+--   ready                 pending jobs that are due and neither held nor paused; some may still lack a start
+--   scheduled             the other pending jobs: parked, retrying, delayed, held or paused
+--   processing            jobs under a lease
+--   stuck                 those of them whose lease has expired and that no claim has taken back
+--   oldest_ready_seconds  how long the longest waiting ready job has been due; null: none is ready
+--   paused                [{job_type, reason, since}]
+--   troubles              [{job_id, kind, message, since}] of job_troubles, the ten oldest; absent: there are none
+-- Counts the unfinished jobs one by one: for people and monitors, not for the claim loop.
+create or replace function public.queue_stats() returns jsonb
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with pending as (
+    select count(*) as jobs,
+      count(*) filter (where open.job_type is not null and j.scheduled_at <= now()) as ready,
+      min(j.scheduled_at) filter (where open.job_type is not null and j.scheduled_at <= now()) as oldest
+    from public.job_queue j
+    left join public.job_types open
+      on open.job_type = j.job_type
+      and case
+        when not j.begun then open.paused_at is null and (open.held_until is null or open.held_until <= now())
+        else open.begun_held_until is null or open.begun_held_until <= now() or j.woken_at is not null
+      end
+    where j.status = 'pending'
+  ), processing as (
+    select count(*) as jobs, count(*) filter (where j.lease_expires_at <= now()) as stuck
+    from public.job_queue j
+    where j.status = 'processing'
+  ), paused as (
+    select jsonb_agg(
+        jsonb_build_object('job_type', t.job_type, 'reason', t.paused_reason, 'since', t.paused_at) order by t.job_type
+      ) as types
+    from public.job_types t
+    where t.paused_at is not null
+  ), troubles as (
+    select jsonb_agg(
+        jsonb_build_object('job_id', t.job_id, 'kind', t.kind, 'message', t.message, 'since', t.since)
+        order by t.since, t.job_id) as jobs
+    from (select * from process_jobs.job_troubles order by since, job_id limit 10) t
+  )
+  select jsonb_build_object(
+    'ready', pending.ready,
+    'scheduled', pending.jobs - pending.ready,
+    'processing', processing.jobs,
+    'stuck', processing.stuck,
+    'oldest_ready_seconds', extract(epoch from now() - pending.oldest),
+    'paused', coalesce(paused.types, '[]')
+  ) || case when troubles.jobs is null then '{}' else jsonb_build_object('troubles', troubles.jobs) end
+  from pending, processing, paused, troubles
+$$;
+
+revoke execute on function public.queue_stats() from public, anon, authenticated;
+grant execute on function public.queue_stats() to service_role;

@@ -1,0 +1,47 @@
+-- job_types: one row a job type, its policy and whether its jobs may be claimed.
+--
+-- backoff_base_seconds, backoff_max_seconds  a job runs again base * 2^(attempt - 1) seconds after a failed
+--                    attempt, at most max, which is 30 days at most, each ±25 %
+-- lease_seconds      how long a claim is the worker's without a heartbeat; below the 15 s that a worker may wait
+--                    for another claim, it can end while its run goes on
+-- starts_per_minute  how many jobs may begin a minute, 0.00001 to a million, null: no bound; a tenth of it, at least
+--                    one, may begin at once, so that no minute sees more than 1.1 times as many. start_tokens of that
+--                    tenth were left at start_tokens_at (available_starts)
+-- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun go on
+-- held_until         no job of the type begins until then
+-- begun_held_until   no job of the type that has begun goes on until then, but one that was woken
+--
+-- A job *has begun* when it has a checkpoint. Only types with a row here are enqueued by enqueue_job and
+-- claimed by claim_next_job.
+create table if not exists public.job_types (
+  job_type text primary key,
+  backoff_base_seconds double precision not null default 5,
+  backoff_max_seconds double precision not null default 600,
+  lease_seconds int not null default 60,
+  starts_per_minute double precision,
+  start_tokens double precision,
+  start_tokens_at timestamptz,
+  paused_at timestamptz,
+  paused_reason text,
+  held_until timestamptz,
+  begun_held_until timestamptz,
+  constraint job_types_backoff_is_positive check (
+    backoff_base_seconds > 0 and backoff_max_seconds >= backoff_base_seconds
+  ),
+  constraint job_types_backoff_is_bounded check (backoff_max_seconds <= 2592000),
+  constraint job_types_lease_is_positive check (lease_seconds between 1 and 86400),
+  -- What no claim can reckon with would stop those of every type.
+  constraint job_types_starts_are_bounded check (
+    starts_per_minute between 0.00001 and 1000000
+    and start_tokens between -1000000 and 1000000
+    and start_tokens_at between '1970-01-01 00:00:00+00' and '9999-12-31 00:00:00+00'
+  ),
+  constraint job_types_times_are_finite check (
+    isfinite(paused_at) is not false and isfinite(held_until) is not false and isfinite(begun_held_until) is not false
+  ),
+  constraint job_types_paused_has_reason check ((paused_at is null) = (paused_reason is null))
+);
+
+alter table public.job_types enable row level security;
+revoke all on public.job_types from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.job_types to service_role;

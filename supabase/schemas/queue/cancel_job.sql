@@ -1,0 +1,51 @@
+-- cancel_job: ends a job that is not wanted any more; true: cancelled or on its way, false: already final,
+-- not there, or not the caller's.
+--
+-- pending, never at work              -> cancelled
+-- pending, parked or retrying         -> stays pending, due now (put back by hand: when its lease is over), with
+--                                        cancel_requested_at: a worker ends what it has begun, then the job
+-- processing                          -> goes on, with cancel_requested_at; its run's end is `cancelled`,
+--                                        and where the run parks, a worker ends what it has begun
+-- processing, with p_lease_token      -> cancelled: the worker says that nothing goes on outside
+--
+-- A job asked to cancel counts as begun, so that a pause of its type does not keep it. A worker that fails to
+-- end it tries again as after any error; at the last attempt it is cancelled all the same.
+create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
+-- would let a planner go through a partial index.)
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_lease_token is not null then
+    return p_job_id is not null and (process_jobs.settle_jobs(jsonb_build_array(jsonb_build_object(
+      'outcome', 'cancelled', 'job_id', p_job_id, 'lease_token', p_lease_token))))[1];
+  end if;
+
+  update public.job_queue j
+  set status = 'cancelled', event = null, lease_token = null, lease_expires_at = null,
+    completed_at = now(), updated_at = now()
+  where j.id = p_job_id and j.status is not distinct from 'pending' and j.attempt_number = 0 and j.checkpoint is null;
+  if found then
+    return true;
+  end if;
+
+  update public.job_queue j
+  set cancel_requested_at = coalesce(j.cancel_requested_at, now()),
+    checkpoint = coalesce(j.checkpoint, '{}'),
+    scheduled_at = case
+      when j.status = 'pending' then least(j.scheduled_at, greatest(now(), j.lease_expires_at))
+      else j.scheduled_at
+    end,
+    woken_at = now(), updated_at = now()
+  where j.id = p_job_id and j.status in ('pending', 'processing');
+  return found;
+end
+$$;
+
+revoke execute on function public.cancel_job(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.cancel_job(uuid, uuid) to service_role;

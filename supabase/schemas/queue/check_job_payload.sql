@@ -1,0 +1,30 @@
+-- check_job_payload: trigger on job_queue; lets in only payloads that a worker can read, however they come.
+--
+-- One that a worker cannot read would spoil the claim of the others in its batch. Refuses (22023) what is no
+-- json object, and what json_refusal does. Rows that are there already are not looked at, nor are those that a restore
+-- brings back, which are not of now: one from before this trigger would fail the COPY of them all.
+create or replace function process_jobs.check_job_payload() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_refusal text := process_jobs.json_refusal('payload', new.payload);
+begin
+  if tg_op = 'INSERT' and new.updated_at <> now() then
+    return new;
+  end if;
+  if new.payload is null or jsonb_typeof(new.payload) <> 'object' then
+    raise exception 'payload must be a json object, not %', coalesce(jsonb_typeof(new.payload), 'null')
+      using errcode = '22023';
+  elsif v_refusal is not null then
+    raise exception '%', v_refusal using errcode = '22023';
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger check_job_payload
+  before insert or update of payload on public.job_queue
+  for each row
+  execute function process_jobs.check_job_payload();

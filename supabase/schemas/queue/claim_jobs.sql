@@ -1,0 +1,320 @@
+-- claim_jobs: what claim_next_job does, for it and for exchange_jobs.
+--
+-- p_waits  whether the turn may be waited for: not by one who holds locks already, for whom the jobs that need it
+--          wait until the next claim
+create or replace function process_jobs.claim_jobs(
+  p_job_types text[],
+  p_limit int,
+  p_lease_seconds int,
+  p_waits boolean
+) returns table (
+  id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
+  life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
+  lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
+  search_from timestamptz
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- One plan, whatever the statistics say: they may be of when the queue was empty. Without these the planner would
+-- sort all that is ready, or plan anew in each call.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+-- For what follows a job: whoever holds that, a claim does not stand still for it.
+set lock_timeout = '20ms'
+as $$
+#variable_conflict use_column
+declare
+  v_lease_expired constant text := 'lease expired on attempt %s of %s: %s';
+  v_bytes_most constant int := 8388608;
+  v_window int;
+  v_woken uuid[];
+  v_ready uuid[];
+  v_takes_turns boolean;
+  v_turn text := 'nobody asked';
+  v_counted text[] := '{}';
+  v_picked uuid[];
+  v_part uuid[];
+  v_claimed uuid[] := '{}';
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception 'p_limit must be between 1 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
+  end if;
+  if p_lease_seconds not between 1 and 86400 then
+    raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
+  end if;
+  v_window := p_limit + 20;
+
+  if exists (
+    select from process_jobs.job_troubles t
+    where t.retry_at <= now() and (t.kind = 'effect' or t.retry_at <= now() - interval '10 minutes')
+  ) then
+    -- It locks jobs, and the turn comes before them.
+    if p_waits then
+      perform process_jobs.take_turn(true);
+    end if;
+    perform process_jobs.retry_job_troubles();
+  end if;
+
+  loop
+    -- What has ended outside, as the job was told, goes before all else, and waits for no hold: its output does not
+    -- stay for ever.
+    select array_agg(woken.id order by woken.priority desc, woken.created_at, woken.id) into v_woken
+    from public.job_types t
+    cross join lateral (
+      select j.id, j.priority, j.created_at
+      from public.job_queue j
+      where j.job_type = t.job_type and j.begun and j.woken_at is not null and j.status = 'pending'
+        and j.scheduled_at <= now()
+      order by j.priority desc, j.created_at, j.id
+      limit v_window
+    ) woken
+    where p_job_types is null or t.job_type = any (p_job_types);
+
+    -- Of each kind, jobs of a type that have begun and those that have not, the first in order, merged: what may not
+    -- be claimed is never looked at. Of delayed jobs those that are due are few, and are sorted; only where they
+    -- are many is the index of the order read, past those not due.
+    select array_agg(ready.id order by ready.priority desc, ready.created_at, ready.id),
+      coalesce(bool_or(kind.starts is not null), false)
+    into v_ready, v_takes_turns
+    from public.job_types t
+    cross join lateral (values
+      (true, t.begun_held_until, null),
+      (false, t.held_until, case
+        when t.starts_per_minute is null then null
+        when v_turn = 'nobody asked' or t.job_type = any (v_counted) then greatest(0, floor(process_jobs.available_starts(t)))::bigint
+        else 0
+      end)
+    ) kind (begun, held_until, starts)
+    cross join lateral (
+      select first.id, first.priority, first.created_at
+      from (
+        (
+          select j.id, j.priority, j.created_at
+          from public.job_queue j
+          where j.job_type = t.job_type and j.begun = kind.begun and not j.delayed and j.status = 'pending'
+            and j.scheduled_at <= now()
+          order by j.priority desc, j.created_at, j.id
+          limit v_window
+        )
+        union all
+        (
+          select due.id, due.priority, due.created_at
+          from (
+            select j.id, j.priority, j.created_at, count(*) over () as jobs
+            from (
+              select j.id, j.priority, j.created_at
+              from public.job_queue j
+              where j.job_type = t.job_type and j.begun = kind.begun and j.delayed and j.status = 'pending'
+                and j.scheduled_at <= now()
+              order by j.scheduled_at
+              limit 201
+            ) j
+          ) due
+          where due.jobs <= 200
+        )
+        union all
+        (
+          select j.id, j.priority, j.created_at
+          from public.job_queue j
+          where j.job_type = t.job_type and j.begun = kind.begun and j.delayed and j.status = 'pending'
+            and j.scheduled_at <= now()
+            and exists (
+              select from public.job_queue d
+              where d.job_type = t.job_type and d.begun = kind.begun and d.delayed and d.status = 'pending'
+                and d.scheduled_at <= now()
+              order by d.scheduled_at
+              offset 200 limit 1
+            )
+          order by j.priority desc, j.created_at, j.id
+          limit v_window
+        )
+      ) first
+      order by first.priority desc, first.created_at, first.id
+      limit least(v_window, kind.starts)
+    ) ready
+    where (p_job_types is null or t.job_type = any (p_job_types))
+      and (kind.held_until is null or kind.held_until <= now())
+      and (t.paused_at is null or kind.begun);
+
+    if v_turn = 'nobody asked' and (v_takes_turns or exists (
+      select from public.job_queue j
+      where j.status = 'processing' and j.lease_expires_at <= now()
+        and not exists (
+          select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+    )) then
+      v_turn := case when process_jobs.take_turn(p_waits and v_picked is null) then 'mine' else 'of others' end;
+      continue when v_turn = 'of others';
+      begin
+        -- A type whose row somebody has begins nothing now.
+        select array_agg(counted.job_type) into v_counted
+        from (
+          select t.job_type from public.job_types t where t.starts_per_minute is not null for update skip locked
+        ) counted;
+        select array_agg(expired.id) into v_picked
+        from (
+          select j.id
+          from public.job_queue j
+          where j.status = 'processing' and j.lease_expires_at <= now()
+            and not exists (
+              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+          order by j.lease_expires_at
+          limit 100
+          for update skip locked
+        ) expired;
+      exception
+        when lock_not_available then
+          v_counted := '{}';
+          v_picked := null;
+      end;
+      -- All at once; only where that is refused, one by one.
+      for v_n in 0 .. coalesce(cardinality(v_picked), 0) loop
+        v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
+        begin
+          update public.job_queue j
+          set (status, errors, error_message, completed_at, event) = (
+              select
+                case
+                  when j.attempt_number < j.max_attempts then 'pending'
+                  when j.cancel_requested_at is not null then 'cancelled'
+                  else 'failed'
+                end,
+                j.errors || jsonb_build_object(
+                  'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired', 'message', why.message),
+                why.message,
+                case when j.attempt_number < j.max_attempts then null else now() end,
+                case when j.attempt_number < j.max_attempts then j.event end
+              from (
+                select format(v_lease_expired, j.attempt_number, j.max_attempts, coalesce(
+                  (
+                    select 'what the run came to could not be recorded: ' || b.message
+                    from process_jobs.job_troubles b
+                    where b.job_id = j.id and b.kind = 'settle' and b.lease_token = j.lease_token
+                  ),
+                  'the worker was killed or lost'))
+              ) why (message)
+            ),
+            lease_token = null, lease_expires_at = null, updated_at = now()
+          where j.id = any (v_part);
+          exit when v_n = 0;
+        exception
+          when others then
+            if process_jobs.is_server_state(sqlstate) then
+              raise;
+            elsif v_n > 0 then
+              perform process_jobs.note_job_trouble(v_part[1], 'claim', 'it cannot be taken back from a lost worker: ' || sqlerrm);
+            end if;
+        end;
+      end loop;
+      continue;
+    end if;
+
+    if v_woken is not null then
+      v_ready := v_woken || (select array_agg(r.id) from unnest(v_ready) r (id) where r.id <> all (v_woken));
+    end if;
+    -- Locked one by one up to the limit, so that no row is locked that is not claimed; the lock looks again whether
+    -- a row is still ready. (Not with =, which would let a planner look a row up in a partial index, from its one
+    -- end to the other. Where a row changes in this very moment, its next version is waited for in spite of `skip
+    -- locked`: whoever holds that for long leaves the next claim more.)
+    begin
+      select array_agg(picked.id) into v_picked
+      from (
+        select locked.id
+        from unnest(v_ready) ready (id)
+        cross join lateral (
+          select j.id from public.job_queue j
+          where j.id = ready.id and j.status is not distinct from 'pending' and j.scheduled_at <= now()
+            and not exists (
+              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+          for update skip locked
+        ) locked
+        limit p_limit
+      ) picked;
+    exception
+      when lock_not_available then
+        return;
+    end;
+    -- Where others hold so much of what was looked at that too few are left, there may be more.
+    exit when cardinality(v_picked) >= p_limit or coalesce(cardinality(v_ready), 0) < v_window;
+    v_window := v_window * 8;
+  end loop;
+  if v_picked is null then
+    return;
+  end if;
+
+  -- No more than fits into an answer; compressed, text is up to 255 times as short.
+  if cardinality(v_picked) > 1 and v_bytes_most / 255 < (
+    select sum(
+      pg_column_size(j.payload) + coalesce(pg_column_size(j.checkpoint), 0) + coalesce(pg_column_size(j.event), 0))
+    from public.job_queue j
+    where j.id = any (v_picked)
+  ) then
+    select array_agg(sized.id order by sized.n) into v_picked
+    from (
+      select picked.id, picked.n, sum(picked.bytes) over (order by picked.n) as bytes
+      from (
+        select j.id, array_position(v_picked, j.id) as n,
+          octet_length(j.payload::text) + coalesce(octet_length(j.checkpoint::text), 0)
+            + coalesce(octet_length(j.event::text), 0) as bytes
+        from public.job_queue j
+        where j.id = any (v_picked)
+      ) picked
+    ) sized
+    where sized.bytes <= v_bytes_most or sized.n = 1;
+  end if;
+
+  -- All at once; only where that is refused, one by one.
+  for v_n in 0 .. cardinality(v_picked) loop
+    v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
+    begin
+      update public.job_queue j
+      set status = 'processing',
+        attempt_number = j.attempt_number + 1,
+        max_attempts = greatest(j.max_attempts, j.attempt_number + 1),
+        lease_token = gen_random_uuid(),
+        lease_expires_at = now() + make_interval(secs => coalesce(
+          p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
+        started_at = coalesce(j.started_at, now()),
+        first_started_at = coalesce(j.first_started_at, now()),
+        woken_at = null,
+        updated_at = now()
+      where j.id = any (v_part);
+      v_claimed := v_claimed || v_part;
+      exit when v_n = 0;
+    exception
+      when others then
+        if process_jobs.is_server_state(sqlstate) then
+          raise;
+        elsif v_n > 0 then
+          perform process_jobs.note_job_trouble(v_part[1], 'claim', 'it cannot be claimed: ' || sqlerrm);
+        end if;
+    end;
+  end loop;
+
+  return query
+  select c.id, c.job_type, c.payload, c.status, c.priority, c.attempt_number, c.max_attempts,
+    c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
+    extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
+    extract(epoch from now() - c.started_at)::double precision,
+    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute'
+  from public.job_queue c
+  -- (Not joined: a planner that takes the table for empty would go through all of it.)
+  where c.id = any (v_claimed)
+  order by array_position(v_claimed, c.id);
+
+  if v_turn = 'mine' then
+    update public.job_types t
+    set start_tokens = process_jobs.available_starts(t) - begun.jobs, start_tokens_at = now()
+    from (
+      select j.job_type, count(*) as jobs
+      from public.job_queue j
+      where j.id = any (v_claimed) and not j.begun
+      group by j.job_type
+    ) begun
+    where t.job_type = begun.job_type and t.starts_per_minute is not null;
+  end if;
+end
+$$;

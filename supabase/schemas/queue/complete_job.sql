@@ -1,0 +1,64 @@
+-- complete_job: settles a claimed job for good or for another attempt; true: recorded, false: the job
+-- is not the caller's any more, already final, or not there, and nothing was changed.
+--
+-- no p_error                                   -> completed with p_result, p_follow_ups enqueued with it
+-- p_error, p_retry 'backoff', attempts left    -> pending after the type's backoff, one entry more in errors
+-- p_error, p_retry 'never' or attempts spent   -> failed, one entry more in errors
+--
+-- Where cancel_job has been called meanwhile, both ends are `cancelled` instead, without result and
+-- follow-ups. What ends keeps neither its event nor its lease.
+--
+-- p_lease_token  the claim's; fits while nobody else has claimed the job, also after an operator has
+--                put it back to pending by hand. null, as before leases: any job that is processing
+-- p_error_kind   a word for the entry in errors, default 'error'
+-- p_follow_ups   [{job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}]
+--
+-- p_error and its entry in errors are cut to 2000 characters. Refuses (22023) an unknown p_retry, an
+-- empty p_error, p_error together with p_result or follow-ups, and follow-ups that enqueue_job would refuse.
+
+create or replace function public.complete_job(
+  p_job_id uuid,
+  p_result jsonb default null,
+  p_error text default null,
+  p_lease_token uuid default null,
+  p_retry text default 'backoff',
+  p_error_kind text default null,
+  p_follow_ups jsonb default '[]'
+) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
+-- would let a planner go through a partial index.)
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_lease_token uuid := p_lease_token;
+begin
+  if p_retry is null then
+    raise exception 'p_retry must be ''backoff'' or ''never'', not null' using errcode = '22023';
+  end if;
+  if p_error is not null and (p_result is not null or p_follow_ups <> '[]') then
+    raise exception 'p_error goes with neither p_result nor p_follow_ups' using errcode = '22023';
+  end if;
+  if p_job_id is null then
+    return false;
+  end if;
+  if v_lease_token is null then
+    select j.lease_token into v_lease_token
+    from public.job_queue j
+    where j.id = p_job_id and j.status is not distinct from 'processing'
+    for update;
+    v_lease_token := coalesce(v_lease_token, gen_random_uuid()); -- of no claim
+  end if;
+  return (process_jobs.settle_jobs(jsonb_build_array(jsonb_build_object(
+    'outcome', case when p_error is null then 'completed' else 'failed' end,
+    'job_id', p_job_id, 'lease_token', v_lease_token, 'result', p_result, 'follow_ups', p_follow_ups,
+    'error', p_error, 'error_kind', p_error_kind, 'retry', p_retry))))[1];
+end
+$$;
+
+revoke execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb) from public, anon, authenticated;
+grant execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb) to service_role;

@@ -1,0 +1,53 @@
+-- enqueue_follow_ups: enqueues the jobs that a completed one asks for, through enqueue_job; for settle_jobs only.
+--
+-- p_follow_ups is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?,
+-- waiting_since?}. A follow-up has at least its parent's priority. waiting_since is its place among its equals: what
+-- it carries on has waited since then; one that is no time, or to come, counts for nothing.
+--
+-- Refuses (22023) an element that is no object or has another key, and what enqueue_job refuses.
+
+create or replace function process_jobs.enqueue_follow_ups(p_follow_ups jsonb, p_priority int) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_follow_up jsonb;
+  v_unknown_key text;
+  v_scheduled_at timestamptz;
+begin
+  for v_follow_up in select f.value from jsonb_array_elements(p_follow_ups) f loop
+    if jsonb_typeof(v_follow_up) <> 'object' then
+      raise exception 'p_follow_ups must hold json objects, not %', jsonb_typeof(v_follow_up) using errcode = '22023';
+    end if;
+    select k into v_unknown_key
+    from jsonb_object_keys(v_follow_up) k
+    where k not in (
+      'job_type', 'payload', 'priority', 'max_attempts', 'scheduled_at', 'unique_key', 'waiting_since')
+    limit 1;
+    if found then
+      raise exception 'p_follow_ups has an unknown key "%"', left(v_unknown_key, 200) using errcode = '22023';
+    end if;
+    v_scheduled_at := (v_follow_up ->> 'scheduled_at')::timestamptz;
+    if v_scheduled_at is null and v_follow_up ->> 'waiting_since' is not null then
+      begin
+        v_scheduled_at := (v_follow_up ->> 'waiting_since')::timestamptz;
+        if v_scheduled_at > now() or not isfinite(v_scheduled_at) then
+          v_scheduled_at := null;
+        end if;
+      exception
+        when data_exception then
+          null;
+      end;
+    end if;
+    perform public.enqueue_job(
+      v_follow_up ->> 'job_type',
+      v_follow_up -> 'payload',
+      greatest(coalesce((v_follow_up ->> 'priority')::int, 0), p_priority),
+      (v_follow_up ->> 'max_attempts')::int,
+      v_scheduled_at,
+      v_follow_up ->> 'unique_key'
+    );
+  end loop;
+end
+$$;

@@ -1,0 +1,21 @@
+-- keep_lease_of_job_put_back: trigger on job_queue; a job put back to pending by hand while a worker has it is
+-- not claimed before its lease is over.
+--
+-- The worker may be in the middle of something that must not happen twice; its settle counts as long as nobody
+-- else has claimed the job. No function of ours puts a job back with its token.
+create or replace function process_jobs.keep_lease_of_job_put_back() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.scheduled_at := greatest(new.scheduled_at, new.lease_expires_at);
+  return new;
+end
+$$;
+
+create or replace trigger keep_lease_of_job_put_back
+  before update of status on public.job_queue
+  for each row
+  when (old.status = 'processing' and new.status = 'pending' and new.lease_token is not null)
+  execute function process_jobs.keep_lease_of_job_put_back();

@@ -1,0 +1,44 @@
+-- retry_job_troubles: has what could not follow its job (job_troubles of kind effect, due) follow it now, ten at most,
+-- and forgets troubles that are over; for claim_next_job only.
+--
+-- The job's row is touched, and whatever follows jobs by a trigger sees it again, as it is now. One that fails again
+-- is tried again later. Rows that another transaction has locked are passed over.
+create or replace function process_jobs.retry_job_troubles() returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '20ms'
+as $$
+declare
+  v_trouble record;
+begin
+  for v_trouble in
+    select t.job_id, t.tries
+    from process_jobs.job_troubles t
+    where t.kind = 'effect' and t.retry_at <= now()
+    order by t.retry_at
+    limit 10
+    for update skip locked
+  loop
+    begin
+      update public.job_queue j set status = j.status where j.id = v_trouble.job_id;
+      -- Where it failed without a word, it is noted anew.
+      delete from process_jobs.job_troubles t
+      where t.job_id = v_trouble.job_id and t.kind = 'effect' and t.tries = v_trouble.tries;
+    exception
+      when others then
+        if sqlstate like '40%' then
+          raise;
+        end if;
+        perform process_jobs.note_job_trouble(v_trouble.job_id, 'effect', sqlerrm);
+    end;
+  end loop;
+  delete from process_jobs.job_troubles t
+  where (t.job_id, t.kind) in (
+    select over.job_id, over.kind
+    from process_jobs.job_troubles over
+    where over.kind <> 'effect' and over.retry_at <= now() - interval '10 minutes'
+    for update skip locked
+  );
+end
+$$;

@@ -1,0 +1,34 @@
+-- process_jobs: the private schema, for the inner functions and tables that are nobody's business: no role of the API
+-- may look into it, and PostgREST does not show it.
+--
+-- The roles of the API are the three that Supabase brings along. On plain Postgres the missing ones are made without
+-- login. Roles belong to the whole cluster, and two databases may be migrated at once: who comes second finds the
+-- role made.
+do $$
+declare
+  v_role record;
+begin
+  for v_role in
+    select wanted.name, wanted.options
+    from (values ('anon', 'nologin'), ('authenticated', 'nologin'), ('service_role', 'nologin bypassrls'))
+      as wanted (name, options)
+    where not exists (select from pg_catalog.pg_roles where rolname = wanted.name)
+  loop
+    begin
+      execute format('create role %I %s', v_role.name, v_role.options);
+    exception
+      when duplicate_object or unique_violation then
+        null;
+    end;
+  end loop;
+end
+$$;
+
+create schema if not exists process_jobs;
+revoke all on schema process_jobs from public, anon, authenticated, service_role;
+
+-- releases: which versions were installed here, and when.
+create table if not exists process_jobs.releases (
+  version text primary key,
+  installed_at timestamptz not null default now()
+);

@@ -1,0 +1,84 @@
+-- schedule_process_jobs: has pg_cron call the function whenever a job is ready; answers pg_cron's job id.
+--
+-- Makes or replaces the cron job process-jobs-worker, which runs process_jobs.tick, and process-jobs-prune-runs, which
+-- runs process_jobs.prune_runs each night.
+-- p_function_url           https://<project>.supabase.co/functions/v1/process-jobs
+-- p_secret_key             a secret or service-role key; goes to Vault where it exists, never into the
+--                          cron job's text; null keeps the one stored before. What a header can carry
+-- p_schedule               five cron fields, or 'N seconds' (1 to 59) from pg_cron 1.5 on
+-- p_timeout_milliseconds   1 to 60000, for the 202 only, not for the work
+--
+-- Refuses (22023) arguments out of these bounds, also a schedule of six fields, which hosted pg_cron
+-- takes and misreads; (55000) where pg_cron or pg_net is missing or no key is known.
+create or replace function public.schedule_process_jobs(
+  p_function_url text,
+  p_secret_key text default null,
+  p_schedule text default '* * * * *',
+  p_timeout_milliseconds int default 5000
+) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_schedule text := btrim(p_schedule);
+  v_seconds int := substring(btrim(p_schedule) from '^(\d{1,4}) seconds?$')::int;
+  -- '1.4-1', '1.6'
+  v_cron_version text := (
+    select substring(e.extversion from '^\d+\.\d+') from pg_catalog.pg_extension e where e.extname = 'pg_cron'
+  );
+  v_schedule_job regprocedure := to_regprocedure('cron.schedule(text, text, text)');
+  v_cron_job_id bigint;
+begin
+  if p_function_url is null or p_function_url !~ '^https?://[^\s/]+(/\S*)?$' then
+    raise exception 'p_function_url must be an http or https url, not %', coalesce(quote_literal(p_function_url), 'null')
+      using errcode = '22023';
+  end if;
+  if p_secret_key = '' then
+    raise exception 'p_secret_key must not be empty' using errcode = '22023';
+  end if;
+  if p_secret_key !~ '^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$' then
+    raise exception 'p_secret_key must have no line ends, blanks around it or other characters that a header cannot carry'
+      using errcode = '22023';
+  end if;
+  if p_timeout_milliseconds is null or p_timeout_milliseconds not between 1 and 60000 then
+    raise exception 'p_timeout_milliseconds must be between 1 and 60000, not %', coalesce(p_timeout_milliseconds::text, 'null')
+      using errcode = '22023';
+  end if;
+  if (v_seconds between 1 and 59 or v_schedule ~ '^\S+(\s+\S+){4}$') is not true then
+    raise exception 'p_schedule must have five cron fields or be ''N seconds'' with N from 1 to 59, not %',
+      coalesce(quote_literal(p_schedule), 'null')
+      using errcode = '22023';
+  end if;
+
+  if v_cron_version is null then
+    raise exception 'pg_cron is not installed in this database: create extension pg_cron, or call the function by other means'
+      using errcode = '55000';
+  end if;
+  if to_regprocedure('net.http_post(text, jsonb, jsonb, jsonb, integer)') is null then
+    raise exception 'pg_net is not installed in this database: create extension pg_net, or call the function by other means'
+      using errcode = '55000';
+  end if;
+  if v_seconds is not null and string_to_array(v_cron_version, '.')::int[] < array[1, 5] then
+    raise exception 'pg_cron % takes no seconds, 1.5 and later do: p_schedule must have five cron fields, not %',
+      v_cron_version, quote_literal(p_schedule)
+      using errcode = '22023';
+  end if;
+  if p_secret_key is not null then
+    perform process_jobs.store_secret(p_secret_key);
+  elsif process_jobs.read_secret() is null then
+    raise exception 'no key is stored yet: give p_secret_key, a secret or service-role key' using errcode = '55000';
+  end if;
+
+  execute format('select %s($1, $2, $3)', v_schedule_job::regproc)
+  using 'process-jobs-worker', v_schedule,
+    format('select process_jobs.tick(%L, %s)', p_function_url, p_timeout_milliseconds)
+  into v_cron_job_id;
+  execute format('select %s($1, $2, $3)', v_schedule_job::regproc)
+  using 'process-jobs-prune-runs', '17 3 * * *', 'select process_jobs.prune_runs()';
+  return v_cron_job_id;
+end
+$$;
+
+revoke execute on function public.schedule_process_jobs(text, text, text, int) from public, anon, authenticated;
+grant execute on function public.schedule_process_jobs(text, text, text, int) to service_role;
