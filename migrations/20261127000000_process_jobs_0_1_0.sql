@@ -4,47 +4,6 @@
 -- second run changes nothing. To be run in one transaction, as `supabase db push` and `psql --single-transaction`
 -- do: all of it or nothing.
 
--- ── steps/0.1.0.sql ──
-
--- 0.1.0: the table and the functions of the scripts that process-jobs takes over from are brought up to date in place.
-drop function if exists public.enqueue_job(text, jsonb, int, int); -- two would be ambiguous
-drop function if exists public.complete_job(uuid, jsonb, text);
-drop function if exists public.claim_next_job();
-
-do $$
-declare
-  v_constraint record;
-begin
-  if to_regclass('public.job_queue') is null
-    or exists (select from pg_catalog.pg_constraint
-      where conrelid = to_regclass('public.job_queue') and conname = 'job_queue_processing_has_lease') then
-    return;
-  end if;
-
-  alter table public.job_queue
-    add column if not exists scheduled_at timestamptz not null default now(),
-    add column if not exists started_at timestamptz,
-    add column if not exists lease_token uuid,
-    add column if not exists lease_expires_at timestamptz,
-    add column if not exists checkpoint jsonb,
-    add column if not exists progress smallint,
-    add column if not exists errors jsonb not null default '[]',
-    add column if not exists unique_key text,
-    add column if not exists created_by text,
-    add column if not exists life int not null default 1,
-    add column if not exists first_started_at timestamptz,
-    add column if not exists event jsonb,
-    add column if not exists woken_at timestamptz,
-    add column if not exists cancel_requested_at timestamptz,
-    add column if not exists begun boolean not null generated always as (checkpoint is not null) stored,
-    add column if not exists delayed boolean not null generated always as (scheduled_at > created_at) stored;
-
-  -- Their workers held no leases and kept no bound on attempts.
-  update public.job_queue set status = 'pending' where status = 'processing';
-  update public.job_queue set max_attempts = attempt_number where attempt_number > max_attempts;
-end
-$$;
-
 -- ── queue/schema.sql ──
 
 -- process_jobs: the private schema, for the inner functions and tables that are nobody's business: no role of the API
@@ -81,6 +40,322 @@ create table if not exists process_jobs.releases (
   version text primary key,
   installed_at timestamptz not null default now()
 );
+
+-- undo: how what the installation changed of an app's own is undone, the last first (uninstall).
+create table if not exists process_jobs.undo (
+  n bigint primary key generated always as identity,
+  statement text not null
+);
+
+-- ── queue/column_type.sql ──
+
+-- column_type: the type of a table's column; null: there is no such table or column.
+create or replace function process_jobs.column_type(p_table text, p_column text) returns text
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select format_type(a.atttypid, a.atttypmod)
+  from pg_catalog.pg_attribute a
+  where a.attrelid = to_regclass(p_table) and a.attname = p_column and a.attnum > 0 and not a.attisdropped
+$$;
+
+-- ── steps/0.1.0.sql ──
+
+-- 0.1.0: moves into an app that has a queue of the scripts that process-jobs takes over from. Their two forms:
+--
+--   attempts, scheduled_at, error_details, created_by uuid; enqueue_job(…, p_priority, p_scheduled_at, p_max_attempts),
+--   complete_job(p_job_id, p_error_message, p_error_details), claim_next_job(p_job_types)
+--   attempt_number, result; enqueue_job(…, p_priority, p_max_attempts), complete_job(p_job_id, p_result, p_error),
+--   claim_next_job()
+--
+-- The table is brought to our form where it lies, so that its views, policies, triggers, keys and grants stay; how each
+-- change is undone is kept in process_jobs.undo. Where something does not fit, all that does not is told at once, and
+-- nothing is changed.
+do $$
+declare
+  v_table regclass := to_regclass('public.job_queue');
+  v_refusals text[];
+  v_column record;
+  v_function record;
+  v_trigger record;
+  v_lost text[] := '{}';
+  v_forms text[] := '{}';
+  v_enable text[] := '{}';
+  v_statement text;
+  v_has_attempts boolean;
+  v_search_path text := current_setting('search_path');
+begin
+  if exists (select from process_jobs.releases)
+    or obj_description(v_table, 'pg_class') is not distinct from 'made by process-jobs'
+  then
+    return;
+  end if;
+
+  -- Functions that have the names of ours.
+  create temp table theirs on commit drop as
+    select p.oid, format('public.%I(%s)', p.proname, oidvectortypes(p.proargtypes)) as signature,
+      case format('%s(%s)', p.proname, oidvectortypes(p.proargtypes))
+        when 'claim_next_job()' then 'known'
+        when 'claim_next_job(text[])' then 'known'
+        when 'enqueue_job(text, jsonb, integer, integer)' then 'known'
+        when 'enqueue_job(text, jsonb, integer, timestamp with time zone, integer)' then 'scheduled_at first'
+        when 'complete_job(uuid, jsonb, text)' then 'known'
+        when 'complete_job(uuid, text, jsonb)' then 'error_message first'
+      end as form
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
+      claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
+      prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,schedule_process_jobs,
+      seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}');
+
+  v_refusals := array(
+    select format('function %s: process-jobs has one of this name; rename yours or drop it', t.signature)
+    from theirs t where t.form is null order by t.signature);
+  if to_regclass('public.job_types') is not null then
+    v_refusals := v_refusals || 'table public.job_types: process-jobs has one of this name; rename yours'::text;
+  end if;
+  if v_table is not null then
+    v_refusals := v_refusals || array(
+      select 'public.job_queue is no plain table' from pg_catalog.pg_class c where c.oid = v_table and c.relkind <> 'r'
+      union all
+      select 'public.job_queue has no primary key or unique constraint on id alone: alter table public.job_queue add primary key (id)'
+      where not exists (
+        select from pg_catalog.pg_index i
+        join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+        where i.indrelid = v_table and i.indisunique and i.indnkeyatts = 1 and i.indpred is null and a.attname = 'id')
+      union all
+      select case
+          when a.attname is null then format('public.job_queue has no column %s %s', wanted.name, wanted.types[1])
+          else format('public.job_queue.%s is of type %s: alter table public.job_queue alter column %1$s type %3$s',
+            wanted.name, format_type(a.atttypid, a.atttypmod), wanted.types[1])
+        end
+      from (values
+        ('id', true, '{uuid}'::text[]), ('job_type', true, '{text,character varying}'), ('payload', true, '{jsonb}'),
+        ('status', true, '{text,character varying}'), ('priority', false, '{integer}'), ('attempt_number', false, '{integer}'),
+        ('attempts', false, '{integer}'), ('max_attempts', false, '{integer}'), ('result', false, '{jsonb}'),
+        ('error_message', false, '{text}'), ('created_at', false, '{timestamp with time zone}'),
+        ('updated_at', false, '{timestamp with time zone}'), ('completed_at', false, '{timestamp with time zone}'),
+        ('scheduled_at', false, '{timestamp with time zone}'), ('started_at', false, '{timestamp with time zone}'),
+        ('lease_token', false, '{uuid}'), ('lease_expires_at', false, '{timestamp with time zone}'),
+        ('checkpoint', false, '{jsonb}'), ('progress', false, '{smallint}'), ('errors', false, '{jsonb}'),
+        ('unique_key', false, '{text}'), ('created_by', false, '{text,uuid,character varying}'), ('life', false, '{integer}'),
+        ('first_started_at', false, '{timestamp with time zone}'), ('event', false, '{jsonb}'),
+        ('woken_at', false, '{timestamp with time zone}'), ('cancel_requested_at', false, '{timestamp with time zone}'),
+        ('follow_ups', false, '{jsonb}'), ('begun', false, '{}'), ('delayed', false, '{}')
+      ) wanted (name, is_needed, types)
+      left join pg_catalog.pg_attribute a
+        on a.attrelid = v_table and a.attname = wanted.name and a.attnum > 0 and not a.attisdropped
+      where case
+          when a.attname is null then wanted.is_needed
+          when wanted.name = 'status' and exists (select from pg_catalog.pg_type t where t.oid = a.atttypid and t.typtype = 'e') then false
+          else format_type(a.atttypid, null) <> all (wanted.types)
+        end
+      union all
+      select format('public.job_queue.status is of type %s, which lacks ''%s'': alter type %1$s add value ''%2$s''',
+        format_type(a.atttypid, null), s.status)
+      from pg_catalog.pg_attribute a
+      join pg_catalog.pg_type t on t.oid = a.atttypid and t.typtype = 'e'
+      cross join unnest('{pending,processing,completed,failed,cancelled}'::text[]) s (status)
+      where a.attrelid = v_table and a.attname = 'status' and not exists (
+        select from pg_catalog.pg_enum e where e.enumtypid = t.oid and e.enumlabel = s.status)
+    );
+  end if;
+  if v_refusals <> '{}' then
+    raise exception E'process-jobs cannot move in:\n- %', array_to_string(v_refusals, E'\n- ') using errcode = '55000';
+  end if;
+
+  -- So that definitions name every schema.
+  perform set_config('search_path', 'pg_catalog, pg_temp', true);
+
+  -- Functions: dropped, for two of a name would be ambiguous. Who called them by name or by position goes on.
+  for v_function in select t.* from theirs t order by t.signature loop
+    select v_lost || array_agg(format('%s could execute %s', r.role, v_function.signature) order by r.role) into v_lost
+    from unnest('{anon,authenticated}'::text[]) r (role)
+    where has_function_privilege(r.role, v_function.oid, 'execute');
+    insert into process_jobs.undo (statement)
+    select s.statement
+    from (
+      select 1 as n, pg_get_functiondef(v_function.oid) as statement
+      union all
+      select 2, format('revoke all on function %s from public, anon, authenticated, service_role', v_function.signature)
+      union all
+      select 3, format('grant execute on function %s to %s', v_function.signature,
+        case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
+      from pg_catalog.pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+      where p.oid = v_function.oid
+      union all
+      select 4, format('comment on function %s is %L', v_function.signature, obj_description(v_function.oid, 'pg_proc'))
+      where obj_description(v_function.oid, 'pg_proc') is not null
+    ) s
+    order by s.n desc;
+    execute 'drop function ' || v_function.signature;
+    v_forms := v_forms || v_function.form;
+  end loop;
+  if v_lost <> '{}' then
+    raise notice 'only service_role may call the queue now; before, %. To allow it again: grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text) to authenticated',
+      array_to_string(v_lost, ', ');
+  end if;
+
+  perform set_config('search_path', v_search_path, true);
+  if v_table is null then
+    return;
+  end if;
+
+  -- No trigger of the app's tells anybody of what changes here.
+  for v_trigger in
+    select t.tgname, t.tgenabled from pg_catalog.pg_trigger t
+    where t.tgrelid = v_table and not t.tgisinternal and t.tgenabled <> 'D'
+  loop
+    execute format('alter table public.job_queue disable trigger %I', v_trigger.tgname);
+    v_enable := v_enable || format('alter table public.job_queue enable %s trigger %I',
+      case v_trigger.tgenabled when 'A' then 'always' when 'R' then 'replica' else '' end, v_trigger.tgname);
+  end loop;
+
+  v_has_attempts := process_jobs.column_type('public.job_queue', 'attempts') is not null;
+  if v_has_attempts and process_jobs.column_type('public.job_queue', 'attempt_number') is null then
+    -- Who reads attempts goes on reading it.
+    alter table public.job_queue rename column attempts to attempt_number;
+    alter table public.job_queue add column attempts int generated always as (attempt_number) stored;
+    insert into process_jobs.undo (statement) values
+      ('alter table public.job_queue rename column attempt_number to attempts'),
+      ('alter table public.job_queue drop column attempts');
+    v_has_attempts := false;
+  end if;
+  for v_column in
+    select wanted.*
+    from (values
+      ('priority', 'int not null default 0'), ('attempt_number', 'int not null default 0'),
+      ('max_attempts', 'int not null default 3'), ('result', 'jsonb'), ('error_message', 'text'),
+      ('created_at', 'timestamptz not null default now()'), ('updated_at', 'timestamptz not null default now()'),
+      ('completed_at', 'timestamptz'), ('scheduled_at', 'timestamptz not null default now()'), ('started_at', 'timestamptz'),
+      ('lease_token', 'uuid'), ('lease_expires_at', 'timestamptz'), ('checkpoint', 'jsonb'), ('progress', 'smallint'),
+      ('errors', $c$jsonb not null default '[]'$c$), ('unique_key', 'text'), ('created_by', 'text'),
+      ('life', 'int not null default 1'), ('first_started_at', 'timestamptz'), ('event', 'jsonb'), ('woken_at', 'timestamptz'),
+      ('cancel_requested_at', 'timestamptz'), ('follow_ups', 'jsonb')
+    ) wanted (name, definition)
+    where process_jobs.column_type('public.job_queue', wanted.name) is null
+  loop
+    execute format('alter table public.job_queue add column %I %s', v_column.name, v_column.definition);
+    insert into process_jobs.undo (statement) values (format('alter table public.job_queue drop column %I', v_column.name));
+  end loop;
+
+  -- Rows. Workers of before held no leases and kept no bound on attempts; what they were at runs again.
+  if v_has_attempts then
+    update public.job_queue set attempt_number = greatest(attempt_number, attempts) where attempts > coalesce(attempt_number, 0);
+  end if;
+  update public.job_queue j
+  set job_type = coalesce(j.job_type, 'unknown'), payload = coalesce(j.payload, '{}'), priority = coalesce(j.priority, 0),
+    attempt_number = greatest(0, coalesce(j.attempt_number, 0)),
+    max_attempts = greatest(1, coalesce(j.max_attempts, 3), j.attempt_number),
+    created_at = case when isfinite(j.created_at) then j.created_at else now() end,
+    updated_at = coalesce(j.updated_at, now()),
+    scheduled_at = case when isfinite(j.scheduled_at) then j.scheduled_at when isfinite(j.created_at) then j.created_at else now() end,
+    started_at = case when isfinite(j.started_at) then j.started_at end
+  where num_nulls(j.job_type, j.payload, j.priority, j.attempt_number, j.max_attempts, j.created_at, j.updated_at, j.scheduled_at) > 0
+    or j.attempt_number < 0 or j.max_attempts < greatest(1, j.attempt_number)
+    or not isfinite(j.created_at) or not isfinite(j.scheduled_at) or not isfinite(j.started_at);
+  update public.job_queue j
+  set first_started_at = j.started_at
+  where j.status = 'processing' or j.status = 'pending' and j.attempt_number > 0;
+  update public.job_queue j
+  set status = 'pending', attempt_number = greatest(1, j.attempt_number), max_attempts = greatest(j.max_attempts, 1),
+    first_started_at = coalesce(j.started_at, j.created_at), started_at = null
+  where j.status = 'processing';
+  update public.job_queue j
+  set status = 'failed', completed_at = coalesce(j.completed_at, j.updated_at),
+    error_message = coalesce(j.error_message, format('it had the status %s before process-jobs', coalesce(quote_literal(j.status), 'null')))
+  where j.status is null or j.status not in ('pending', 'processing', 'completed', 'failed', 'cancelled');
+  update public.job_queue j
+  set completed_at = j.updated_at
+  where j.status in ('completed', 'failed', 'cancelled') and j.completed_at is null;
+
+  for v_column in
+    select a.attname, not a.atthasdef as lacks_default, wanted.default_value
+    from (values ('job_type', null), ('payload', null), ('status', $c$'pending'$c$), ('priority', '0'), ('attempt_number', '0'),
+      ('max_attempts', '3'), ('created_at', 'now()'), ('updated_at', 'now()'), ('scheduled_at', 'now()')
+    ) wanted (name, default_value)
+    join pg_catalog.pg_attribute a on a.attrelid = v_table and a.attname = wanted.name
+    where not a.attnotnull
+  loop
+    execute format('alter table public.job_queue alter column %I set not null', v_column.attname);
+    insert into process_jobs.undo (statement)
+    values (format('alter table public.job_queue alter column %I drop not null', v_column.attname));
+    if v_column.lacks_default and v_column.default_value is not null then
+      execute format('alter table public.job_queue alter column %I set default %s', v_column.attname, v_column.default_value);
+      insert into process_jobs.undo (statement)
+      values (format('alter table public.job_queue alter column %I drop default', v_column.attname));
+    end if;
+  end loop;
+
+  alter table public.job_queue
+    add column begun boolean not null generated always as (checkpoint is not null) stored,
+    add column delayed boolean not null generated always as (scheduled_at > created_at) stored,
+    add constraint job_queue_status_is_known check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    add constraint job_queue_processing_has_lease check (
+      status <> 'processing' or (lease_token is not null and lease_expires_at is not null)),
+    add constraint job_queue_attempts_within_max check (attempt_number between 0 and max_attempts and max_attempts >= 1),
+    add constraint job_queue_progress_is_percent check (progress between 0 and 100),
+    add constraint job_queue_errors_is_array check (jsonb_typeof(errors) = 'array'),
+    add constraint job_queue_scheduled_at_finite check (isfinite(scheduled_at)),
+    add constraint job_queue_times_are_finite check (
+      isfinite(created_at) and isfinite(started_at) is not false
+      and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false),
+    add constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200);
+  insert into process_jobs.undo (statement)
+  select format('alter table public.job_queue drop %s', d.what)
+  from unnest('{column begun,column delayed,constraint job_queue_status_is_known,constraint job_queue_processing_has_lease,
+    constraint job_queue_attempts_within_max,constraint job_queue_progress_is_percent,constraint job_queue_errors_is_array,
+    constraint job_queue_scheduled_at_finite,constraint job_queue_times_are_finite,constraint job_queue_unique_key_length}'::text[]) d (what);
+  insert into process_jobs.undo (statement)
+  select 'alter table public.job_queue reset (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold, autovacuum_analyze_scale_factor)'
+  from pg_catalog.pg_class c where c.oid = v_table and c.reloptions is null;
+
+  foreach v_statement in array v_enable loop
+    execute v_statement;
+  end loop;
+
+  -- By position the older forms differ from ours; by name only complete_job's does.
+  if 'scheduled_at first' = any (v_forms) then
+    -- A literal without a type counts as text here.
+    for v_column in select f.type, f.with_attempts from (values
+      ('timestamptz', true), ('timestamptz', false), ('text', true), ('text', false)) f (type, with_attempts)
+    loop
+      execute format(
+        'create function public.enqueue_job(text, jsonb, int, %s%s) returns uuid
+        language plpgsql security definer set search_path = pg_catalog, pg_temp as %L',
+        v_column.type, case when v_column.with_attempts then ', int' else '' end,
+        format('begin return public.enqueue_job($1, $2, $3, %s, $4%s); end',
+          case when v_column.with_attempts then '$5' else '3' end,
+          case when v_column.type = 'text' then '::timestamptz' else '' end));
+    end loop;
+  end if;
+  if 'error_message first' = any (v_forms) then
+    create function public.complete_job(p_job_id uuid, p_error_message text, p_error_details jsonb default null) returns boolean
+    language plpgsql security definer set search_path = pg_catalog, pg_temp
+    as $f$
+    begin
+      if not public.complete_job(p_job_id => p_job_id, p_error => p_error_message) then
+        return false;
+      end if;
+      update public.job_queue set error_details = p_error_details where id = p_job_id and p_error_details is not null;
+      return true;
+    end
+    $f$;
+    create function public.complete_job(uuid, text, text) returns boolean
+    language plpgsql security definer set search_path = pg_catalog, pg_temp
+    as 'begin return public.complete_job(p_job_id => $1, p_error_message => $2, p_error_details => $3::jsonb); end';
+  end if;
+  for v_function in
+    select p.oid::regprocedure as signature from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.proname in ('enqueue_job', 'complete_job')
+  loop
+    execute format('revoke execute on function %s from public, anon, authenticated', v_function.signature);
+    execute format('grant execute on function %s to service_role', v_function.signature);
+  end loop;
+end
+$$;
 
 -- ── policy/job_types.sql ──
 
@@ -144,50 +419,65 @@ grant select, insert, update, delete on public.job_types to service_role;
 -- checkpoint, begun    what the next run must know; a job that has one has begun
 -- delayed              true: not due from its creation on, but parked, retrying or scheduled for later
 -- event, woken_at      what wake_job was told last, and when, while no run has seen it
+-- follow_ups           of a job that failed because its completion was refused: what that would have enqueued
 -- cancel_requested_at  cancel_job was called for a job that has something to end first
-create table if not exists public.job_queue (
-  id uuid primary key default gen_random_uuid(),
-  job_type text not null,
-  payload jsonb not null default '{}',
-  status text not null default 'pending',
-  priority int not null default 0,
-  attempt_number int not null default 0,
-  max_attempts int not null default 3,
-  result jsonb,
-  error_message text,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  completed_at timestamptz,
-  scheduled_at timestamptz not null default now(),
-  started_at timestamptz,
-  lease_token uuid,
-  lease_expires_at timestamptz,
-  checkpoint jsonb,
-  progress smallint,
-  errors jsonb not null default '[]',
-  unique_key text,
-  created_by text,
-  life int not null default 1,
-  first_started_at timestamptz,
-  event jsonb,
-  woken_at timestamptz,
-  cancel_requested_at timestamptz,
-  begun boolean not null generated always as (checkpoint is not null) stored,
-  delayed boolean not null generated always as (scheduled_at > created_at) stored,
-  constraint job_queue_status_is_known check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
-  constraint job_queue_processing_has_lease check (
-    status <> 'processing' or (lease_token is not null and lease_expires_at is not null)
-  ),
-  constraint job_queue_attempts_within_max check (attempt_number between 0 and max_attempts and max_attempts >= 1),
-  constraint job_queue_progress_is_percent check (progress between 0 and 100),
-  constraint job_queue_errors_is_array check (jsonb_typeof(errors) = 'array'),
-  constraint job_queue_scheduled_at_finite check (isfinite(scheduled_at)),
-  constraint job_queue_times_are_finite check (
-    isfinite(created_at) and isfinite(started_at) is not false
-    and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false
-  ),
-  constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200)
-);
+-- A table of that name that an app has had before is brought to this form by steps/0.1.0.sql; its privileges, policies
+-- and row level security stay the app's.
+do $$
+begin
+  if to_regclass('public.job_queue') is not null then
+    return;
+  end if;
+  create table public.job_queue (
+    id uuid primary key default gen_random_uuid(),
+    job_type text not null,
+    payload jsonb not null default '{}',
+    status text not null default 'pending',
+    priority int not null default 0,
+    attempt_number int not null default 0,
+    max_attempts int not null default 3,
+    result jsonb,
+    error_message text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    completed_at timestamptz,
+    scheduled_at timestamptz not null default now(),
+    started_at timestamptz,
+    lease_token uuid,
+    lease_expires_at timestamptz,
+    checkpoint jsonb,
+    progress smallint,
+    errors jsonb not null default '[]',
+    unique_key text,
+    created_by text,
+    life int not null default 1,
+    first_started_at timestamptz,
+    event jsonb,
+    woken_at timestamptz,
+    cancel_requested_at timestamptz,
+    follow_ups jsonb,
+    begun boolean not null generated always as (checkpoint is not null) stored,
+    delayed boolean not null generated always as (scheduled_at > created_at) stored,
+    constraint job_queue_status_is_known check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    constraint job_queue_processing_has_lease check (
+      status <> 'processing' or (lease_token is not null and lease_expires_at is not null)
+    ),
+    constraint job_queue_attempts_within_max check (attempt_number between 0 and max_attempts and max_attempts >= 1),
+    constraint job_queue_progress_is_percent check (progress between 0 and 100),
+    constraint job_queue_errors_is_array check (jsonb_typeof(errors) = 'array'),
+    constraint job_queue_scheduled_at_finite check (isfinite(scheduled_at)),
+    constraint job_queue_times_are_finite check (
+      isfinite(created_at) and isfinite(started_at) is not false
+      and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false
+    ),
+    constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200)
+  );
+  alter table public.job_queue enable row level security;
+  revoke all on public.job_queue from public, anon, authenticated, service_role;
+  grant select, insert, update, delete on public.job_queue to service_role;
+  comment on table public.job_queue is 'made by process-jobs';
+end
+$$;
 
 -- The claim's order within one type, for jobs that have begun and those that have not, those due from their creation
 -- on and those delayed. scheduled_at comes last so that what is not due is passed over inside the index.
@@ -215,16 +505,13 @@ alter table public.job_queue set (
   autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02
 );
 
-alter table public.job_queue enable row level security;
-revoke all on public.job_queue from public, anon, authenticated, service_role;
-grant select, insert, update, delete on public.job_queue to service_role;
-
 -- ── queue/job_troubles.sql ──
 
 -- job_troubles: what stands in a job's way; each is tried again by itself.
 --
 -- kind      claim   the database refuses to let it be claimed, or taken back: claims pass over it until retry_at
 --           effect  what follows it (a trigger of ours) could not: retry_job_troubles has it follow at retry_at
+--           cancel  it is to be cancelled, and somebody has it: retry_job_troubles cancels it at retry_at
 --           settle  what its run under lease_token came to could not be recorded; for the message of that lease's end
 -- message   the database's words
 -- tries     how often in a row
@@ -237,9 +524,43 @@ create table if not exists process_jobs.job_troubles (
   since timestamptz not null default now(),
   retry_at timestamptz not null,
   primary key (job_id, kind),
-  constraint job_troubles_kind_is_known check (kind in ('claim', 'effect', 'settle'))
+  constraint job_troubles_kind_is_known check (kind in ('claim', 'effect', 'cancel', 'settle'))
 );
 create index if not exists job_troubles_retry_at on process_jobs.job_troubles (retry_at);
+
+-- ── images/image_tables.sql ──
+
+-- image_tables: what look_at_image_tables has found of the image tables; one row.
+--
+-- shape     of what they were then (image_tables_shape)
+-- statuses  {"cancelled": "failed", …}: what is written for a status that the table does not take
+-- tried     false: there is no user yet to try them with
+-- refusal   why no picture can be recorded, and what to do; null: it can
+create table if not exists process_jobs.image_tables (
+  only_row boolean primary key default true,
+  shape text not null,
+  statuses jsonb not null default '{}',
+  tried boolean not null,
+  refusal text,
+  looked_at timestamptz not null default now(),
+  constraint image_tables_is_one_row check (only_row)
+);
+
+-- image_writers: functions of the app's own that write in our place; this is where they are named, and no upgrade
+-- touches them.
+--
+-- writes         'generation': function(p_payload jsonb, p_generation jsonb {status, error_message,
+--                replicate_prediction_id}), called whenever a generation's status changes
+--                'images': function(p_payload jsonb, p_images jsonb), called when a generation's pictures are stored, with
+--                [{filename, storage_path, public_url, file_size, width, height, format}]
+-- function_name  schema and name, as 'app.write_generation'
+--
+-- Both may be called twice with the same and must end the same. What they raise, they refuse.
+create table if not exists process_jobs.image_writers (
+  writes text primary key,
+  function_name text not null,
+  constraint image_writers_writes_is_known check (writes in ('generation', 'images'))
+);
 
 -- ── images/image_generations.sql ──
 
@@ -251,7 +572,9 @@ create index if not exists job_troubles_retry_at on process_jobs.job_troubles (r
 -- which one of ours could show more. The comment tells a table of ours when the migrations run again.
 do $$
 begin
-  if to_regclass('public.image_generations') is not null then
+  if to_regclass('public.image_generations') is not null
+    or exists (select from process_jobs.image_writers w where w.writes = 'generation')
+  then
     return;
   end if;
   create table public.image_generations (
@@ -283,15 +606,14 @@ begin
   grant select, insert, update, delete on public.image_generations to service_role;
   alter table public.image_generations enable row level security;
   comment on table public.image_generations is 'made by process-jobs';
+  create index image_generations_user_id on public.image_generations (user_id, created_at desc);
 end
 $$;
 
-create index if not exists image_generations_user_id on public.image_generations (user_id, created_at desc);
-
 do $$
 begin
-  if obj_description('public.image_generations'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
-    raise notice 'public.image_generations was there before: its privileges, policies and row level security stay as they are';
+  if obj_description(to_regclass('public.image_generations'), 'pg_class') is distinct from 'made by process-jobs' then
+    return;
   elsif to_regprocedure('auth.uid()') is null then
     raise notice 'auth.uid() does not exist: users read image_generations through service_role only';
   else
@@ -312,25 +634,23 @@ $$;
 -- image_generations does.
 do $$
 declare
-  v_id_type text := (
-    select format_type(atttypid, atttypmod)
-    from pg_catalog.pg_attribute
-    where attrelid = 'public.image_generations'::regclass and attname = 'id'
-  );
-  v_user_id_type text := (
-    select format_type(atttypid, atttypmod)
-    from pg_catalog.pg_attribute
-    where attrelid = 'public.image_generations'::regclass and attname = 'user_id'
-  );
+  v_id_type text := coalesce(process_jobs.column_type('public.image_generations', 'id'), 'text');
+  v_user_id_type text := coalesce(process_jobs.column_type('public.image_generations', 'user_id'), 'text');
+  v_references text := case
+    when to_regclass('public.image_generations') is not null
+    then 'references public.image_generations (id) on delete cascade'
+  end;
 begin
-  if to_regclass('public.images') is not null then
+  if to_regclass('public.images') is not null
+    or exists (select from process_jobs.image_writers w where w.writes = 'images')
+  then
     return;
   end if;
   execute format(
     $q$
     create table public.images (
       id uuid primary key default gen_random_uuid(),
-      generation_id %s not null references public.image_generations (id) on delete cascade,
+      generation_id %s not null %s,
       user_id %s not null,
       filename text not null,
       storage_path text not null,
@@ -344,22 +664,21 @@ begin
       model text,
       created_at timestamptz not null default now()
     )
-    $q$, v_id_type, v_user_id_type);
+    $q$, v_id_type, v_references, v_user_id_type);
   revoke all on public.images from public, anon, authenticated, service_role;
   grant select on public.images to authenticated;
   grant select, insert, update, delete on public.images to service_role;
   alter table public.images enable row level security;
   comment on table public.images is 'made by process-jobs';
+  create unique index images_generation_id_filename on public.images (generation_id, filename);
+  create index images_user_id on public.images (user_id, created_at desc);
 end
 $$;
 
-create unique index if not exists images_generation_id_filename on public.images (generation_id, filename);
-create index if not exists images_user_id on public.images (user_id, created_at desc);
-
 do $$
 begin
-  if obj_description('public.images'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
-    raise notice 'public.images was there before: its privileges, policies and row level security stay as they are';
+  if obj_description(to_regclass('public.images'), 'pg_class') is distinct from 'made by process-jobs' then
+    return;
   elsif to_regprocedure('auth.uid()') is null then
     raise notice 'auth.uid() does not exist: users read images through service_role only';
   else
@@ -491,6 +810,10 @@ as $$
 declare
   v_lease_expired constant text := 'lease expired on attempt %s of %s: %s';
   v_bytes_most constant int := 8388608;
+  -- Of the column's type, which may be an app's own.
+  v_pending constant public.job_queue.status%type := 'pending';
+  v_cancelled constant public.job_queue.status%type := 'cancelled';
+  v_failed constant public.job_queue.status%type := 'failed';
   v_window int;
   v_woken uuid[];
   v_ready uuid[];
@@ -511,7 +834,7 @@ begin
 
   if exists (
     select from process_jobs.job_troubles t
-    where t.retry_at <= now() and (t.kind = 'effect' or t.retry_at <= now() - interval '10 minutes')
+    where t.retry_at <= now() and (t.kind in ('effect', 'cancel') or t.retry_at <= now() - interval '10 minutes')
   ) then
     -- It locks jobs, and the turn comes before them.
     if p_waits then
@@ -639,9 +962,9 @@ begin
           set (status, errors, error_message, completed_at, event) = (
               select
                 case
-                  when j.attempt_number < j.max_attempts then 'pending'
-                  when j.cancel_requested_at is not null then 'cancelled'
-                  else 'failed'
+                  when j.attempt_number < j.max_attempts then v_pending
+                  when j.cancel_requested_at is not null then v_cancelled
+                  else v_failed
                 end,
                 j.errors || jsonb_build_object(
                   'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired', 'message', why.message),
@@ -756,7 +1079,7 @@ begin
   end loop;
 
   return query
-  select c.id, c.job_type, c.payload, c.status, c.priority, c.attempt_number, c.max_attempts,
+  select c.id, c.job_type::text, c.payload, c.status::text, c.priority, c.attempt_number, c.max_attempts,
     c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
     extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
     extract(epoch from now() - c.started_at)::double precision,
@@ -897,7 +1220,8 @@ grant execute on function public.complete_job(uuid, jsonb, text, uuid, text, tex
 
 -- ── queue/enqueue_follow_ups.sql ──
 
--- enqueue_follow_ups: enqueues the jobs that a completed one asks for, through enqueue_job; for settle_jobs only.
+-- enqueue_follow_ups: enqueues the jobs that a completed one asks for, through insert_job, as of the
+-- same person (created_by); for settle_jobs and retry_job only.
 --
 -- p_follow_ups is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?,
 -- waiting_since?}. A follow-up has at least its parent's priority. waiting_since is its place among its equals: what
@@ -905,7 +1229,8 @@ grant execute on function public.complete_job(uuid, jsonb, text, uuid, text, tex
 --
 -- Refuses (22023) an element that is no object or has another key, and what enqueue_job refuses.
 
-create or replace function process_jobs.enqueue_follow_ups(p_follow_ups jsonb, p_priority int) returns void
+create or replace function process_jobs.enqueue_follow_ups(p_follow_ups jsonb, p_priority int, p_created_by text)
+returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -939,13 +1264,14 @@ begin
           null;
       end;
     end if;
-    perform public.enqueue_job(
+    perform process_jobs.insert_job(
       v_follow_up ->> 'job_type',
       v_follow_up -> 'payload',
       greatest(coalesce((v_follow_up ->> 'priority')::int, 0), p_priority),
       (v_follow_up ->> 'max_attempts')::int,
       v_scheduled_at,
-      v_follow_up ->> 'unique_key'
+      v_follow_up ->> 'unique_key',
+      p_created_by
     );
   end loop;
 end
@@ -977,51 +1303,12 @@ create or replace function public.enqueue_job(
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty.
-set enable_seqscan = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_max_attempts int := coalesce(p_max_attempts, 3);
   v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
-  v_id uuid;
 begin
-  if p_job_type is null or not exists (select from public.job_types t where t.job_type = p_job_type) then
-    raise exception 'unknown job type "%": job_types has no row for it', left(p_job_type, 200)
-      using errcode = '22023';
-  end if;
-  if not isfinite(p_scheduled_at) then
-    raise exception 'p_scheduled_at must be finite, not %', p_scheduled_at using errcode = '22023';
-  end if;
-  if v_max_attempts not between 1 and 100 then
-    raise exception 'p_max_attempts must be between 1 and 100, not %', v_max_attempts using errcode = '22023';
-  end if;
-  if length(p_unique_key) not between 1 and 200 then
-    raise exception 'p_unique_key must have between 1 and 200 characters, not %', length(p_unique_key)
-      using errcode = '22023';
-  end if;
-
-  -- The job that holds the key may end between the insert and the look for it: then the key is free.
-  loop
-    insert into public.job_queue (
-      job_type, payload, priority, max_attempts, scheduled_at, created_at, unique_key, created_by
-    )
-    values (
-      p_job_type, p_payload, coalesce(p_priority, 0), v_max_attempts, coalesce(p_scheduled_at, now()),
-      least(p_scheduled_at, now()), p_unique_key, coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user)
-    )
-    on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
-    do nothing
-    returning id into v_id;
-    exit when v_id is not null;
-
-    select j.id into v_id
-    from public.job_queue j
-    where j.job_type = p_job_type and j.unique_key = p_unique_key and j.status in ('pending', 'processing');
-    exit when v_id is not null;
-  end loop;
-  return v_id;
+  return process_jobs.insert_job(p_job_type, p_payload, p_priority, p_max_attempts, p_scheduled_at, p_unique_key,
+    coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user));
 end
 $$;
 
@@ -1035,6 +1322,8 @@ grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz,
 -- p_outcomes   what settle_jobs takes, each on its own: one that is refused hinders no other
 -- p_job_types  as for claim_next_job
 -- p_limit      as for claim_next_job; 0: nothing is claimed
+-- p_version    the worker's, with the first call of a drain: before_drain looks whether all is well, and the answer has
+--              "version", the schema's
 --
 -- Answers {"settled": […], "jobs": […], "seconds_until_next": …}. settled has for each outcome
 --   true             recorded
@@ -1052,7 +1341,8 @@ grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz,
 create or replace function public.exchange_jobs(
   p_outcomes jsonb default '[]',
   p_job_types text[] default null,
-  p_limit int default 0
+  p_limit int default 0,
+  p_version text default null
 ) returns json
 language plpgsql
 security definer
@@ -1071,6 +1361,7 @@ declare
   v_has_turn boolean = false;
   v_jobs json;
   v_count int = 0;
+  v_version text;
 begin
   if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' then
     raise exception 'p_outcomes must be a json array, not %', coalesce(jsonb_typeof(p_outcomes), 'null') using errcode = '22023';
@@ -1079,6 +1370,9 @@ begin
     raise exception 'p_limit must be between 0 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
   end if;
 
+  if p_version is not null then
+    v_version := process_jobs.before_drain(p_version, p_job_types);
+  end if;
   if p_limit > 0 and p_outcomes <> '[]' and (
     exists (select from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
     or exists (
@@ -1130,12 +1424,13 @@ begin
   return json_build_object(
     'settled', v_settled,
     'jobs', coalesce(v_jobs, '[]'),
-    'seconds_until_next', case when v_count < p_limit then public.seconds_until_next_job(p_job_types) end);
+    'seconds_until_next', case when v_count < p_limit then public.seconds_until_next_job(p_job_types) end,
+    'version', v_version);
 end
 $$;
 
-revoke execute on function public.exchange_jobs(jsonb, text[], int) from public, anon, authenticated;
-grant execute on function public.exchange_jobs(jsonb, text[], int) to service_role;
+revoke execute on function public.exchange_jobs(jsonb, text[], int, text) from public, anon, authenticated;
+grant execute on function public.exchange_jobs(jsonb, text[], int, text) to service_role;
 
 -- ── queue/heartbeat_job.sql ──
 
@@ -1181,6 +1476,79 @@ $$;
 revoke execute on function public.heartbeat_job(uuid, uuid, int, int) from public, anon, authenticated;
 grant execute on function public.heartbeat_job(uuid, uuid, int, int) to service_role;
 
+-- ── queue/insert_job.sql ──
+
+-- insert_job: what enqueue_job does, for it and for enqueue_follow_ups; every column that must have a value gets one.
+--
+-- p_created_by  null, too, where the column is of a type that cannot hold it
+create or replace function process_jobs.insert_job(
+  p_job_type text,
+  p_payload jsonb,
+  p_priority int,
+  p_max_attempts int,
+  p_scheduled_at timestamptz,
+  p_unique_key text,
+  p_created_by text
+) returns uuid
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- By its key, whatever the statistics say: they may be of when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_max_attempts int := coalesce(p_max_attempts, 3);
+  v_created_by public.job_queue.created_by%type;
+  v_id uuid;
+begin
+  -- The column may be a uuid, as ids of users are.
+  begin
+    v_created_by := p_created_by;
+  exception
+    when invalid_text_representation then
+      null;
+  end;
+  if p_job_type is null or not exists (select from public.job_types t where t.job_type = p_job_type) then
+    raise exception 'unknown job type "%": job_types has no row for it', left(p_job_type, 200)
+      using errcode = '22023';
+  end if;
+  if not isfinite(p_scheduled_at) then
+    raise exception 'p_scheduled_at must be finite, not %', p_scheduled_at using errcode = '22023';
+  end if;
+  if v_max_attempts not between 1 and 100 then
+    raise exception 'p_max_attempts must be between 1 and 100, not %', v_max_attempts using errcode = '22023';
+  end if;
+  if length(p_unique_key) not between 1 and 200 then
+    raise exception 'p_unique_key must have between 1 and 200 characters, not %', length(p_unique_key)
+      using errcode = '22023';
+  end if;
+
+  -- The job that holds the key may end between the insert and the look for it: then the key is free.
+  loop
+    insert into public.job_queue (
+      id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
+      unique_key, created_by
+    )
+    values (
+      gen_random_uuid(), p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
+      coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
+    )
+    on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
+    do nothing
+    returning id into v_id;
+    exit when v_id is not null;
+
+    select j.id into v_id
+    from public.job_queue j
+    where j.job_type = p_job_type and j.unique_key = p_unique_key and j.status in ('pending', 'processing');
+    exit when v_id is not null;
+  end loop;
+  return v_id;
+end
+$$;
+
 -- ── queue/is_server_state.sql ──
 
 -- is_server_state: whether an error is of the server or of the whole transaction (SQLSTATE classes 08, 25, 40, 53, 54,
@@ -1215,6 +1583,46 @@ begin
   end;
 end
 $$;
+
+-- ── queue/keep_cancel_a_wish.sql ──
+
+-- keep_cancel_a_wish: trigger on job_queue; a job set to cancelled by an update, as apps do, goes the way of cancel_job:
+-- one that may have begun something is cancelled once a worker has ended that.
+--
+-- No function of ours cancels a job that keeps its lease_token.
+create or replace function process_jobs.keep_cancel_a_wish() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if old.attempt_number = 0 and old.checkpoint is null and old.lease_token is null then
+    new.event := null;
+    new.completed_at := coalesce(new.completed_at, now());
+  else
+    new.status := old.status;
+    new.cancel_requested_at := coalesce(old.cancel_requested_at, now());
+    new.checkpoint := coalesce(old.checkpoint, '{}');
+    new.scheduled_at := case
+      when old.status = 'pending' then least(old.scheduled_at, greatest(now(), old.lease_expires_at))
+      else old.scheduled_at
+    end;
+    new.woken_at := now();
+    new.completed_at := old.completed_at;
+  end if;
+  new.updated_at := now();
+  return new;
+end
+$$;
+
+create or replace trigger keep_cancel_a_wish
+  before update of status on public.job_queue
+  for each row
+  when (
+    new.status = 'cancelled' and old.status in ('pending', 'processing')
+    and new.lease_token is not distinct from old.lease_token
+  )
+  execute function process_jobs.keep_cancel_a_wish();
 
 -- ── queue/keep_lease_of_job_put_back.sql ──
 
@@ -1272,10 +1680,13 @@ $$;
 
 -- ── queue/retry_job.sql ──
 
--- retry_job: gives a job that has failed or was cancelled a new life; true: pending now, false: it is
--- neither, or not there.
+-- retry_job: gives a job that has failed or was cancelled a new life; true: pending now, or completed, false: it is
+-- neither failed nor cancelled, or not there.
 --
--- failed, cancelled -> pending, due now, with p_attempts more and a new age
+-- failed, cancelled     -> pending, due now, with p_attempts more and a new age
+-- failed, its completion having been refused -> completed, with the result and the follow-ups of then: its work is
+--                                               done; what refused it may do so again, and the job stays failed. With
+--                                               follow_ups set to null it goes the other way
 --
 -- Checkpoint, event, result and error_message are cleared, so that the next run begins anew, and life goes up, so
 -- that late events of an earlier one count no more; errors stay, and attempt_number goes on counting: to a worker
@@ -1290,9 +1701,23 @@ set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_follow_ups jsonb;
+  v_priority int;
+  v_created_by text;
 begin
   if p_attempts is null or p_attempts not between 1 and 100 then
     raise exception 'p_attempts must be between 1 and 100, not %', coalesce(p_attempts::text, 'null') using errcode = '22023';
+  end if;
+
+  update public.job_queue j
+  set status = 'completed', error_message = null, follow_ups = null, progress = 100, completed_at = now(), updated_at = now()
+  from public.job_queue old
+  where old.id = p_job_id and j.id = old.id and j.status = 'failed' and j.follow_ups is not null
+  returning old.follow_ups, j.priority, j.created_by into v_follow_ups, v_priority, v_created_by;
+  if found then
+    perform process_jobs.enqueue_follow_ups(v_follow_ups, v_priority, v_created_by);
+    return true;
   end if;
 
   update public.job_queue j
@@ -1300,7 +1725,7 @@ begin
     attempt_number = case when j.first_started_at is null then j.attempt_number else greatest(1, j.attempt_number) end,
     max_attempts = least(greatest(1, j.attempt_number), 2147483647 - p_attempts) + p_attempts,
     checkpoint = null, event = null, woken_at = null, cancel_requested_at = null, progress = null,
-    result = null, error_message = null, started_at = null, completed_at = null, updated_at = now()
+    result = null, follow_ups = null, error_message = null, started_at = null, completed_at = null, updated_at = now()
   where j.id = p_job_id and j.status in ('failed', 'cancelled');
   return found;
 exception
@@ -1315,8 +1740,8 @@ grant execute on function public.retry_job(uuid, int) to service_role;
 
 -- ── queue/retry_job_troubles.sql ──
 
--- retry_job_troubles: has what could not follow its job (job_troubles of kind effect, due) follow it now, ten at most,
--- and forgets troubles that are over; for claim_next_job only.
+-- retry_job_troubles: has what could not follow its job (job_troubles of kind effect, due) follow it now, cancels what
+-- could not be cancelled (of kind cancel), ten at most, and forgets troubles that are over; for claim_next_job only.
 --
 -- The job's row is touched, and whatever follows jobs by a trigger sees it again, as it is now. One that fails again
 -- is tried again later. Rows that another transaction has locked are passed over.
@@ -1330,31 +1755,35 @@ declare
   v_trouble record;
 begin
   for v_trouble in
-    select t.job_id, t.tries
+    select t.job_id, t.kind, t.tries
     from process_jobs.job_troubles t
-    where t.kind = 'effect' and t.retry_at <= now()
+    where t.kind in ('effect', 'cancel') and t.retry_at <= now()
     order by t.retry_at
     limit 10
     for update skip locked
   loop
     begin
-      update public.job_queue j set status = j.status where j.id = v_trouble.job_id;
+      if v_trouble.kind = 'cancel' then
+        perform public.cancel_job(v_trouble.job_id);
+      else
+        update public.job_queue j set status = j.status where j.id = v_trouble.job_id;
+      end if;
       -- Where it failed without a word, it is noted anew.
       delete from process_jobs.job_troubles t
-      where t.job_id = v_trouble.job_id and t.kind = 'effect' and t.tries = v_trouble.tries;
+      where t.job_id = v_trouble.job_id and t.kind = v_trouble.kind and t.tries = v_trouble.tries;
     exception
       when others then
         if sqlstate like '40%' then
           raise;
         end if;
-        perform process_jobs.note_job_trouble(v_trouble.job_id, 'effect', sqlerrm);
+        perform process_jobs.note_job_trouble(v_trouble.job_id, v_trouble.kind, sqlerrm);
     end;
   end loop;
   delete from process_jobs.job_troubles t
   where (t.job_id, t.kind) in (
     select over.job_id, over.kind
     from process_jobs.job_troubles over
-    where over.kind <> 'effect' and over.retry_at <= now() - interval '10 minutes'
+    where over.kind not in ('effect', 'cancel') and over.retry_at <= now() - interval '10 minutes'
     for update skip locked
   );
 end
@@ -1450,7 +1879,8 @@ grant execute on function public.seconds_until_next_job(text[]) to service_role;
 --
 -- p_outcomes  a json array of objects with "job_id", "lease_token" and "outcome":
 --   completed  "result", "follow_ups"
---   failed     "error", "error_kind", "retry": "backoff" (default) or "never"
+--   failed     "error", "error_kind", "retry": "backoff" (default) or "never", "unrecorded": {"result", "follow_ups"} of a
+--              completion that was refused, kept for retry_job
 --   snoozed    "delay_seconds", "checkpoint", "progress", "hold_job_type", "pause_reason"
 --   cancelled
 --
@@ -1469,6 +1899,11 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  -- Of the column's type, which may be an app's own.
+  v_pending constant public.job_queue.status%type := 'pending';
+  v_completed constant public.job_queue.status%type := 'completed';
+  v_failed constant public.job_queue.status%type := 'failed';
+  v_cancelled constant public.job_queue.status%type := 'cancelled';
   v_places bigint[];
   v_refusal text;
   v_rest jsonb;
@@ -1508,13 +1943,13 @@ begin
       jsonb_to_recordset(p_outcomes) as (
         outcome text, job_id uuid, lease_token uuid, result jsonb, follow_ups jsonb, error text, error_kind text,
         retry text, delay_seconds double precision, checkpoint jsonb, progress int, hold_job_type boolean,
-        pause_reason text)
+        pause_reason text, unrecorded jsonb)
     ) with ordinality o
   ), settled as (
     update public.job_queue j
     set (
-        status, attempt_number, scheduled_at, woken_at, checkpoint, progress, started_at, result, error_message,
-        errors, event, completed_at
+        status, attempt_number, scheduled_at, woken_at, checkpoint, progress, started_at, result, follow_ups,
+        error_message, errors, event, completed_at
       ) = (
         select s.status,
           case when o.outcome = 'snoozed' then greatest(0, j.attempt_number - 1) else j.attempt_number end,
@@ -1538,7 +1973,12 @@ begin
           case
             when o.outcome <> 'snoozed' or coalesce(o.checkpoint, j.checkpoint) is not null then j.started_at
           end,
-          case when s.status = 'completed' then o.result else j.result end,
+          case
+            when s.status = 'completed' then o.result
+            when s.status = 'failed' then o.unrecorded -> 'result'
+            else j.result
+          end,
+          case when s.status = 'failed' and o.unrecorded is not null then coalesce(o.unrecorded -> 'follow_ups', '[]') end,
           case o.outcome
             when 'completed' then null
             when 'failed' then left(o.error, 2000)
@@ -1554,11 +1994,12 @@ begin
           case when s.status <> 'pending' then now() end
         from (
           select case
-            when o.outcome = 'snoozed' then 'pending'
+            when o.outcome = 'snoozed' then v_pending
             when o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
-              then 'pending'
-            when o.outcome = 'cancelled' or j.cancel_requested_at is not null then 'cancelled'
-            else o.outcome
+              then v_pending
+            when o.outcome = 'cancelled' or j.cancel_requested_at is not null then v_cancelled
+            when o.outcome = 'failed' then v_failed
+            else v_completed
           end
         ) s (status)
       ),
@@ -1567,7 +2008,7 @@ begin
     -- The first condition says it twice, so that no planner that takes the table for empty goes through all of it.
     where j.id = any (array(select known.job_id from outcome known)) and j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending') and o.counts
       and not exists (select from outcome where refusal is not null)
-    returning o.ordinality, j.job_type, j.priority, j.begun,
+    returning o.ordinality, j.job_type, j.priority, j.created_by, j.begun,
       case when j.status = 'completed' and o.follow_ups <> '[]' then o.follow_ups end as follow_ups,
       case when o.outcome = 'snoozed' and o.hold_job_type then o.delay_seconds end as held_seconds,
       case when o.outcome = 'snoozed' then o.pause_reason end as pause_reason
@@ -1581,8 +2022,8 @@ begin
   end if;
 
   if v_rest is not null then
-    perform process_jobs.enqueue_follow_ups(r.follow_ups, r.priority)
-    from jsonb_to_recordset(v_rest) r (follow_ups jsonb, priority int)
+    perform process_jobs.enqueue_follow_ups(r.follow_ups, r.priority, r.created_by)
+    from jsonb_to_recordset(v_rest) r (follow_ups jsonb, priority int, created_by text)
     where r.follow_ups is not null;
     for v_wait in
       select r.job_type, r.begun, r.held_seconds, r.pause_reason
@@ -1829,9 +2270,11 @@ grant execute on function public.resume_job_type(text) to service_role;
 --   pending again after it had ended       as when it was inserted
 --
 -- A completed generation stays completed. A payload without a usable generation_id and user_id changes no generation.
--- A row that the tables refuse, or, unless the job ends, that another session holds, hinders no job: the generation
--- follows later (job_troubles, retry_job_troubles). Where a job ends and another session holds the generation, and
--- where a stored picture cannot be recorded, the settle is refused, with the error that the tables gave.
+-- A job that has begun nothing is refused, with the error that the tables gave, where its generation cannot be written:
+-- its picture could not be recorded, so it is not paid for. Else a row that the tables refuse, or, unless the job ends,
+-- that another session holds, hinders no job: the generation follows later (job_troubles, retry_job_troubles). Where a
+-- job ends and another session holds the generation, and where a stored picture cannot be recorded, the settle is
+-- refused. A job that is to be cancelled changes its generation at its end only.
 --
 -- Rows that a restore brings back, which are not of now, change nothing.
 create or replace function process_jobs.apply_image_job() returns trigger
@@ -1843,8 +2286,11 @@ declare
   v_downloads boolean := new.job_type = 'download-image';
   v_prediction_id text := coalesce(new.result ->> 'prediction_id', new.checkpoint ->> 'prediction_id');
   v_ends boolean := new.status in ('failed', 'cancelled');
+  v_begins boolean := new.job_type = 'generate-image' and new.checkpoint is null
+    and (tg_op = 'INSERT' or new.status = 'processing' and old.first_started_at is null);
   v_follows_later boolean := false;
   v_id_pattern constant text := '^[A-Za-z0-9_-]{1,128}$';
+  v_is_theirs boolean := false;
 begin
   if tg_op = 'INSERT' and new.updated_at <> now() then
     return null;
@@ -1855,33 +2301,40 @@ begin
       return null;
     end if;
   end if;
-  if (new.payload ->> 'generation_id' ~ v_id_pattern and new.payload ->> 'user_id' ~ v_id_pattern) is not true then
+  if (new.payload ->> 'generation_id' ~ v_id_pattern and new.payload ->> 'user_id' ~ v_id_pattern) is not true
+    or new.cancel_requested_at is not null and not v_ends
+  then
     return null;
   end if;
 
   if new.status = 'completed' and v_downloads then
     if jsonb_typeof(new.result -> 'images') = 'array' then
-      perform process_jobs.record_images(new.payload, new.result -> 'images');
+      perform process_jobs.record_images(new.id, new.payload, new.result -> 'images');
     elsif new.result ->> 'storage_path' is not null then
-      perform process_jobs.record_images(new.payload, jsonb_build_array(new.result));
+      perform process_jobs.record_images(new.id, new.payload, jsonb_build_array(new.result));
     end if;
     return null;
   end if;
 
   begin
     if v_ends then
-      perform process_jobs.set_generation_status(new.payload, new.status, new.error_message, v_prediction_id, true);
+      perform process_jobs.set_generation_status(new.payload, new.status::text, new.error_message, v_prediction_id, true);
     elsif v_downloads then
       perform process_jobs.set_generation_status(new.payload, 'downloading', null, v_prediction_id, false);
     -- A completed one has no checkpoint to tell where its prediction was found already done.
     elsif new.status = 'processing' or v_prediction_id is not null then
-      perform process_jobs.set_generation_status(new.payload, 'processing', null, v_prediction_id, false);
+      v_is_theirs := not process_jobs.set_generation_status(new.payload, 'processing', null, v_prediction_id, false);
     elsif new.status = 'pending' and (tg_op = 'INSERT' or old.status in ('failed', 'cancelled') or v_follows_later) then
-      perform process_jobs.set_generation_status(new.payload, 'queued', null, null, false);
+      v_is_theirs := not process_jobs.set_generation_status(new.payload, 'queued', null, null, false);
+    end if;
+    if v_begins and v_is_theirs then
+      raise exception 'generation % belongs to another user than %', new.payload ->> 'generation_id', new.payload ->> 'user_id';
     end if;
   exception
     when others then
-      if process_jobs.is_server_state(sqlstate) or (v_ends and sqlstate like '55%') then
+      if process_jobs.is_server_state(sqlstate) or (v_ends and sqlstate like '55%')
+        or (v_begins and sqlstate not like '55%')
+      then
         raise;
       end if;
       perform process_jobs.note_job_trouble(new.id, 'effect', 'its generation stays as it is: ' || sqlerrm);
@@ -1895,6 +2348,120 @@ create or replace trigger apply_image_job
   for each row
   when (new.job_type in ('generate-image', 'download-image'))
   execute function process_jobs.apply_image_job();
+
+-- ── images/cancel_jobs_of_generation.sql ──
+
+-- cancel_jobs_of_generation: trigger on image_generations; where the app sets a generation to failed or cancelled, its
+-- jobs are cancelled: no more is paid for it, and no picture appears after it.
+--
+-- A job that somebody has at this moment is cancelled later (job_troubles of kind cancel), and its picture, should it be
+-- just being recorded, is not.
+create or replace function process_jobs.cancel_jobs_of_generation() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job_id uuid;
+begin
+  if coalesce(current_setting('process_jobs.writes', true), '') = 'on' then
+    return null;
+  end if;
+  for v_job_id in
+    select j.id
+    from public.job_queue j
+    where j.payload ->> 'generation_id' = new.id::text and j.status in ('pending', 'processing')
+      and j.job_type in ('generate-image', 'download-image')
+  loop
+    begin
+      perform from public.job_queue j where j.id = v_job_id for update nowait;
+      perform public.cancel_job(v_job_id);
+    exception
+      when others then
+        if process_jobs.is_server_state(sqlstate) then
+          raise;
+        end if;
+        perform process_jobs.note_job_trouble(v_job_id, 'cancel', 'its generation was ended by the app: ' || sqlerrm);
+    end;
+  end loop;
+  return null;
+end
+$$;
+
+-- ── images/fitting_columns.sql ──
+
+-- fitting_columns: those of {column: value} that a table has and lets be written, each as SQL: its name, and its value
+-- as a literal of its type.
+--
+-- A null is `default` where the column takes none. Numbers are rounded for columns of whole numbers, and left out where
+-- those cannot hold them; prompts and messages are cut to what a varchar holds.
+create or replace function process_jobs.fitting_columns(p_table text, p_values jsonb)
+returns table (name text, literal text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select quote_ident(a.attname),
+    case
+      when v.value = 'null' then case when a.attnotnull then 'default' else 'null' end
+      else format('%L::%s',
+        case
+          when jsonb_typeof(v.value) = 'number' and a.atttypid = any ('{int2,int4,int8}'::regtype[])
+          then round((v.value #>> '{}')::numeric)::text
+          else v.value #>> '{}'
+        end,
+        format_type(a.atttypid, case
+          when a.attname in ('prompt', 'negative_prompt', 'error_message') then a.atttypmod
+          when a.atttypid = 'bpchar'::regtype then a.atttypmod
+        end))
+    end
+  from jsonb_each(p_values) v
+  join pg_catalog.pg_attribute a on a.attrelid = to_regclass(p_table) and a.attname = v.key
+  where a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity <> 'a'
+    and case
+      when jsonb_typeof(v.value) <> 'number' then true
+      when a.atttypid = 'int2'::regtype then abs((v.value #>> '{}')::numeric) <= 32767
+      when a.atttypid = 'int4'::regtype then abs((v.value #>> '{}')::numeric) <= 2147483647
+      else true
+    end
+$$;
+
+-- ── images/follow_image_generations.sql ──
+
+-- follow_image_generations: puts the two triggers of ours on image_generations, where they are not there and where the
+-- table has a status: what the app does with a generation while its jobs are under way.
+create or replace function process_jobs.follow_image_generations() returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_table regclass := to_regclass('public.image_generations');
+begin
+  if process_jobs.column_type('public.image_generations', 'status') is null
+    or (select c.relkind <> 'r' from pg_catalog.pg_class c where c.oid = v_table)
+    or (select count(*) = 2 from pg_catalog.pg_trigger t where t.tgrelid = v_table and t.tgname like 'process\_jobs\_%')
+  then
+    return;
+  end if;
+  create or replace trigger process_jobs_keep_status
+    before update of status on public.image_generations
+    for each row
+    when (new.status::text = 'queued' and old.status::text in ('processing', 'downloading', 'completed'))
+    execute function process_jobs.keep_generation_status();
+  create or replace trigger process_jobs_cancel
+    after update of status on public.image_generations
+    for each row
+    when (new.status::text in ('failed', 'cancelled') and old.status::text not in ('failed', 'cancelled', 'completed'))
+    execute function process_jobs.cancel_jobs_of_generation();
+end
+$$;
+
+-- Which unfinished jobs are about a generation.
+create index if not exists job_queue_generation on public.job_queue ((payload ->> 'generation_id'))
+  where status in ('pending', 'processing') and job_type in ('generate-image', 'download-image');
 
 -- ── images/generated_images_bucket.sql ──
 
@@ -1930,6 +2497,67 @@ $$;
 insert into public.job_types (job_type, starts_per_minute)
 values ('generate-image', 500), ('download-image', null)
 on conflict (job_type) do nothing;
+
+-- ── images/image_tables_shape.sql ──
+
+-- image_tables_shape: changes whenever the image tables do: their columns, defaults, constraints, triggers, the
+-- functions of those, enums, and image_writers.
+create or replace function process_jobs.image_tables_shape() returns text
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with tables as (
+    select t.oid from (values (to_regclass('public.image_generations')), (to_regclass('public.images'))) t (oid)
+    where t.oid is not null
+  ), parts as (
+    select format('%s %s %s', a.attrelid, a.attnum, a.xmin) as part
+    from pg_catalog.pg_attribute a where a.attrelid in (select oid from tables)
+    union all
+    select format('%s %s', d.oid, d.xmin) from pg_catalog.pg_attrdef d where d.adrelid in (select oid from tables)
+    union all
+    select format('%s %s', c.oid, c.xmin) from pg_catalog.pg_constraint c where c.conrelid in (select oid from tables)
+    union all
+    select format('%s %s %s', t.oid, t.xmin, p.xmin)
+    from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+    where t.tgrelid in (select oid from tables)
+    union all
+    select format('%s %s', e.oid, e.xmin)
+    from pg_catalog.pg_enum e
+    where e.enumtypid in (select a.atttypid from pg_catalog.pg_attribute a where a.attrelid in (select oid from tables))
+    union all
+    select format('%s %s', w.writes, w.xmin) from process_jobs.image_writers w
+  )
+  select coalesce(md5(string_agg(p.part, ',' order by p.part)), '') from parts p
+$$;
+
+-- ── images/keep_generation_status.sql ──
+
+-- keep_generation_status: trigger on image_generations; an app that enqueues a job and then sets its generation to
+-- `queued` may be slower than the worker: what the worker has made of it stays.
+--
+-- Without an unfinished job that has been at work it is the app's to say, but of a completed generation.
+create or replace function process_jobs.keep_generation_status() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if coalesce(current_setting('process_jobs.writes', true), '') <> 'on' and (
+    old.status::text = 'completed'
+    or exists (
+      select from public.job_queue j
+      where j.payload ->> 'generation_id' = new.id::text and j.status in ('pending', 'processing')
+        and j.job_type in ('generate-image', 'download-image')
+        and (j.first_started_at is not null or j.job_type = 'download-image')
+    )
+  ) then
+    new.status := old.status;
+  end if;
+  return new;
+end
+$$;
 
 -- ── images/keep_model_schema.sql ──
 
@@ -1972,6 +2600,48 @@ $$;
 revoke execute on function public.keep_model_schema(text, jsonb, boolean) from public, anon, authenticated;
 grant execute on function public.keep_model_schema(text, jsonb, boolean) to service_role;
 
+-- ── images/look_at_image_tables.sql ──
+
+-- look_at_image_tables: pauses generate-image while the image tables take no picture, so that none is paid for that
+-- cannot be recorded, and resumes it once they do; answers why, null: they do.
+--
+-- They are tried (rehearse_image_tables) where they have changed since, where they took none the last time, or where
+-- p_anew. A pause by a person stays.
+create or replace function process_jobs.look_at_image_tables(p_anew boolean default false) returns text
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_refusal text;
+begin
+  if not p_anew and exists (
+    select from process_jobs.image_tables t
+    where t.tried and t.refusal is null and t.shape = process_jobs.image_tables_shape()
+  ) then
+    return null;
+  end if;
+  v_refusal := process_jobs.rehearse_image_tables();
+  update public.job_types t
+  set paused_at = case when v_refusal is not null then coalesce(t.paused_at, now()) end, paused_reason = left(v_refusal, 2000)
+  where t.job_type = 'generate-image' and (t.paused_at is null or t.paused_reason like 'the image tables take no picture: %')
+    and t.paused_reason is distinct from left(v_refusal, 2000);
+  return v_refusal;
+end
+$$;
+
+-- ── images/model_name.sql ──
+
+-- model_name: the name in `owner/name` or `owner/name:version`.
+create or replace function process_jobs.model_name(p_model_id text) returns text
+language sql
+immutable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select split_part(substring(p_model_id from '[^/]*$'), ':', 1)
+$$;
+
 -- ── images/model_schemas.sql ──
 
 -- model_schemas: what Replicate has published of a model's input, kept for a day, so that a model outside the
@@ -1983,147 +2653,359 @@ create table if not exists process_jobs.model_schemas (
   constraint model_schemas_model_length check (length(model) between 1 and 300)
 );
 
--- ── images/pixels.sql ──
+-- ── images/plain_number.sql ──
 
--- pixels: a width or a height as the columns of the image tables hold it; null: they cannot, or it is none. For
--- record_images only.
-create or replace function process_jobs.pixels(p_value jsonb) returns int
+-- plain_number: a json number from 0 to 2147483647; null: it is another, or none.
+create or replace function process_jobs.plain_number(p_value jsonb) returns numeric
 language sql
 immutable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select case when jsonb_typeof(p_value) = 'number' and p_value::numeric between 0 and 2147483647 then p_value::int end
+  select case when jsonb_typeof(p_value) = 'number' and p_value::numeric between 0 and 2147483647 then p_value::numeric end
 $$;
 
 -- ── images/record_images.sql ──
 
--- record_images: writes the rows of a generation's stored pictures and completes it; for apply_image_job only.
+-- record_images: writes the rows of a generation's stored pictures and completes it; for apply_image_job only;
+-- image_writers may name another.
 --
 -- p_payload is the download's: {generation_id, user_id, prompt?, negative_prompt?, model_id?}; p_images what it
 -- stored, a list of {filename, storage_path, public_url, file_size (bytes), width, height (pixels), format}. The
 -- generation gets the first one's size; generation_time_seconds counts from its creation. A second call with the
--- same file names leaves the same rows. A size that the columns cannot hold is null. Refuses (P0001) a generation that belongs to another user.
-
-create or replace function process_jobs.record_images(p_payload jsonb, p_images jsonb) returns void
+-- same file names leaves the same rows. Only columns that are there are written, with the types that they have; the model
+-- is named as the generation names it. Where the app has ended the generation meanwhile, no picture is written. Refuses
+-- (P0001) a generation that belongs to another user.
+create or replace function process_jobs.record_images(p_job_id uuid, p_payload jsonb, p_images jsonb) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 -- By its key, whatever the statistics say: they may be of when the table was empty.
 set enable_seqscan = off
 set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';
-  v_user_id public.image_generations.user_id%type := p_payload ->> 'user_id';
+  v_own text := (select w.function_name from process_jobs.image_writers w where w.writes = 'images');
+  v_id text := quote_literal(p_payload ->> 'generation_id') || '::'
+    || process_jobs.column_type('public.image_generations', 'id');
+  v_generation_id text := quote_literal(p_payload ->> 'generation_id') || '::'
+    || process_jobs.column_type('public.images', 'generation_id');
+  v_generation jsonb;
+  v_image jsonb;
+  v_model text := p_payload ->> 'model_id';
+  v_columns record;
+  v_changed bigint;
 begin
-  perform process_jobs.set_generation_status(p_payload, 'downloading', null, null, true);
-
-  update public.image_generations g
-  set status = 'completed',
-    error_message = null,
-    width = coalesce(process_jobs.pixels(p_images -> 0 -> 'width'), g.width),
-    height = coalesce(process_jobs.pixels(p_images -> 0 -> 'height'), g.height),
-    generation_time_seconds = coalesce(g.generation_time_seconds, extract(epoch from clock_timestamp() - g.created_at)),
-    completed_at = coalesce(g.completed_at, now()),
-    updated_at = now()
-  where g.id = v_generation_id and g.user_id is not distinct from v_user_id;
-  if not found then
-    raise exception 'generation % belongs to another user than %', v_generation_id, v_user_id;
+  if v_own is not null then
+    execute format('select %s($1, $2)', v_own) using p_payload, p_images;
+    return;
+  end if;
+  -- Its row is ours from here on: what the app does with it was before, and is seen, or comes after.
+  execute 'select from public.image_generations g where g.id = ' || v_id || ' for no key update';
+  if exists (select from process_jobs.job_troubles t where t.job_id = p_job_id and t.kind = 'cancel') then
+    return;
+  end if;
+  if not process_jobs.set_generation_status(p_payload, 'downloading', null, null, true) then
+    raise exception 'generation % belongs to another user than %', p_payload ->> 'generation_id', p_payload ->> 'user_id';
   end if;
 
-  insert into public.images as i (
-    generation_id, user_id, filename, storage_path, public_url, file_size, width, height, format,
-    prompt, negative_prompt, model
-  )
-  select
-    v_generation_id, v_user_id, image.value ->> 'filename', image.value ->> 'storage_path', image.value ->> 'public_url',
-    (image.value ->> 'file_size')::bigint, process_jobs.pixels(image.value -> 'width'), process_jobs.pixels(image.value -> 'height'),
-    image.value ->> 'format', p_payload ->> 'prompt', p_payload ->> 'negative_prompt', p_payload ->> 'model_id'
-  from jsonb_array_elements(p_images) image
-  on conflict (generation_id, filename) do update
-  set storage_path = excluded.storage_path, public_url = excluded.public_url, file_size = excluded.file_size,
-    width = excluded.width, height = excluded.height, format = excluded.format,
-    prompt = excluded.prompt, negative_prompt = excluded.negative_prompt, model = excluded.model;
+  execute 'select to_jsonb(g) from public.image_generations g where g.id = ' || v_id into v_generation;
+  if v_generation ->> 'model' = process_jobs.model_name(v_model)
+    or v_generation ->> 'model' is null and (select t.statuses ? 'model' from process_jobs.image_tables t)
+  then
+    v_model := process_jobs.model_name(v_model);
+  end if;
+  execute (
+    select format('update public.image_generations g set %s where g.id = %s',
+      string_agg(format('%s = %s', c.name, c.literal), ', '), v_id)
+    from process_jobs.fitting_columns('public.image_generations',
+      '{"status": "completed", "error_message": null}' || jsonb_strip_nulls(jsonb_build_object(
+        'width', process_jobs.plain_number(p_images -> 0 -> 'width'),
+        'height', process_jobs.plain_number(p_images -> 0 -> 'height'),
+        'generation_time_seconds', coalesce(v_generation -> 'generation_time_seconds',
+          to_jsonb(extract(epoch from clock_timestamp() - (v_generation ->> 'created_at')::timestamptz))),
+        'completed_at', coalesce(v_generation -> 'completed_at', to_jsonb(now())),
+        'updated_at', now()))) c);
+
+  for v_image in select i.value from jsonb_array_elements(p_images) i loop
+    v_image := v_image || jsonb_build_object(
+      'generation_id', p_payload ->> 'generation_id', 'user_id', p_payload ->> 'user_id',
+      'width', process_jobs.plain_number(v_image -> 'width'), 'height', process_jobs.plain_number(v_image -> 'height'),
+      'prompt', p_payload ->> 'prompt', 'negative_prompt', p_payload ->> 'negative_prompt', 'model', v_model);
+    select string_agg(c.name, ', ') as names, string_agg(c.literal, ', ') as literals,
+      string_agg(format('%s = %s', c.name, c.literal), ', ') filter (where c.name <> 'user_id') as assignments,
+      (array_agg(format('%s = %s', c.name, c.literal) order by n.n) filter (where n.n is not null))[1] as key
+    into v_columns
+    from process_jobs.fitting_columns('public.images', jsonb_strip_nulls(v_image)) c
+    left join unnest(array['filename', 'storage_path', 'public_url']) with ordinality n (name, n) on n.name = c.name;
+    if v_generation_id is null or v_columns.key is null then
+      raise exception 'public.images has no column generation_id, or neither filename, storage_path nor public_url'
+        using errcode = '42703', hint = 'See process_jobs.image_writers.';
+    end if;
+    execute format('update public.images i set %s where i.generation_id = %s and i.%s',
+      v_columns.assignments, v_generation_id, v_columns.key);
+    get diagnostics v_changed = row_count;
+    if v_changed = 0 then
+      execute format('insert into public.images (%s) values (%s)', v_columns.names, v_columns.literals);
+    end if;
+  end loop;
+end
+$$;
+
+-- ── images/rehearse_image_tables.sql ──
+
+-- rehearse_image_tables: tries what image jobs write, a generation through all its states to two stored pictures, and
+-- undoes it; why it cannot be, and what to do; null: it can. Notes in image_tables what was found.
+--
+-- A generation of our own making is tried first, then a copy of the newest one that is there: an app may have columns
+-- that only it can fill, where it makes all its generations itself. Where there is no user for it yet, it is not tried.
+create or replace function process_jobs.rehearse_image_tables() returns text
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_shape text := process_jobs.image_tables_shape();
+  v_statuses jsonb := '{}';
+  v_tried boolean := true;
+  v_refusal text;
+  v_id_type text := process_jobs.column_type('public.image_generations', 'id');
+  v_user_id_type text := process_jobs.column_type('public.image_generations', 'user_id');
+  v_reference record;
+  v_ids text[];
+  v_user_id text;
+  v_payload jsonb;
+  v_made_by_us boolean;
+  v_step record;
+  v_images constant jsonb := '[
+    {"filename": "rehearsal.png", "storage_path": "rehearsal/rehearsal.png", "public_url": "https://rehearsal.invalid/rehearsal.png",
+     "file_size": 1, "width": 1, "height": 1, "format": "png"},
+    {"filename": "rehearsal.2.png", "storage_path": "rehearsal/rehearsal.2.png", "public_url": "https://rehearsal.invalid/rehearsal.2.png",
+     "file_size": 1, "width": 1, "height": 1, "format": "png"}]';
+begin
+  if (select count(*) = 2 from process_jobs.image_writers) then
+    v_tried := false;
+  elsif v_id_type is null or v_user_id_type is null then
+    v_refusal := case
+      when to_regclass('public.image_generations') is null then 'there is no table public.image_generations'
+      when v_id_type is null then 'public.image_generations has no column id'
+      else 'public.image_generations has no column user_id, whose picture it is'
+    end;
+  elsif v_id_type !~ '^(text|uuid|character varying.*|integer|bigint|smallint)$' then
+    v_refusal := format('public.image_generations.id is of type %s, neither text nor uuid nor a number', v_id_type);
+  else
+    -- A user: of a generation, else of the table that user_id is a key of, else any.
+    execute 'select user_id::text from public.image_generations where user_id is not null limit 1' into v_user_id;
+    if v_user_id is null then
+      select c.confrelid::regclass as of_table, quote_ident(a.attname) as of_column into v_reference
+      from pg_catalog.pg_constraint c
+      join pg_catalog.pg_attribute k on k.attrelid = c.conrelid and k.attnum = c.conkey[1] and k.attname = 'user_id'
+      join pg_catalog.pg_attribute a on a.attrelid = c.confrelid and a.attnum = c.confkey[1]
+      where c.conrelid = to_regclass('public.image_generations') and c.contype = 'f' and cardinality(c.conkey) = 1;
+      if found then
+        execute format('select %s::text from %s limit 1', v_reference.of_column, v_reference.of_table) into v_user_id;
+        v_tried := v_user_id is not null;
+      end if;
+    end if;
+    v_ids := array(
+      select case
+        when v_id_type = 'smallint' then (32768 - n)::text
+        when v_id_type in ('integer', 'bigint') then (2147483648 - n)::text
+        else gen_random_uuid()::text
+      end
+      from generate_series(1, 3) n);
+    v_user_id := coalesce(v_user_id, case
+      when v_user_id_type in ('smallint', 'integer', 'bigint') then '32767'
+      else gen_random_uuid()::text
+    end);
+  end if;
+
+  insert into process_jobs.image_tables as t (shape, statuses, tried, refusal)
+  values (v_shape, v_statuses, v_tried, null)
+  on conflict (only_row) do update
+  set shape = v_shape, statuses = v_statuses, tried = v_tried, refusal = null, looked_at = now();
+
+  if v_refusal is null and v_tried then
+    -- Where the app names a model by its name alone, so do we.
+    if process_jobs.column_type('public.image_generations', 'model') is not null then
+      execute $q$
+        select case when bool_and(m.model !~ '/') then '{"model": "name"}'::jsonb else '{}' end
+        from (select g.model::text from public.image_generations g where g.model is not null limit 100) m
+      $q$ into v_statuses;
+    end if;
+    v_payload := jsonb_build_object('user_id', v_user_id, 'prompt', 'rehearsal',
+      'model_id', 'owner/name', 'width', 1, 'height', 1, 'num_inference_steps', 1, 'guidance_scale', 1);
+    begin
+      for v_made_by_us in select made from (values (true), (false)) m (made) loop
+        begin
+          for v_step in
+            select s.n, s.status, s.instead
+            from (values
+              (1, 'queued', 'pending'), (1, 'processing', null), (1, 'downloading', 'processing'), (1, 'completed', null),
+              (2, 'queued', 'pending'), (2, 'failed', null),
+              (3, 'queued', 'pending'), (3, 'cancelled', 'failed')) s (n, status, instead)
+          loop
+            v_payload := v_payload || jsonb_build_object('generation_id', v_ids[v_step.n]);
+            if v_step.status = 'queued' and not v_made_by_us then
+              execute (
+                select format(
+                  'insert into public.image_generations (%s) select %s from public.image_generations g where g.user_id is not null limit 1',
+                  string_agg(quote_ident(a.attname), ', '),
+                  string_agg(case a.attname
+                    when 'id' then format('%L::%s', v_ids[v_step.n], v_id_type)
+                    when 'status' then quote_literal('pending')
+                    else 'g.' || quote_ident(a.attname)
+                  end, ', '))
+                from pg_catalog.pg_attribute a
+                where a.attrelid = to_regclass('public.image_generations') and a.attnum > 0 and not a.attisdropped
+                  and a.attgenerated = '' and a.attidentity <> 'a');
+            end if;
+            begin
+              if v_step.status = 'completed' then
+                perform process_jobs.record_images(gen_random_uuid(), v_payload, v_images);
+                perform process_jobs.record_images(gen_random_uuid(), v_payload, v_images);
+              else
+                perform process_jobs.set_generation_status(v_payload, v_step.status,
+                  case when v_step.status = 'failed' then 'rehearsal' end,
+                  case when v_step.status = 'processing' then 'rehearsal' end, true);
+              end if;
+            exception
+              when check_violation or invalid_text_representation then
+                if v_step.instead is null or v_statuses ? v_step.status then
+                  raise;
+                end if;
+                v_statuses := v_statuses || jsonb_build_object(v_step.status, v_step.instead);
+                update process_jobs.image_tables set statuses = v_statuses;
+                perform process_jobs.set_generation_status(v_payload, v_step.status, null, null, true);
+            end;
+          end loop;
+          v_refusal := null;
+          raise exception using errcode = 'PJ000';
+        exception
+          when sqlstate 'PJ000' then
+            raise;
+          when lock_not_available then
+            v_tried := false;
+          when others then
+            if process_jobs.is_server_state(sqlstate) then
+              raise;
+            end if;
+            v_refusal := format('a generation cannot be %s: %s', v_step.status, sqlerrm);
+        end;
+      end loop;
+    exception
+      when sqlstate 'PJ000' then
+        null;
+    end;
+  end if;
+
+  v_refusal := 'the image tables take no picture: ' || v_refusal
+    || '. Change the table, or name a function of your own in process_jobs.image_writers';
+  update process_jobs.image_tables set statuses = v_statuses, tried = v_tried, refusal = v_refusal;
+  return v_refusal;
 end
 $$;
 
 -- ── images/set_generation_status.sql ──
 
--- set_generation_status: brings the generation of an image job to a status; for apply_image_job only.
+-- set_generation_status: brings the generation of an image job to a status; false: it belongs to another user, and
+-- nothing was changed. For apply_image_job only; image_writers may name another.
 --
--- The row is made from the payload where it is missing; keys: generation_id, user_id, prompt,
--- negative_prompt, model_id, width, height, num_inference_steps, guidance_scale. Numbers that do not fit
--- become null. A completed generation and one of another user stay as they are. p_prediction_id null
--- keeps the stored one. Where another session has the row: p_waits, or it is refused (55P03).
-
+-- The row is made from the payload where it is missing; keys: generation_id, user_id, prompt, negative_prompt, model_id,
+-- width, height, num_inference_steps, guidance_scale. Only columns that are there are written, with the types that they
+-- have, and with a status that the table takes (image_tables). A completed generation stays as it is. p_prediction_id
+-- null keeps the stored one. Where another session has the row: p_waits, or it is refused (55P03).
 create or replace function process_jobs.set_generation_status(
   p_payload jsonb,
   p_status text,
   p_error_message text,
   p_prediction_id text,
   p_waits boolean
-) returns void
+) returns boolean
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
--- would let a planner go through all rows of a user.)
+-- By its key, whatever the statistics say: they may be of when the table was empty.
 set enable_seqscan = off
 set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';
-  v_user_id public.image_generations.user_id%type := p_payload ->> 'user_id';
+  v_own text := (select w.function_name from process_jobs.image_writers w where w.writes = 'generation');
+  v_statuses jsonb := (select t.statuses from process_jobs.image_tables t);
+  v_status text := coalesce(v_statuses ->> p_status, p_status);
+  v_message text := coalesce(p_error_message, case when v_status = 'failed' and p_status = 'cancelled' then 'cancelled' end);
+  v_id text := quote_literal(p_payload ->> 'generation_id') || '::'
+    || process_jobs.column_type('public.image_generations', 'id');
+  v_user_id text := quote_literal(p_payload ->> 'user_id') || '::'
+    || process_jobs.column_type('public.image_generations', 'user_id');
+  v_generation jsonb;
+  v_is_theirs boolean;
+  v_writes text := coalesce(current_setting('process_jobs.writes', true), '');
 begin
-  -- Most claims and parks change nothing here, and then lock nothing either.
-  if exists (
-    select from public.image_generations g
-    where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status = p_status
-      and g.error_message is not distinct from p_error_message
-      and (p_prediction_id is null or g.replicate_prediction_id = p_prediction_id)
-  ) then
-    return;
+  if v_own is not null then
+    execute format('select %s($1, $2)', v_own)
+    using p_payload, jsonb_build_object(
+      'status', p_status, 'error_message', p_error_message, 'replicate_prediction_id', p_prediction_id);
+    return true;
+  elsif v_id is null or v_user_id is null then
+    raise exception 'public.image_generations is not there, or has no columns id and user_id'
+      using errcode = '42P01', hint = 'See process_jobs.image_writers.';
   end if;
 
-  if not p_waits then
-    perform from public.image_generations g
-    where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status <> 'completed'
-    for no key update nowait;
+  execute format(
+    'select to_jsonb(g), g.user_id is not null and g.user_id <> %s from public.image_generations g where g.id = %s', v_user_id, v_id)
+  into v_generation, v_is_theirs;
+  if v_is_theirs then
+    return false;
+  end if;
+  -- Most claims and parks change nothing here, and then lock nothing either. What the app has ended is not ended anew.
+  if v_generation ->> 'status' = 'completed'
+    or v_generation ->> 'status' = v_status and v_generation ->> 'error_message' is not distinct from v_message
+      and (p_prediction_id is null or v_generation ->> 'replicate_prediction_id' = p_prediction_id)
+    or p_status = 'cancelled' and v_generation ->> 'status' in ('failed', 'cancelled')
+  then
+    return true;
   end if;
 
-  update public.image_generations g
-  set status = p_status,
-    error_message = p_error_message,
-    replicate_prediction_id = coalesce(p_prediction_id, g.replicate_prediction_id),
-    updated_at = now()
-  where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status <> 'completed';
-  if found then
-    return;
+  perform set_config('process_jobs.writes', 'on', true);
+  if v_generation is not null then
+    if not p_waits then
+      execute format('select from public.image_generations g where g.id = %s for no key update nowait', v_id);
+    end if;
+    execute (
+      select format('update public.image_generations g set %s where g.id = %s and g.status::text <> ''completed''',
+        string_agg(format('%s = %s', c.name, c.literal), ', '), v_id)
+      from process_jobs.fitting_columns('public.image_generations', jsonb_build_object(
+        'status', v_status, 'error_message', v_message, 'updated_at', now()
+      ) || case
+        when p_prediction_id is null then '{}'
+        else jsonb_build_object('replicate_prediction_id', p_prediction_id)
+      end) c);
+  else
+    begin
+      execute (
+        select format('insert into public.image_generations (%s) values (%s)',
+          string_agg(c.name, ', '), string_agg(c.literal, ', '))
+        from process_jobs.fitting_columns('public.image_generations', jsonb_strip_nulls(jsonb_build_object(
+          'id', p_payload ->> 'generation_id', 'user_id', p_payload ->> 'user_id', 'prompt', p_payload ->> 'prompt',
+          'negative_prompt', p_payload ->> 'negative_prompt',
+          'model', case
+            when v_statuses ? 'model' then process_jobs.model_name(p_payload ->> 'model_id')
+            else p_payload ->> 'model_id'
+          end,
+          'width', process_jobs.plain_number(p_payload -> 'width'), 'height', process_jobs.plain_number(p_payload -> 'height'),
+          'steps', process_jobs.plain_number(p_payload -> 'num_inference_steps'),
+          'guidance_scale', process_jobs.plain_number(p_payload -> 'guidance_scale'),
+          'status', v_status, 'error_message', v_message, 'replicate_prediction_id', p_prediction_id))) c);
+    exception
+      -- Somebody was faster.
+      when unique_violation then
+        null;
+    end;
   end if;
-
-  insert into public.image_generations (
-    id, user_id, prompt, negative_prompt, model, width, height, steps, guidance_scale,
-    status, error_message, replicate_prediction_id
-  )
-  select v_generation_id, v_user_id, p_payload ->> 'prompt', p_payload ->> 'negative_prompt', p_payload ->> 'model_id',
-    number.width, number.height, number.num_inference_steps, number.guidance_scale,
-    p_status, p_error_message, p_prediction_id
-  from (
-    select
-      max(n.value) filter (where n.key = 'width')::int as width,
-      max(n.value) filter (where n.key = 'height')::int as height,
-      max(n.value) filter (where n.key = 'num_inference_steps')::int as num_inference_steps,
-      max(n.value) filter (where n.key = 'guidance_scale') as guidance_scale
-    from (
-      select p.key, case when jsonb_typeof(p.value) = 'number' then p.value::text::numeric end as value
-      from jsonb_each(p_payload) p
-    ) n
-    where n.value between 0 and 1000000
-  ) number
-  on conflict (id) do nothing;
+  perform set_config('process_jobs.writes', v_writes, true);
+  return true;
 end
 $$;
 
@@ -2429,6 +3311,34 @@ $$;
 revoke execute on function public.unschedule_process_jobs() from public, anon, authenticated;
 grant execute on function public.unschedule_process_jobs() to service_role;
 
+-- ── operate/before_drain.sql ──
+
+-- before_drain: what is looked at before a drain claims anything; answers the version of the schema.
+--
+-- Notes which worker was here last, and which job types it handles. Whatever goes wrong in looking, the drain goes on.
+create or replace function process_jobs.before_drain(p_version text, p_job_types text[]) returns text
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from process_jobs.worker w
+    where w.version = p_version and w.job_types is not distinct from p_job_types and w.seen_at > now() - interval '1 minute'
+  ) then
+    insert into process_jobs.worker as w (version, job_types) values (left(p_version, 100), p_job_types)
+    on conflict (only_row) do update set version = excluded.version, job_types = excluded.job_types, seen_at = now();
+  end if;
+  begin
+    perform process_jobs.look_at_image_tables();
+  exception
+    when others then
+      raise warning 'the image tables could not be looked at: %', sqlerrm;
+  end;
+  return process_jobs.version();
+end
+$$;
+
 -- ── operate/prune_jobs.sql ──
 
 -- prune_jobs: deletes jobs that ended before a time; answers how many.
@@ -2669,6 +3579,150 @@ $$;
 
 revoke execute on function public.redrive_failed_jobs(text, timestamptz, int, int) from public, anon, authenticated;
 grant execute on function public.redrive_failed_jobs(text, timestamptz, int, int) to service_role;
+
+-- ── operate/rehearse_queue.sql ──
+
+-- rehearse_queue: tries what the worker does with a job of each image type in a job_queue that was an app's before, and
+-- undoes it; why it cannot be; null: it can.
+create or replace function process_jobs.rehearse_queue() returns text
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job_id uuid;
+  v_step record;
+begin
+  for v_step in
+    select t.job_type, s.status
+    from (values ('generate-image'), ('download-image')) t (job_type)
+    cross join (values (1, 'enqueue'), (2, 'processing'), (3, 'pending'), (4, 'completed'), (5, 'failed'), (6, 'cancelled')) s (n, status)
+    order by t.job_type, s.n
+  loop
+    if v_step.status = 'enqueue' then
+      v_job_id := public.enqueue_job(v_step.job_type, '{}');
+    else
+      execute format(
+        'update public.job_queue set status = %L, attempt_number = attempt_number + 1, max_attempts = 9, updated_at = now(),
+          lease_token = %s, lease_expires_at = now(), checkpoint = $1, progress = 1, errors = $2 where id = $3',
+        v_step.status, case when v_step.status = 'processing' then 'gen_random_uuid()' else 'null' end)
+      using '{"a": 1}'::jsonb, '[{"a": 1}]'::jsonb, v_job_id;
+    end if;
+  end loop;
+  raise exception using errcode = 'PJ000';
+exception
+  when sqlstate 'PJ000' then
+    return null;
+  when others then
+    if process_jobs.is_server_state(sqlstate) then
+      raise;
+    end if;
+    return format('public.job_queue refuses a job %s of type %s: %s', v_step.status, v_step.job_type, sqlerrm);
+end
+$$;
+
+-- ── operate/uninstall.sql ──
+
+-- uninstall: takes process-jobs out of the database, and leaves the app as it was before: its queue in its old form and
+-- its old functions.
+--
+-- A job_queue, image_generations and images of our own making are left with what lies in them, unless p_drop_tables. Of the schedule and the stored key nothing is left.
+create or replace function process_jobs.uninstall(p_drop_tables boolean default false) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set check_function_bodies = off
+as $$
+declare
+  v_object record;
+  v_statements text[] := array(select u.statement from process_jobs.undo u order by u.n desc);
+begin
+  perform public.unschedule_process_jobs();
+  if to_regclass('vault.secrets') is not null then
+    execute 'delete from vault.secrets where name = $1' using 'process_jobs_secret_key';
+  end if;
+
+  for v_object in
+    select format('drop function %s', p.oid::regprocedure) as statement
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
+      claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
+      prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,schedule_process_jobs,
+      seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job,process_jobs_doctor}')
+    union all
+    select format('drop trigger %I on %s', t.tgname, t.tgrelid::regclass)
+    from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+    where p.pronamespace = 'process_jobs'::regnamespace
+    union all
+    select format('drop index public.%I', c.relname)
+    from pg_catalog.pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relname = any ('{job_queue_claim_order,job_queue_next_due,
+      job_queue_woken,job_queue_lease_expiry,job_queue_failed,job_queue_unique_unfinished,job_queue_generation}')
+    union all
+    select format('drop table public.%I', c.relname)
+    from pg_catalog.pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relname in ('images', 'image_generations', 'job_queue', 'job_types')
+      and (c.relname = 'job_types' or p_drop_tables and obj_description(c.oid, 'pg_class') = 'made by process-jobs')
+  loop
+    execute v_object.statement;
+  end loop;
+  for v_object in select s.statement from unnest(v_statements) s (statement) loop
+    execute v_object.statement;
+  end loop;
+  drop schema process_jobs cascade;
+end
+$$;
+
+-- ── operate/version.sql ──
+
+-- version: the newest release that was installed here; null: none.
+create or replace function process_jobs.version() returns text
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select r.version from process_jobs.releases r order by string_to_array(r.version, '.')::int[] desc limit 1
+$$;
+
+-- ── operate/worker.sql ──
+
+-- worker: which worker has drained the queue last; one row.
+create table if not exists process_jobs.worker (
+  only_row boolean primary key default true,
+  version text not null,
+  job_types text[],
+  seen_at timestamptz not null default now(),
+  constraint worker_is_one_row check (only_row)
+);
+
+-- ── moved_in.sql ──
+
+-- What is said and tried when all is there.
+do $$
+declare
+  v_refusal text;
+begin
+  if not exists (select from process_jobs.releases) then
+    -- Jobs of a type without a handler wait, and more of them may be enqueued, as before.
+    insert into public.job_types (job_type)
+    select distinct j.job_type from public.job_queue j
+    on conflict (job_type) do nothing;
+    if obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
+      v_refusal := process_jobs.rehearse_queue();
+      if v_refusal is not null then
+        raise exception E'process-jobs cannot move in:\n- %', v_refusal using errcode = '55000';
+      end if;
+    end if;
+  end if;
+
+  perform process_jobs.follow_image_generations();
+  v_refusal := process_jobs.look_at_image_tables(true);
+  if v_refusal is not null then
+    raise warning 'generate-image is paused: %', v_refusal;
+  end if;
+end
+$$;
 
 -- ── done ──
 

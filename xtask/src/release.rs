@@ -81,7 +81,7 @@ fn migration() -> Result<String> {
     Ok(sql)
 }
 
-/// In the order in which they are applied: the steps, then what schema_paths of supabase/config.toml names.
+/// In the order of schema_paths in supabase/config.toml.
 fn parts() -> Result<Vec<Part>> {
     #[derive(Deserialize)]
     struct Config {
@@ -98,7 +98,7 @@ fn parts() -> Result<Vec<Part>> {
     let supabase = root().join("supabase");
     let config: Config = toml::from_str(&fs::read_to_string(supabase.join("config.toml"))?)?;
 
-    let mut paths = listed("steps")?;
+    let mut paths = Vec::new();
     for path in config.db.migrations.schema_paths {
         let path = path.trim_start_matches("./schemas/");
         match path.strip_suffix("/*.sql") {

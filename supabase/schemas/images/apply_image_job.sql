@@ -14,9 +14,11 @@
 --   pending again after it had ended       as when it was inserted
 --
 -- A completed generation stays completed. A payload without a usable generation_id and user_id changes no generation.
--- A row that the tables refuse, or, unless the job ends, that another session holds, hinders no job: the generation
--- follows later (job_troubles, retry_job_troubles). Where a job ends and another session holds the generation, and
--- where a stored picture cannot be recorded, the settle is refused, with the error that the tables gave.
+-- A job that has begun nothing is refused, with the error that the tables gave, where its generation cannot be written:
+-- its picture could not be recorded, so it is not paid for. Else a row that the tables refuse, or, unless the job ends,
+-- that another session holds, hinders no job: the generation follows later (job_troubles, retry_job_troubles). Where a
+-- job ends and another session holds the generation, and where a stored picture cannot be recorded, the settle is
+-- refused. A job that is to be cancelled changes its generation at its end only.
 --
 -- Rows that a restore brings back, which are not of now, change nothing.
 create or replace function process_jobs.apply_image_job() returns trigger
@@ -28,8 +30,11 @@ declare
   v_downloads boolean := new.job_type = 'download-image';
   v_prediction_id text := coalesce(new.result ->> 'prediction_id', new.checkpoint ->> 'prediction_id');
   v_ends boolean := new.status in ('failed', 'cancelled');
+  v_begins boolean := new.job_type = 'generate-image' and new.checkpoint is null
+    and (tg_op = 'INSERT' or new.status = 'processing' and old.first_started_at is null);
   v_follows_later boolean := false;
   v_id_pattern constant text := '^[A-Za-z0-9_-]{1,128}$';
+  v_is_theirs boolean := false;
 begin
   if tg_op = 'INSERT' and new.updated_at <> now() then
     return null;
@@ -40,33 +45,40 @@ begin
       return null;
     end if;
   end if;
-  if (new.payload ->> 'generation_id' ~ v_id_pattern and new.payload ->> 'user_id' ~ v_id_pattern) is not true then
+  if (new.payload ->> 'generation_id' ~ v_id_pattern and new.payload ->> 'user_id' ~ v_id_pattern) is not true
+    or new.cancel_requested_at is not null and not v_ends
+  then
     return null;
   end if;
 
   if new.status = 'completed' and v_downloads then
     if jsonb_typeof(new.result -> 'images') = 'array' then
-      perform process_jobs.record_images(new.payload, new.result -> 'images');
+      perform process_jobs.record_images(new.id, new.payload, new.result -> 'images');
     elsif new.result ->> 'storage_path' is not null then
-      perform process_jobs.record_images(new.payload, jsonb_build_array(new.result));
+      perform process_jobs.record_images(new.id, new.payload, jsonb_build_array(new.result));
     end if;
     return null;
   end if;
 
   begin
     if v_ends then
-      perform process_jobs.set_generation_status(new.payload, new.status, new.error_message, v_prediction_id, true);
+      perform process_jobs.set_generation_status(new.payload, new.status::text, new.error_message, v_prediction_id, true);
     elsif v_downloads then
       perform process_jobs.set_generation_status(new.payload, 'downloading', null, v_prediction_id, false);
     -- A completed one has no checkpoint to tell where its prediction was found already done.
     elsif new.status = 'processing' or v_prediction_id is not null then
-      perform process_jobs.set_generation_status(new.payload, 'processing', null, v_prediction_id, false);
+      v_is_theirs := not process_jobs.set_generation_status(new.payload, 'processing', null, v_prediction_id, false);
     elsif new.status = 'pending' and (tg_op = 'INSERT' or old.status in ('failed', 'cancelled') or v_follows_later) then
-      perform process_jobs.set_generation_status(new.payload, 'queued', null, null, false);
+      v_is_theirs := not process_jobs.set_generation_status(new.payload, 'queued', null, null, false);
+    end if;
+    if v_begins and v_is_theirs then
+      raise exception 'generation % belongs to another user than %', new.payload ->> 'generation_id', new.payload ->> 'user_id';
     end if;
   exception
     when others then
-      if process_jobs.is_server_state(sqlstate) or (v_ends and sqlstate like '55%') then
+      if process_jobs.is_server_state(sqlstate) or (v_ends and sqlstate like '55%')
+        or (v_begins and sqlstate not like '55%')
+      then
         raise;
       end if;
       perform process_jobs.note_job_trouble(new.id, 'effect', 'its generation stays as it is: ' || sqlerrm);

@@ -6,7 +6,9 @@
 -- which one of ours could show more. The comment tells a table of ours when the migrations run again.
 do $$
 begin
-  if to_regclass('public.image_generations') is not null then
+  if to_regclass('public.image_generations') is not null
+    or exists (select from process_jobs.image_writers w where w.writes = 'generation')
+  then
     return;
   end if;
   create table public.image_generations (
@@ -38,15 +40,14 @@ begin
   grant select, insert, update, delete on public.image_generations to service_role;
   alter table public.image_generations enable row level security;
   comment on table public.image_generations is 'made by process-jobs';
+  create index image_generations_user_id on public.image_generations (user_id, created_at desc);
 end
 $$;
 
-create index if not exists image_generations_user_id on public.image_generations (user_id, created_at desc);
-
 do $$
 begin
-  if obj_description('public.image_generations'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
-    raise notice 'public.image_generations was there before: its privileges, policies and row level security stay as they are';
+  if obj_description(to_regclass('public.image_generations'), 'pg_class') is distinct from 'made by process-jobs' then
+    return;
   elsif to_regprocedure('auth.uid()') is null then
     raise notice 'auth.uid() does not exist: users read image_generations through service_role only';
   else

@@ -6,25 +6,23 @@
 -- image_generations does.
 do $$
 declare
-  v_id_type text := (
-    select format_type(atttypid, atttypmod)
-    from pg_catalog.pg_attribute
-    where attrelid = 'public.image_generations'::regclass and attname = 'id'
-  );
-  v_user_id_type text := (
-    select format_type(atttypid, atttypmod)
-    from pg_catalog.pg_attribute
-    where attrelid = 'public.image_generations'::regclass and attname = 'user_id'
-  );
+  v_id_type text := coalesce(process_jobs.column_type('public.image_generations', 'id'), 'text');
+  v_user_id_type text := coalesce(process_jobs.column_type('public.image_generations', 'user_id'), 'text');
+  v_references text := case
+    when to_regclass('public.image_generations') is not null
+    then 'references public.image_generations (id) on delete cascade'
+  end;
 begin
-  if to_regclass('public.images') is not null then
+  if to_regclass('public.images') is not null
+    or exists (select from process_jobs.image_writers w where w.writes = 'images')
+  then
     return;
   end if;
   execute format(
     $q$
     create table public.images (
       id uuid primary key default gen_random_uuid(),
-      generation_id %s not null references public.image_generations (id) on delete cascade,
+      generation_id %s not null %s,
       user_id %s not null,
       filename text not null,
       storage_path text not null,
@@ -38,22 +36,21 @@ begin
       model text,
       created_at timestamptz not null default now()
     )
-    $q$, v_id_type, v_user_id_type);
+    $q$, v_id_type, v_references, v_user_id_type);
   revoke all on public.images from public, anon, authenticated, service_role;
   grant select on public.images to authenticated;
   grant select, insert, update, delete on public.images to service_role;
   alter table public.images enable row level security;
   comment on table public.images is 'made by process-jobs';
+  create unique index images_generation_id_filename on public.images (generation_id, filename);
+  create index images_user_id on public.images (user_id, created_at desc);
 end
 $$;
 
-create unique index if not exists images_generation_id_filename on public.images (generation_id, filename);
-create index if not exists images_user_id on public.images (user_id, created_at desc);
-
 do $$
 begin
-  if obj_description('public.images'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
-    raise notice 'public.images was there before: its privileges, policies and row level security stay as they are';
+  if obj_description(to_regclass('public.images'), 'pg_class') is distinct from 'made by process-jobs' then
+    return;
   elsif to_regprocedure('auth.uid()') is null then
     raise notice 'auth.uid() does not exist: users read images through service_role only';
   else

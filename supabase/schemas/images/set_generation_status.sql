@@ -1,75 +1,99 @@
--- set_generation_status: brings the generation of an image job to a status; for apply_image_job only.
+-- set_generation_status: brings the generation of an image job to a status; false: it belongs to another user, and
+-- nothing was changed. For apply_image_job only; image_writers may name another.
 --
--- The row is made from the payload where it is missing; keys: generation_id, user_id, prompt,
--- negative_prompt, model_id, width, height, num_inference_steps, guidance_scale. Numbers that do not fit
--- become null. A completed generation and one of another user stay as they are. p_prediction_id null
--- keeps the stored one. Where another session has the row: p_waits, or it is refused (55P03).
-
+-- The row is made from the payload where it is missing; keys: generation_id, user_id, prompt, negative_prompt, model_id,
+-- width, height, num_inference_steps, guidance_scale. Only columns that are there are written, with the types that they
+-- have, and with a status that the table takes (image_tables). A completed generation stays as it is. p_prediction_id
+-- null keeps the stored one. Where another session has the row: p_waits, or it is refused (55P03).
 create or replace function process_jobs.set_generation_status(
   p_payload jsonb,
   p_status text,
   p_error_message text,
   p_prediction_id text,
   p_waits boolean
-) returns void
+) returns boolean
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
--- would let a planner go through all rows of a user.)
+-- By its key, whatever the statistics say: they may be of when the table was empty.
 set enable_seqscan = off
 set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_generation_id public.image_generations.id%type := p_payload ->> 'generation_id';
-  v_user_id public.image_generations.user_id%type := p_payload ->> 'user_id';
+  v_own text := (select w.function_name from process_jobs.image_writers w where w.writes = 'generation');
+  v_statuses jsonb := (select t.statuses from process_jobs.image_tables t);
+  v_status text := coalesce(v_statuses ->> p_status, p_status);
+  v_message text := coalesce(p_error_message, case when v_status = 'failed' and p_status = 'cancelled' then 'cancelled' end);
+  v_id text := quote_literal(p_payload ->> 'generation_id') || '::'
+    || process_jobs.column_type('public.image_generations', 'id');
+  v_user_id text := quote_literal(p_payload ->> 'user_id') || '::'
+    || process_jobs.column_type('public.image_generations', 'user_id');
+  v_generation jsonb;
+  v_is_theirs boolean;
+  v_writes text := coalesce(current_setting('process_jobs.writes', true), '');
 begin
-  -- Most claims and parks change nothing here, and then lock nothing either.
-  if exists (
-    select from public.image_generations g
-    where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status = p_status
-      and g.error_message is not distinct from p_error_message
-      and (p_prediction_id is null or g.replicate_prediction_id = p_prediction_id)
-  ) then
-    return;
+  if v_own is not null then
+    execute format('select %s($1, $2)', v_own)
+    using p_payload, jsonb_build_object(
+      'status', p_status, 'error_message', p_error_message, 'replicate_prediction_id', p_prediction_id);
+    return true;
+  elsif v_id is null or v_user_id is null then
+    raise exception 'public.image_generations is not there, or has no columns id and user_id'
+      using errcode = '42P01', hint = 'See process_jobs.image_writers.';
   end if;
 
-  if not p_waits then
-    perform from public.image_generations g
-    where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status <> 'completed'
-    for no key update nowait;
+  execute format(
+    'select to_jsonb(g), g.user_id is not null and g.user_id <> %s from public.image_generations g where g.id = %s', v_user_id, v_id)
+  into v_generation, v_is_theirs;
+  if v_is_theirs then
+    return false;
+  end if;
+  -- Most claims and parks change nothing here, and then lock nothing either. What the app has ended is not ended anew.
+  if v_generation ->> 'status' = 'completed'
+    or v_generation ->> 'status' = v_status and v_generation ->> 'error_message' is not distinct from v_message
+      and (p_prediction_id is null or v_generation ->> 'replicate_prediction_id' = p_prediction_id)
+    or p_status = 'cancelled' and v_generation ->> 'status' in ('failed', 'cancelled')
+  then
+    return true;
   end if;
 
-  update public.image_generations g
-  set status = p_status,
-    error_message = p_error_message,
-    replicate_prediction_id = coalesce(p_prediction_id, g.replicate_prediction_id),
-    updated_at = now()
-  where g.id = v_generation_id and g.user_id is not distinct from v_user_id and g.status <> 'completed';
-  if found then
-    return;
+  perform set_config('process_jobs.writes', 'on', true);
+  if v_generation is not null then
+    if not p_waits then
+      execute format('select from public.image_generations g where g.id = %s for no key update nowait', v_id);
+    end if;
+    execute (
+      select format('update public.image_generations g set %s where g.id = %s and g.status::text <> ''completed''',
+        string_agg(format('%s = %s', c.name, c.literal), ', '), v_id)
+      from process_jobs.fitting_columns('public.image_generations', jsonb_build_object(
+        'status', v_status, 'error_message', v_message, 'updated_at', now()
+      ) || case
+        when p_prediction_id is null then '{}'
+        else jsonb_build_object('replicate_prediction_id', p_prediction_id)
+      end) c);
+  else
+    begin
+      execute (
+        select format('insert into public.image_generations (%s) values (%s)',
+          string_agg(c.name, ', '), string_agg(c.literal, ', '))
+        from process_jobs.fitting_columns('public.image_generations', jsonb_strip_nulls(jsonb_build_object(
+          'id', p_payload ->> 'generation_id', 'user_id', p_payload ->> 'user_id', 'prompt', p_payload ->> 'prompt',
+          'negative_prompt', p_payload ->> 'negative_prompt',
+          'model', case
+            when v_statuses ? 'model' then process_jobs.model_name(p_payload ->> 'model_id')
+            else p_payload ->> 'model_id'
+          end,
+          'width', process_jobs.plain_number(p_payload -> 'width'), 'height', process_jobs.plain_number(p_payload -> 'height'),
+          'steps', process_jobs.plain_number(p_payload -> 'num_inference_steps'),
+          'guidance_scale', process_jobs.plain_number(p_payload -> 'guidance_scale'),
+          'status', v_status, 'error_message', v_message, 'replicate_prediction_id', p_prediction_id))) c);
+    exception
+      -- Somebody was faster.
+      when unique_violation then
+        null;
+    end;
   end if;
-
-  insert into public.image_generations (
-    id, user_id, prompt, negative_prompt, model, width, height, steps, guidance_scale,
-    status, error_message, replicate_prediction_id
-  )
-  select v_generation_id, v_user_id, p_payload ->> 'prompt', p_payload ->> 'negative_prompt', p_payload ->> 'model_id',
-    number.width, number.height, number.num_inference_steps, number.guidance_scale,
-    p_status, p_error_message, p_prediction_id
-  from (
-    select
-      max(n.value) filter (where n.key = 'width')::int as width,
-      max(n.value) filter (where n.key = 'height')::int as height,
-      max(n.value) filter (where n.key = 'num_inference_steps')::int as num_inference_steps,
-      max(n.value) filter (where n.key = 'guidance_scale') as guidance_scale
-    from (
-      select p.key, case when jsonb_typeof(p.value) = 'number' then p.value::text::numeric end as value
-      from jsonb_each(p_payload) p
-    ) n
-    where n.value between 0 and 1000000
-  ) number
-  on conflict (id) do nothing;
+  perform set_config('process_jobs.writes', v_writes, true);
+  return true;
 end
 $$;

@@ -30,6 +30,10 @@ as $$
 declare
   v_lease_expired constant text := 'lease expired on attempt %s of %s: %s';
   v_bytes_most constant int := 8388608;
+  -- Of the column's type, which may be an app's own.
+  v_pending constant public.job_queue.status%type := 'pending';
+  v_cancelled constant public.job_queue.status%type := 'cancelled';
+  v_failed constant public.job_queue.status%type := 'failed';
   v_window int;
   v_woken uuid[];
   v_ready uuid[];
@@ -50,7 +54,7 @@ begin
 
   if exists (
     select from process_jobs.job_troubles t
-    where t.retry_at <= now() and (t.kind = 'effect' or t.retry_at <= now() - interval '10 minutes')
+    where t.retry_at <= now() and (t.kind in ('effect', 'cancel') or t.retry_at <= now() - interval '10 minutes')
   ) then
     -- It locks jobs, and the turn comes before them.
     if p_waits then
@@ -178,9 +182,9 @@ begin
           set (status, errors, error_message, completed_at, event) = (
               select
                 case
-                  when j.attempt_number < j.max_attempts then 'pending'
-                  when j.cancel_requested_at is not null then 'cancelled'
-                  else 'failed'
+                  when j.attempt_number < j.max_attempts then v_pending
+                  when j.cancel_requested_at is not null then v_cancelled
+                  else v_failed
                 end,
                 j.errors || jsonb_build_object(
                   'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired', 'message', why.message),
@@ -295,7 +299,7 @@ begin
   end loop;
 
   return query
-  select c.id, c.job_type, c.payload, c.status, c.priority, c.attempt_number, c.max_attempts,
+  select c.id, c.job_type::text, c.payload, c.status::text, c.priority, c.attempt_number, c.max_attempts,
     c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
     extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
     extract(epoch from now() - c.started_at)::double precision,

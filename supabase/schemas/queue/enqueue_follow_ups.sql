@@ -1,4 +1,5 @@
--- enqueue_follow_ups: enqueues the jobs that a completed one asks for, through enqueue_job; for settle_jobs only.
+-- enqueue_follow_ups: enqueues the jobs that a completed one asks for, through insert_job, as of the
+-- same person (created_by); for settle_jobs and retry_job only.
 --
 -- p_follow_ups is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?,
 -- waiting_since?}. A follow-up has at least its parent's priority. waiting_since is its place among its equals: what
@@ -6,7 +7,8 @@
 --
 -- Refuses (22023) an element that is no object or has another key, and what enqueue_job refuses.
 
-create or replace function process_jobs.enqueue_follow_ups(p_follow_ups jsonb, p_priority int) returns void
+create or replace function process_jobs.enqueue_follow_ups(p_follow_ups jsonb, p_priority int, p_created_by text)
+returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -40,13 +42,14 @@ begin
           null;
       end;
     end if;
-    perform public.enqueue_job(
+    perform process_jobs.insert_job(
       v_follow_up ->> 'job_type',
       v_follow_up -> 'payload',
       greatest(coalesce((v_follow_up ->> 'priority')::int, 0), p_priority),
       (v_follow_up ->> 'max_attempts')::int,
       v_scheduled_at,
-      v_follow_up ->> 'unique_key'
+      v_follow_up ->> 'unique_key',
+      p_created_by
     );
   end loop;
 end

@@ -3,6 +3,8 @@
 -- p_outcomes   what settle_jobs takes, each on its own: one that is refused hinders no other
 -- p_job_types  as for claim_next_job
 -- p_limit      as for claim_next_job; 0: nothing is claimed
+-- p_version    the worker's, with the first call of a drain: before_drain looks whether all is well, and the answer has
+--              "version", the schema's
 --
 -- Answers {"settled": […], "jobs": […], "seconds_until_next": …}. settled has for each outcome
 --   true             recorded
@@ -20,7 +22,8 @@
 create or replace function public.exchange_jobs(
   p_outcomes jsonb default '[]',
   p_job_types text[] default null,
-  p_limit int default 0
+  p_limit int default 0,
+  p_version text default null
 ) returns json
 language plpgsql
 security definer
@@ -39,6 +42,7 @@ declare
   v_has_turn boolean = false;
   v_jobs json;
   v_count int = 0;
+  v_version text;
 begin
   if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' then
     raise exception 'p_outcomes must be a json array, not %', coalesce(jsonb_typeof(p_outcomes), 'null') using errcode = '22023';
@@ -47,6 +51,9 @@ begin
     raise exception 'p_limit must be between 0 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
   end if;
 
+  if p_version is not null then
+    v_version := process_jobs.before_drain(p_version, p_job_types);
+  end if;
   if p_limit > 0 and p_outcomes <> '[]' and (
     exists (select from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
     or exists (
@@ -98,9 +105,10 @@ begin
   return json_build_object(
     'settled', v_settled,
     'jobs', coalesce(v_jobs, '[]'),
-    'seconds_until_next', case when v_count < p_limit then public.seconds_until_next_job(p_job_types) end);
+    'seconds_until_next', case when v_count < p_limit then public.seconds_until_next_job(p_job_types) end,
+    'version', v_version);
 end
 $$;
 
-revoke execute on function public.exchange_jobs(jsonb, text[], int) from public, anon, authenticated;
-grant execute on function public.exchange_jobs(jsonb, text[], int) to service_role;
+revoke execute on function public.exchange_jobs(jsonb, text[], int, text) from public, anon, authenticated;
+grant execute on function public.exchange_jobs(jsonb, text[], int, text) to service_role;

@@ -8,50 +8,65 @@
 -- checkpoint, begun    what the next run must know; a job that has one has begun
 -- delayed              true: not due from its creation on, but parked, retrying or scheduled for later
 -- event, woken_at      what wake_job was told last, and when, while no run has seen it
+-- follow_ups           of a job that failed because its completion was refused: what that would have enqueued
 -- cancel_requested_at  cancel_job was called for a job that has something to end first
-create table if not exists public.job_queue (
-  id uuid primary key default gen_random_uuid(),
-  job_type text not null,
-  payload jsonb not null default '{}',
-  status text not null default 'pending',
-  priority int not null default 0,
-  attempt_number int not null default 0,
-  max_attempts int not null default 3,
-  result jsonb,
-  error_message text,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  completed_at timestamptz,
-  scheduled_at timestamptz not null default now(),
-  started_at timestamptz,
-  lease_token uuid,
-  lease_expires_at timestamptz,
-  checkpoint jsonb,
-  progress smallint,
-  errors jsonb not null default '[]',
-  unique_key text,
-  created_by text,
-  life int not null default 1,
-  first_started_at timestamptz,
-  event jsonb,
-  woken_at timestamptz,
-  cancel_requested_at timestamptz,
-  begun boolean not null generated always as (checkpoint is not null) stored,
-  delayed boolean not null generated always as (scheduled_at > created_at) stored,
-  constraint job_queue_status_is_known check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
-  constraint job_queue_processing_has_lease check (
-    status <> 'processing' or (lease_token is not null and lease_expires_at is not null)
-  ),
-  constraint job_queue_attempts_within_max check (attempt_number between 0 and max_attempts and max_attempts >= 1),
-  constraint job_queue_progress_is_percent check (progress between 0 and 100),
-  constraint job_queue_errors_is_array check (jsonb_typeof(errors) = 'array'),
-  constraint job_queue_scheduled_at_finite check (isfinite(scheduled_at)),
-  constraint job_queue_times_are_finite check (
-    isfinite(created_at) and isfinite(started_at) is not false
-    and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false
-  ),
-  constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200)
-);
+-- A table of that name that an app has had before is brought to this form by steps/0.1.0.sql; its privileges, policies
+-- and row level security stay the app's.
+do $$
+begin
+  if to_regclass('public.job_queue') is not null then
+    return;
+  end if;
+  create table public.job_queue (
+    id uuid primary key default gen_random_uuid(),
+    job_type text not null,
+    payload jsonb not null default '{}',
+    status text not null default 'pending',
+    priority int not null default 0,
+    attempt_number int not null default 0,
+    max_attempts int not null default 3,
+    result jsonb,
+    error_message text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    completed_at timestamptz,
+    scheduled_at timestamptz not null default now(),
+    started_at timestamptz,
+    lease_token uuid,
+    lease_expires_at timestamptz,
+    checkpoint jsonb,
+    progress smallint,
+    errors jsonb not null default '[]',
+    unique_key text,
+    created_by text,
+    life int not null default 1,
+    first_started_at timestamptz,
+    event jsonb,
+    woken_at timestamptz,
+    cancel_requested_at timestamptz,
+    follow_ups jsonb,
+    begun boolean not null generated always as (checkpoint is not null) stored,
+    delayed boolean not null generated always as (scheduled_at > created_at) stored,
+    constraint job_queue_status_is_known check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    constraint job_queue_processing_has_lease check (
+      status <> 'processing' or (lease_token is not null and lease_expires_at is not null)
+    ),
+    constraint job_queue_attempts_within_max check (attempt_number between 0 and max_attempts and max_attempts >= 1),
+    constraint job_queue_progress_is_percent check (progress between 0 and 100),
+    constraint job_queue_errors_is_array check (jsonb_typeof(errors) = 'array'),
+    constraint job_queue_scheduled_at_finite check (isfinite(scheduled_at)),
+    constraint job_queue_times_are_finite check (
+      isfinite(created_at) and isfinite(started_at) is not false
+      and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false
+    ),
+    constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200)
+  );
+  alter table public.job_queue enable row level security;
+  revoke all on public.job_queue from public, anon, authenticated, service_role;
+  grant select, insert, update, delete on public.job_queue to service_role;
+  comment on table public.job_queue is 'made by process-jobs';
+end
+$$;
 
 -- The claim's order within one type, for jobs that have begun and those that have not, those due from their creation
 -- on and those delayed. scheduled_at comes last so that what is not due is passed over inside the index.
@@ -78,7 +93,3 @@ create unique index if not exists job_queue_unique_unfinished
 alter table public.job_queue set (
   autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02
 );
-
-alter table public.job_queue enable row level security;
-revoke all on public.job_queue from public, anon, authenticated, service_role;
-grant select, insert, update, delete on public.job_queue to service_role;

@@ -1,7 +1,10 @@
--- retry_job: gives a job that has failed or was cancelled a new life; true: pending now, false: it is
--- neither, or not there.
+-- retry_job: gives a job that has failed or was cancelled a new life; true: pending now, or completed, false: it is
+-- neither failed nor cancelled, or not there.
 --
--- failed, cancelled -> pending, due now, with p_attempts more and a new age
+-- failed, cancelled     -> pending, due now, with p_attempts more and a new age
+-- failed, its completion having been refused -> completed, with the result and the follow-ups of then: its work is
+--                                               done; what refused it may do so again, and the job stays failed. With
+--                                               follow_ups set to null it goes the other way
 --
 -- Checkpoint, event, result and error_message are cleared, so that the next run begins anew, and life goes up, so
 -- that late events of an earlier one count no more; errors stay, and attempt_number goes on counting: to a worker
@@ -16,9 +19,23 @@ set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_follow_ups jsonb;
+  v_priority int;
+  v_created_by text;
 begin
   if p_attempts is null or p_attempts not between 1 and 100 then
     raise exception 'p_attempts must be between 1 and 100, not %', coalesce(p_attempts::text, 'null') using errcode = '22023';
+  end if;
+
+  update public.job_queue j
+  set status = 'completed', error_message = null, follow_ups = null, progress = 100, completed_at = now(), updated_at = now()
+  from public.job_queue old
+  where old.id = p_job_id and j.id = old.id and j.status = 'failed' and j.follow_ups is not null
+  returning old.follow_ups, j.priority, j.created_by into v_follow_ups, v_priority, v_created_by;
+  if found then
+    perform process_jobs.enqueue_follow_ups(v_follow_ups, v_priority, v_created_by);
+    return true;
   end if;
 
   update public.job_queue j
@@ -26,7 +43,7 @@ begin
     attempt_number = case when j.first_started_at is null then j.attempt_number else greatest(1, j.attempt_number) end,
     max_attempts = least(greatest(1, j.attempt_number), 2147483647 - p_attempts) + p_attempts,
     checkpoint = null, event = null, woken_at = null, cancel_requested_at = null, progress = null,
-    result = null, error_message = null, started_at = null, completed_at = null, updated_at = now()
+    result = null, follow_ups = null, error_message = null, started_at = null, completed_at = null, updated_at = now()
   where j.id = p_job_id and j.status in ('failed', 'cancelled');
   return found;
 exception

@@ -1,5 +1,5 @@
--- retry_job_troubles: has what could not follow its job (job_troubles of kind effect, due) follow it now, ten at most,
--- and forgets troubles that are over; for claim_next_job only.
+-- retry_job_troubles: has what could not follow its job (job_troubles of kind effect, due) follow it now, cancels what
+-- could not be cancelled (of kind cancel), ten at most, and forgets troubles that are over; for claim_next_job only.
 --
 -- The job's row is touched, and whatever follows jobs by a trigger sees it again, as it is now. One that fails again
 -- is tried again later. Rows that another transaction has locked are passed over.
@@ -13,31 +13,35 @@ declare
   v_trouble record;
 begin
   for v_trouble in
-    select t.job_id, t.tries
+    select t.job_id, t.kind, t.tries
     from process_jobs.job_troubles t
-    where t.kind = 'effect' and t.retry_at <= now()
+    where t.kind in ('effect', 'cancel') and t.retry_at <= now()
     order by t.retry_at
     limit 10
     for update skip locked
   loop
     begin
-      update public.job_queue j set status = j.status where j.id = v_trouble.job_id;
+      if v_trouble.kind = 'cancel' then
+        perform public.cancel_job(v_trouble.job_id);
+      else
+        update public.job_queue j set status = j.status where j.id = v_trouble.job_id;
+      end if;
       -- Where it failed without a word, it is noted anew.
       delete from process_jobs.job_troubles t
-      where t.job_id = v_trouble.job_id and t.kind = 'effect' and t.tries = v_trouble.tries;
+      where t.job_id = v_trouble.job_id and t.kind = v_trouble.kind and t.tries = v_trouble.tries;
     exception
       when others then
         if sqlstate like '40%' then
           raise;
         end if;
-        perform process_jobs.note_job_trouble(v_trouble.job_id, 'effect', sqlerrm);
+        perform process_jobs.note_job_trouble(v_trouble.job_id, v_trouble.kind, sqlerrm);
     end;
   end loop;
   delete from process_jobs.job_troubles t
   where (t.job_id, t.kind) in (
     select over.job_id, over.kind
     from process_jobs.job_troubles over
-    where over.kind <> 'effect' and over.retry_at <= now() - interval '10 minutes'
+    where over.kind not in ('effect', 'cancel') and over.retry_at <= now() - interval '10 minutes'
     for update skip locked
   );
 end

@@ -32,3 +32,9 @@ create table if not exists process_jobs.releases (
   version text primary key,
   installed_at timestamptz not null default now()
 );
+
+-- undo: how what the installation changed of an app's own is undone, the last first (uninstall).
+create table if not exists process_jobs.undo (
+  n bigint primary key generated always as identity,
+  statement text not null
+);

@@ -4,7 +4,8 @@
 --
 -- p_outcomes  a json array of objects with "job_id", "lease_token" and "outcome":
 --   completed  "result", "follow_ups"
---   failed     "error", "error_kind", "retry": "backoff" (default) or "never"
+--   failed     "error", "error_kind", "retry": "backoff" (default) or "never", "unrecorded": {"result", "follow_ups"} of a
+--              completion that was refused, kept for retry_job
 --   snoozed    "delay_seconds", "checkpoint", "progress", "hold_job_type", "pause_reason"
 --   cancelled
 --
@@ -23,6 +24,11 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  -- Of the column's type, which may be an app's own.
+  v_pending constant public.job_queue.status%type := 'pending';
+  v_completed constant public.job_queue.status%type := 'completed';
+  v_failed constant public.job_queue.status%type := 'failed';
+  v_cancelled constant public.job_queue.status%type := 'cancelled';
   v_places bigint[];
   v_refusal text;
   v_rest jsonb;
@@ -62,13 +68,13 @@ begin
       jsonb_to_recordset(p_outcomes) as (
         outcome text, job_id uuid, lease_token uuid, result jsonb, follow_ups jsonb, error text, error_kind text,
         retry text, delay_seconds double precision, checkpoint jsonb, progress int, hold_job_type boolean,
-        pause_reason text)
+        pause_reason text, unrecorded jsonb)
     ) with ordinality o
   ), settled as (
     update public.job_queue j
     set (
-        status, attempt_number, scheduled_at, woken_at, checkpoint, progress, started_at, result, error_message,
-        errors, event, completed_at
+        status, attempt_number, scheduled_at, woken_at, checkpoint, progress, started_at, result, follow_ups,
+        error_message, errors, event, completed_at
       ) = (
         select s.status,
           case when o.outcome = 'snoozed' then greatest(0, j.attempt_number - 1) else j.attempt_number end,
@@ -92,7 +98,12 @@ begin
           case
             when o.outcome <> 'snoozed' or coalesce(o.checkpoint, j.checkpoint) is not null then j.started_at
           end,
-          case when s.status = 'completed' then o.result else j.result end,
+          case
+            when s.status = 'completed' then o.result
+            when s.status = 'failed' then o.unrecorded -> 'result'
+            else j.result
+          end,
+          case when s.status = 'failed' and o.unrecorded is not null then coalesce(o.unrecorded -> 'follow_ups', '[]') end,
           case o.outcome
             when 'completed' then null
             when 'failed' then left(o.error, 2000)
@@ -108,11 +119,12 @@ begin
           case when s.status <> 'pending' then now() end
         from (
           select case
-            when o.outcome = 'snoozed' then 'pending'
+            when o.outcome = 'snoozed' then v_pending
             when o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
-              then 'pending'
-            when o.outcome = 'cancelled' or j.cancel_requested_at is not null then 'cancelled'
-            else o.outcome
+              then v_pending
+            when o.outcome = 'cancelled' or j.cancel_requested_at is not null then v_cancelled
+            when o.outcome = 'failed' then v_failed
+            else v_completed
           end
         ) s (status)
       ),
@@ -121,7 +133,7 @@ begin
     -- The first condition says it twice, so that no planner that takes the table for empty goes through all of it.
     where j.id = any (array(select known.job_id from outcome known)) and j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending') and o.counts
       and not exists (select from outcome where refusal is not null)
-    returning o.ordinality, j.job_type, j.priority, j.begun,
+    returning o.ordinality, j.job_type, j.priority, j.created_by, j.begun,
       case when j.status = 'completed' and o.follow_ups <> '[]' then o.follow_ups end as follow_ups,
       case when o.outcome = 'snoozed' and o.hold_job_type then o.delay_seconds end as held_seconds,
       case when o.outcome = 'snoozed' then o.pause_reason end as pause_reason
@@ -135,8 +147,8 @@ begin
   end if;
 
   if v_rest is not null then
-    perform process_jobs.enqueue_follow_ups(r.follow_ups, r.priority)
-    from jsonb_to_recordset(v_rest) r (follow_ups jsonb, priority int)
+    perform process_jobs.enqueue_follow_ups(r.follow_ups, r.priority, r.created_by)
+    from jsonb_to_recordset(v_rest) r (follow_ups jsonb, priority int, created_by text)
     where r.follow_ups is not null;
     for v_wait in
       select r.job_type, r.begun, r.held_seconds, r.pause_reason

@@ -1,38 +1,293 @@
--- 0.1.0: the table and the functions of the scripts that process-jobs takes over from are brought up to date in place.
-drop function if exists public.enqueue_job(text, jsonb, int, int); -- two would be ambiguous
-drop function if exists public.complete_job(uuid, jsonb, text);
-drop function if exists public.claim_next_job();
-
+-- 0.1.0: moves into an app that has a queue of the scripts that process-jobs takes over from. Their two forms:
+--
+--   attempts, scheduled_at, error_details, created_by uuid; enqueue_job(…, p_priority, p_scheduled_at, p_max_attempts),
+--   complete_job(p_job_id, p_error_message, p_error_details), claim_next_job(p_job_types)
+--   attempt_number, result; enqueue_job(…, p_priority, p_max_attempts), complete_job(p_job_id, p_result, p_error),
+--   claim_next_job()
+--
+-- The table is brought to our form where it lies, so that its views, policies, triggers, keys and grants stay; how each
+-- change is undone is kept in process_jobs.undo. Where something does not fit, all that does not is told at once, and
+-- nothing is changed.
 do $$
 declare
-  v_constraint record;
+  v_table regclass := to_regclass('public.job_queue');
+  v_refusals text[];
+  v_column record;
+  v_function record;
+  v_trigger record;
+  v_lost text[] := '{}';
+  v_forms text[] := '{}';
+  v_enable text[] := '{}';
+  v_statement text;
+  v_has_attempts boolean;
+  v_search_path text := current_setting('search_path');
 begin
-  if to_regclass('public.job_queue') is null
-    or exists (select from pg_catalog.pg_constraint
-      where conrelid = to_regclass('public.job_queue') and conname = 'job_queue_processing_has_lease') then
+  if exists (select from process_jobs.releases)
+    or obj_description(v_table, 'pg_class') is not distinct from 'made by process-jobs'
+  then
     return;
   end if;
 
-  alter table public.job_queue
-    add column if not exists scheduled_at timestamptz not null default now(),
-    add column if not exists started_at timestamptz,
-    add column if not exists lease_token uuid,
-    add column if not exists lease_expires_at timestamptz,
-    add column if not exists checkpoint jsonb,
-    add column if not exists progress smallint,
-    add column if not exists errors jsonb not null default '[]',
-    add column if not exists unique_key text,
-    add column if not exists created_by text,
-    add column if not exists life int not null default 1,
-    add column if not exists first_started_at timestamptz,
-    add column if not exists event jsonb,
-    add column if not exists woken_at timestamptz,
-    add column if not exists cancel_requested_at timestamptz,
-    add column if not exists begun boolean not null generated always as (checkpoint is not null) stored,
-    add column if not exists delayed boolean not null generated always as (scheduled_at > created_at) stored;
+  -- Functions that have the names of ours.
+  create temp table theirs on commit drop as
+    select p.oid, format('public.%I(%s)', p.proname, oidvectortypes(p.proargtypes)) as signature,
+      case format('%s(%s)', p.proname, oidvectortypes(p.proargtypes))
+        when 'claim_next_job()' then 'known'
+        when 'claim_next_job(text[])' then 'known'
+        when 'enqueue_job(text, jsonb, integer, integer)' then 'known'
+        when 'enqueue_job(text, jsonb, integer, timestamp with time zone, integer)' then 'scheduled_at first'
+        when 'complete_job(uuid, jsonb, text)' then 'known'
+        when 'complete_job(uuid, text, jsonb)' then 'error_message first'
+      end as form
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
+      claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
+      prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,schedule_process_jobs,
+      seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}');
 
-  -- Their workers held no leases and kept no bound on attempts.
-  update public.job_queue set status = 'pending' where status = 'processing';
-  update public.job_queue set max_attempts = attempt_number where attempt_number > max_attempts;
+  v_refusals := array(
+    select format('function %s: process-jobs has one of this name; rename yours or drop it', t.signature)
+    from theirs t where t.form is null order by t.signature);
+  if to_regclass('public.job_types') is not null then
+    v_refusals := v_refusals || 'table public.job_types: process-jobs has one of this name; rename yours'::text;
+  end if;
+  if v_table is not null then
+    v_refusals := v_refusals || array(
+      select 'public.job_queue is no plain table' from pg_catalog.pg_class c where c.oid = v_table and c.relkind <> 'r'
+      union all
+      select 'public.job_queue has no primary key or unique constraint on id alone: alter table public.job_queue add primary key (id)'
+      where not exists (
+        select from pg_catalog.pg_index i
+        join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+        where i.indrelid = v_table and i.indisunique and i.indnkeyatts = 1 and i.indpred is null and a.attname = 'id')
+      union all
+      select case
+          when a.attname is null then format('public.job_queue has no column %s %s', wanted.name, wanted.types[1])
+          else format('public.job_queue.%s is of type %s: alter table public.job_queue alter column %1$s type %3$s',
+            wanted.name, format_type(a.atttypid, a.atttypmod), wanted.types[1])
+        end
+      from (values
+        ('id', true, '{uuid}'::text[]), ('job_type', true, '{text,character varying}'), ('payload', true, '{jsonb}'),
+        ('status', true, '{text,character varying}'), ('priority', false, '{integer}'), ('attempt_number', false, '{integer}'),
+        ('attempts', false, '{integer}'), ('max_attempts', false, '{integer}'), ('result', false, '{jsonb}'),
+        ('error_message', false, '{text}'), ('created_at', false, '{timestamp with time zone}'),
+        ('updated_at', false, '{timestamp with time zone}'), ('completed_at', false, '{timestamp with time zone}'),
+        ('scheduled_at', false, '{timestamp with time zone}'), ('started_at', false, '{timestamp with time zone}'),
+        ('lease_token', false, '{uuid}'), ('lease_expires_at', false, '{timestamp with time zone}'),
+        ('checkpoint', false, '{jsonb}'), ('progress', false, '{smallint}'), ('errors', false, '{jsonb}'),
+        ('unique_key', false, '{text}'), ('created_by', false, '{text,uuid,character varying}'), ('life', false, '{integer}'),
+        ('first_started_at', false, '{timestamp with time zone}'), ('event', false, '{jsonb}'),
+        ('woken_at', false, '{timestamp with time zone}'), ('cancel_requested_at', false, '{timestamp with time zone}'),
+        ('follow_ups', false, '{jsonb}'), ('begun', false, '{}'), ('delayed', false, '{}')
+      ) wanted (name, is_needed, types)
+      left join pg_catalog.pg_attribute a
+        on a.attrelid = v_table and a.attname = wanted.name and a.attnum > 0 and not a.attisdropped
+      where case
+          when a.attname is null then wanted.is_needed
+          when wanted.name = 'status' and exists (select from pg_catalog.pg_type t where t.oid = a.atttypid and t.typtype = 'e') then false
+          else format_type(a.atttypid, null) <> all (wanted.types)
+        end
+      union all
+      select format('public.job_queue.status is of type %s, which lacks ''%s'': alter type %1$s add value ''%2$s''',
+        format_type(a.atttypid, null), s.status)
+      from pg_catalog.pg_attribute a
+      join pg_catalog.pg_type t on t.oid = a.atttypid and t.typtype = 'e'
+      cross join unnest('{pending,processing,completed,failed,cancelled}'::text[]) s (status)
+      where a.attrelid = v_table and a.attname = 'status' and not exists (
+        select from pg_catalog.pg_enum e where e.enumtypid = t.oid and e.enumlabel = s.status)
+    );
+  end if;
+  if v_refusals <> '{}' then
+    raise exception E'process-jobs cannot move in:\n- %', array_to_string(v_refusals, E'\n- ') using errcode = '55000';
+  end if;
+
+  -- So that definitions name every schema.
+  perform set_config('search_path', 'pg_catalog, pg_temp', true);
+
+  -- Functions: dropped, for two of a name would be ambiguous. Who called them by name or by position goes on.
+  for v_function in select t.* from theirs t order by t.signature loop
+    select v_lost || array_agg(format('%s could execute %s', r.role, v_function.signature) order by r.role) into v_lost
+    from unnest('{anon,authenticated}'::text[]) r (role)
+    where has_function_privilege(r.role, v_function.oid, 'execute');
+    insert into process_jobs.undo (statement)
+    select s.statement
+    from (
+      select 1 as n, pg_get_functiondef(v_function.oid) as statement
+      union all
+      select 2, format('revoke all on function %s from public, anon, authenticated, service_role', v_function.signature)
+      union all
+      select 3, format('grant execute on function %s to %s', v_function.signature,
+        case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
+      from pg_catalog.pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+      where p.oid = v_function.oid
+      union all
+      select 4, format('comment on function %s is %L', v_function.signature, obj_description(v_function.oid, 'pg_proc'))
+      where obj_description(v_function.oid, 'pg_proc') is not null
+    ) s
+    order by s.n desc;
+    execute 'drop function ' || v_function.signature;
+    v_forms := v_forms || v_function.form;
+  end loop;
+  if v_lost <> '{}' then
+    raise notice 'only service_role may call the queue now; before, %. To allow it again: grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text) to authenticated',
+      array_to_string(v_lost, ', ');
+  end if;
+
+  perform set_config('search_path', v_search_path, true);
+  if v_table is null then
+    return;
+  end if;
+
+  -- No trigger of the app's tells anybody of what changes here.
+  for v_trigger in
+    select t.tgname, t.tgenabled from pg_catalog.pg_trigger t
+    where t.tgrelid = v_table and not t.tgisinternal and t.tgenabled <> 'D'
+  loop
+    execute format('alter table public.job_queue disable trigger %I', v_trigger.tgname);
+    v_enable := v_enable || format('alter table public.job_queue enable %s trigger %I',
+      case v_trigger.tgenabled when 'A' then 'always' when 'R' then 'replica' else '' end, v_trigger.tgname);
+  end loop;
+
+  v_has_attempts := process_jobs.column_type('public.job_queue', 'attempts') is not null;
+  if v_has_attempts and process_jobs.column_type('public.job_queue', 'attempt_number') is null then
+    -- Who reads attempts goes on reading it.
+    alter table public.job_queue rename column attempts to attempt_number;
+    alter table public.job_queue add column attempts int generated always as (attempt_number) stored;
+    insert into process_jobs.undo (statement) values
+      ('alter table public.job_queue rename column attempt_number to attempts'),
+      ('alter table public.job_queue drop column attempts');
+    v_has_attempts := false;
+  end if;
+  for v_column in
+    select wanted.*
+    from (values
+      ('priority', 'int not null default 0'), ('attempt_number', 'int not null default 0'),
+      ('max_attempts', 'int not null default 3'), ('result', 'jsonb'), ('error_message', 'text'),
+      ('created_at', 'timestamptz not null default now()'), ('updated_at', 'timestamptz not null default now()'),
+      ('completed_at', 'timestamptz'), ('scheduled_at', 'timestamptz not null default now()'), ('started_at', 'timestamptz'),
+      ('lease_token', 'uuid'), ('lease_expires_at', 'timestamptz'), ('checkpoint', 'jsonb'), ('progress', 'smallint'),
+      ('errors', $c$jsonb not null default '[]'$c$), ('unique_key', 'text'), ('created_by', 'text'),
+      ('life', 'int not null default 1'), ('first_started_at', 'timestamptz'), ('event', 'jsonb'), ('woken_at', 'timestamptz'),
+      ('cancel_requested_at', 'timestamptz'), ('follow_ups', 'jsonb')
+    ) wanted (name, definition)
+    where process_jobs.column_type('public.job_queue', wanted.name) is null
+  loop
+    execute format('alter table public.job_queue add column %I %s', v_column.name, v_column.definition);
+    insert into process_jobs.undo (statement) values (format('alter table public.job_queue drop column %I', v_column.name));
+  end loop;
+
+  -- Rows. Workers of before held no leases and kept no bound on attempts; what they were at runs again.
+  if v_has_attempts then
+    update public.job_queue set attempt_number = greatest(attempt_number, attempts) where attempts > coalesce(attempt_number, 0);
+  end if;
+  update public.job_queue j
+  set job_type = coalesce(j.job_type, 'unknown'), payload = coalesce(j.payload, '{}'), priority = coalesce(j.priority, 0),
+    attempt_number = greatest(0, coalesce(j.attempt_number, 0)),
+    max_attempts = greatest(1, coalesce(j.max_attempts, 3), j.attempt_number),
+    created_at = case when isfinite(j.created_at) then j.created_at else now() end,
+    updated_at = coalesce(j.updated_at, now()),
+    scheduled_at = case when isfinite(j.scheduled_at) then j.scheduled_at when isfinite(j.created_at) then j.created_at else now() end,
+    started_at = case when isfinite(j.started_at) then j.started_at end
+  where num_nulls(j.job_type, j.payload, j.priority, j.attempt_number, j.max_attempts, j.created_at, j.updated_at, j.scheduled_at) > 0
+    or j.attempt_number < 0 or j.max_attempts < greatest(1, j.attempt_number)
+    or not isfinite(j.created_at) or not isfinite(j.scheduled_at) or not isfinite(j.started_at);
+  update public.job_queue j
+  set first_started_at = j.started_at
+  where j.status = 'processing' or j.status = 'pending' and j.attempt_number > 0;
+  update public.job_queue j
+  set status = 'pending', attempt_number = greatest(1, j.attempt_number), max_attempts = greatest(j.max_attempts, 1),
+    first_started_at = coalesce(j.started_at, j.created_at), started_at = null
+  where j.status = 'processing';
+  update public.job_queue j
+  set status = 'failed', completed_at = coalesce(j.completed_at, j.updated_at),
+    error_message = coalesce(j.error_message, format('it had the status %s before process-jobs', coalesce(quote_literal(j.status), 'null')))
+  where j.status is null or j.status not in ('pending', 'processing', 'completed', 'failed', 'cancelled');
+  update public.job_queue j
+  set completed_at = j.updated_at
+  where j.status in ('completed', 'failed', 'cancelled') and j.completed_at is null;
+
+  for v_column in
+    select a.attname, not a.atthasdef as lacks_default, wanted.default_value
+    from (values ('job_type', null), ('payload', null), ('status', $c$'pending'$c$), ('priority', '0'), ('attempt_number', '0'),
+      ('max_attempts', '3'), ('created_at', 'now()'), ('updated_at', 'now()'), ('scheduled_at', 'now()')
+    ) wanted (name, default_value)
+    join pg_catalog.pg_attribute a on a.attrelid = v_table and a.attname = wanted.name
+    where not a.attnotnull
+  loop
+    execute format('alter table public.job_queue alter column %I set not null', v_column.attname);
+    insert into process_jobs.undo (statement)
+    values (format('alter table public.job_queue alter column %I drop not null', v_column.attname));
+    if v_column.lacks_default and v_column.default_value is not null then
+      execute format('alter table public.job_queue alter column %I set default %s', v_column.attname, v_column.default_value);
+      insert into process_jobs.undo (statement)
+      values (format('alter table public.job_queue alter column %I drop default', v_column.attname));
+    end if;
+  end loop;
+
+  alter table public.job_queue
+    add column begun boolean not null generated always as (checkpoint is not null) stored,
+    add column delayed boolean not null generated always as (scheduled_at > created_at) stored,
+    add constraint job_queue_status_is_known check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    add constraint job_queue_processing_has_lease check (
+      status <> 'processing' or (lease_token is not null and lease_expires_at is not null)),
+    add constraint job_queue_attempts_within_max check (attempt_number between 0 and max_attempts and max_attempts >= 1),
+    add constraint job_queue_progress_is_percent check (progress between 0 and 100),
+    add constraint job_queue_errors_is_array check (jsonb_typeof(errors) = 'array'),
+    add constraint job_queue_scheduled_at_finite check (isfinite(scheduled_at)),
+    add constraint job_queue_times_are_finite check (
+      isfinite(created_at) and isfinite(started_at) is not false
+      and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false),
+    add constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200);
+  insert into process_jobs.undo (statement)
+  select format('alter table public.job_queue drop %s', d.what)
+  from unnest('{column begun,column delayed,constraint job_queue_status_is_known,constraint job_queue_processing_has_lease,
+    constraint job_queue_attempts_within_max,constraint job_queue_progress_is_percent,constraint job_queue_errors_is_array,
+    constraint job_queue_scheduled_at_finite,constraint job_queue_times_are_finite,constraint job_queue_unique_key_length}'::text[]) d (what);
+  insert into process_jobs.undo (statement)
+  select 'alter table public.job_queue reset (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold, autovacuum_analyze_scale_factor)'
+  from pg_catalog.pg_class c where c.oid = v_table and c.reloptions is null;
+
+  foreach v_statement in array v_enable loop
+    execute v_statement;
+  end loop;
+
+  -- By position the older forms differ from ours; by name only complete_job's does.
+  if 'scheduled_at first' = any (v_forms) then
+    -- A literal without a type counts as text here.
+    for v_column in select f.type, f.with_attempts from (values
+      ('timestamptz', true), ('timestamptz', false), ('text', true), ('text', false)) f (type, with_attempts)
+    loop
+      execute format(
+        'create function public.enqueue_job(text, jsonb, int, %s%s) returns uuid
+        language plpgsql security definer set search_path = pg_catalog, pg_temp as %L',
+        v_column.type, case when v_column.with_attempts then ', int' else '' end,
+        format('begin return public.enqueue_job($1, $2, $3, %s, $4%s); end',
+          case when v_column.with_attempts then '$5' else '3' end,
+          case when v_column.type = 'text' then '::timestamptz' else '' end));
+    end loop;
+  end if;
+  if 'error_message first' = any (v_forms) then
+    create function public.complete_job(p_job_id uuid, p_error_message text, p_error_details jsonb default null) returns boolean
+    language plpgsql security definer set search_path = pg_catalog, pg_temp
+    as $f$
+    begin
+      if not public.complete_job(p_job_id => p_job_id, p_error => p_error_message) then
+        return false;
+      end if;
+      update public.job_queue set error_details = p_error_details where id = p_job_id and p_error_details is not null;
+      return true;
+    end
+    $f$;
+    create function public.complete_job(uuid, text, text) returns boolean
+    language plpgsql security definer set search_path = pg_catalog, pg_temp
+    as 'begin return public.complete_job(p_job_id => $1, p_error_message => $2, p_error_details => $3::jsonb); end';
+  end if;
+  for v_function in
+    select p.oid::regprocedure as signature from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.proname in ('enqueue_job', 'complete_job')
+  loop
+    execute format('revoke execute on function %s from public, anon, authenticated', v_function.signature);
+    execute format('grant execute on function %s to service_role', v_function.signature);
+  end loop;
 end
 $$;

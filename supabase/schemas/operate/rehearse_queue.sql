@@ -1,0 +1,38 @@
+-- rehearse_queue: tries what the worker does with a job of each image type in a job_queue that was an app's before, and
+-- undoes it; why it cannot be; null: it can.
+create or replace function process_jobs.rehearse_queue() returns text
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job_id uuid;
+  v_step record;
+begin
+  for v_step in
+    select t.job_type, s.status
+    from (values ('generate-image'), ('download-image')) t (job_type)
+    cross join (values (1, 'enqueue'), (2, 'processing'), (3, 'pending'), (4, 'completed'), (5, 'failed'), (6, 'cancelled')) s (n, status)
+    order by t.job_type, s.n
+  loop
+    if v_step.status = 'enqueue' then
+      v_job_id := public.enqueue_job(v_step.job_type, '{}');
+    else
+      execute format(
+        'update public.job_queue set status = %L, attempt_number = attempt_number + 1, max_attempts = 9, updated_at = now(),
+          lease_token = %s, lease_expires_at = now(), checkpoint = $1, progress = 1, errors = $2 where id = $3',
+        v_step.status, case when v_step.status = 'processing' then 'gen_random_uuid()' else 'null' end)
+      using '{"a": 1}'::jsonb, '[{"a": 1}]'::jsonb, v_job_id;
+    end if;
+  end loop;
+  raise exception using errcode = 'PJ000';
+exception
+  when sqlstate 'PJ000' then
+    return null;
+  when others then
+    if process_jobs.is_server_state(sqlstate) then
+      raise;
+    end if;
+    return format('public.job_queue refuses a job %s of type %s: %s', v_step.status, v_step.job_type, sqlerrm);
+end
+$$;
