@@ -177,19 +177,20 @@ begin
     insert into process_jobs.undo (statement)
     select s.statement
     from (
-      select 1 as n, pg_get_functiondef(v_function.oid) as statement
+      select 1 as n, 0::bigint as m, pg_get_functiondef(v_function.oid) as statement
       union all
-      select 2, format('revoke all on function %s from public, anon, authenticated, service_role', v_function.signature)
+      select 2, 0, format('revoke all on function %s from public, anon, authenticated, service_role', v_function.signature)
       union all
-      select 3, format('grant execute on function %s to %s', v_function.signature,
+      select 3, a.m, format('grant execute on function %s to %s', v_function.signature,
         case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
-      from pg_catalog.pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+      from pg_catalog.pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
+        with ordinality a (grantor, grantee, privilege, is_grantable, m)
       where p.oid = v_function.oid
       union all
-      select 4, format('comment on function %s is %L', v_function.signature, obj_description(v_function.oid, 'pg_proc'))
+      select 4, 0, format('comment on function %s is %L', v_function.signature, obj_description(v_function.oid, 'pg_proc'))
       where obj_description(v_function.oid, 'pg_proc') is not null
     ) s
-    order by s.n desc;
+    order by s.n desc, s.m desc;
     execute 'drop function ' || v_function.signature;
     v_forms := v_forms || v_function.form;
   end loop;
@@ -1308,7 +1309,8 @@ declare
   v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
 begin
   return process_jobs.insert_job(p_job_type, p_payload, p_priority, p_max_attempts, p_scheduled_at, p_unique_key,
-    coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user));
+    -- A name's collation would become that of all arguments, and no index has it.
+    coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user) collate "default");
 end
 $$;
 
@@ -1711,10 +1713,9 @@ begin
   end if;
 
   update public.job_queue j
-  set status = 'completed', error_message = null, follow_ups = null, progress = 100, completed_at = now(), updated_at = now()
-  from public.job_queue old
-  where old.id = p_job_id and j.id = old.id and j.status = 'failed' and j.follow_ups is not null
-  returning old.follow_ups, j.priority, j.created_by into v_follow_ups, v_priority, v_created_by;
+  set status = 'completed', error_message = null, progress = 100, completed_at = now(), updated_at = now()
+  where j.id = p_job_id and j.status is not distinct from 'failed' and j.follow_ups is not null
+  returning j.follow_ups, j.priority, j.created_by into v_follow_ups, v_priority, v_created_by;
   if found then
     perform process_jobs.enqueue_follow_ups(v_follow_ups, v_priority, v_created_by);
     return true;
@@ -2722,9 +2723,9 @@ begin
       '{"status": "completed", "error_message": null}' || jsonb_strip_nulls(jsonb_build_object(
         'width', process_jobs.plain_number(p_images -> 0 -> 'width'),
         'height', process_jobs.plain_number(p_images -> 0 -> 'height'),
-        'generation_time_seconds', coalesce(v_generation -> 'generation_time_seconds',
+        'generation_time_seconds', coalesce(nullif(v_generation -> 'generation_time_seconds', 'null'),
           to_jsonb(extract(epoch from clock_timestamp() - (v_generation ->> 'created_at')::timestamptz))),
-        'completed_at', coalesce(v_generation -> 'completed_at', to_jsonb(now())),
+        'completed_at', coalesce(nullif(v_generation -> 'completed_at', 'null'), to_jsonb(now())),
         'updated_at', now()))) c);
 
   for v_image in select i.value from jsonb_array_elements(p_images) i loop
@@ -3632,6 +3633,7 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set check_function_bodies = off
+set client_min_messages = warning
 as $$
 declare
   v_object record;
@@ -3659,17 +3661,18 @@ begin
     where c.relnamespace = 'public'::regnamespace and c.relname = any ('{job_queue_claim_order,job_queue_next_due,
       job_queue_woken,job_queue_lease_expiry,job_queue_failed,job_queue_unique_unfinished,job_queue_generation}')
     union all
-    select format('drop table public.%I', c.relname)
+    select format('drop table public.%I cascade', c.relname)
     from pg_catalog.pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relname in ('images', 'image_generations', 'job_queue', 'job_types')
-      and (c.relname = 'job_types' or p_drop_tables and obj_description(c.oid, 'pg_class') = 'made by process-jobs')
+    where c.relnamespace = 'public'::regnamespace and c.relname in ('images', 'image_generations', 'job_queue')
+      and p_drop_tables and obj_description(c.oid, 'pg_class') = 'made by process-jobs'
   loop
     execute v_object.statement;
   end loop;
+  drop schema process_jobs cascade;
+  drop table public.job_types;
   for v_object in select s.statement from unnest(v_statements) s (statement) loop
     execute v_object.statement;
   end loop;
-  drop schema process_jobs cascade;
 end
 $$;
 

@@ -467,7 +467,10 @@ async fn a_restore_brings_back_what_was_dumped() {
             values ('generate-image', '\"of before payloads were looked at\"', now() - interval '1 year');
             select wake_job(id, '{\"a\": 1}') from job_queue where checkpoint is not null limit 1;
             select pause_job_type('generate-image', 'no credit'), keep_model_schema('a/b', '{}'), process_jobs.store_secret('k');
-            insert into process_jobs.job_troubles (job_id, kind, message, retry_at) select id, 'effect', 'x', now() from job_queue limit 1",
+            insert into process_jobs.job_troubles (job_id, kind, message, retry_at) select id, 'effect', 'x', now() from job_queue limit 1;
+            select exchange_jobs(p_version => '0.1.0');
+            insert into process_jobs.undo (statement) values ('select 1');
+            insert into process_jobs.image_writers values ('images', 'app.write')",
         )
         .await
         .expect("jobs in several states");
@@ -478,7 +481,7 @@ async fn a_restore_brings_back_what_was_dumped() {
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
     let restored = to.session().await;
     // The migrations' own rows.
-    restored.batch_execute("truncate job_types, process_jobs.releases").await.expect("room for the types");
+    restored.batch_execute("truncate job_types, process_jobs.releases, process_jobs.image_tables").await.expect("room for the types");
     let mut psql = std::process::Command::new("psql")
         .args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", &url_of("sessions_restored")])
         .stdin(std::process::Stdio::piped())

@@ -53,9 +53,9 @@ begin
       '{"status": "completed", "error_message": null}' || jsonb_strip_nulls(jsonb_build_object(
         'width', process_jobs.plain_number(p_images -> 0 -> 'width'),
         'height', process_jobs.plain_number(p_images -> 0 -> 'height'),
-        'generation_time_seconds', coalesce(v_generation -> 'generation_time_seconds',
+        'generation_time_seconds', coalesce(nullif(v_generation -> 'generation_time_seconds', 'null'),
           to_jsonb(extract(epoch from clock_timestamp() - (v_generation ->> 'created_at')::timestamptz))),
-        'completed_at', coalesce(v_generation -> 'completed_at', to_jsonb(now())),
+        'completed_at', coalesce(nullif(v_generation -> 'completed_at', 'null'), to_jsonb(now())),
         'updated_at', now()))) c);
 
   for v_image in select i.value from jsonb_array_elements(p_images) i loop

@@ -7,6 +7,7 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set check_function_bodies = off
+set client_min_messages = warning
 as $$
 declare
   v_object record;
@@ -34,16 +35,17 @@ begin
     where c.relnamespace = 'public'::regnamespace and c.relname = any ('{job_queue_claim_order,job_queue_next_due,
       job_queue_woken,job_queue_lease_expiry,job_queue_failed,job_queue_unique_unfinished,job_queue_generation}')
     union all
-    select format('drop table public.%I', c.relname)
+    select format('drop table public.%I cascade', c.relname)
     from pg_catalog.pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relname in ('images', 'image_generations', 'job_queue', 'job_types')
-      and (c.relname = 'job_types' or p_drop_tables and obj_description(c.oid, 'pg_class') = 'made by process-jobs')
+    where c.relnamespace = 'public'::regnamespace and c.relname in ('images', 'image_generations', 'job_queue')
+      and p_drop_tables and obj_description(c.oid, 'pg_class') = 'made by process-jobs'
   loop
     execute v_object.statement;
   end loop;
+  drop schema process_jobs cascade;
+  drop table public.job_types;
   for v_object in select s.statement from unnest(v_statements) s (statement) loop
     execute v_object.statement;
   end loop;
-  drop schema process_jobs cascade;
 end
 $$;

@@ -27,7 +27,8 @@ declare
   v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
 begin
   return process_jobs.insert_job(p_job_type, p_payload, p_priority, p_max_attempts, p_scheduled_at, p_unique_key,
-    coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user));
+    -- A name's collation would become that of all arguments, and no index has it.
+    coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user) collate "default");
 end
 $$;
 

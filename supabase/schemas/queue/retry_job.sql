@@ -29,10 +29,9 @@ begin
   end if;
 
   update public.job_queue j
-  set status = 'completed', error_message = null, follow_ups = null, progress = 100, completed_at = now(), updated_at = now()
-  from public.job_queue old
-  where old.id = p_job_id and j.id = old.id and j.status = 'failed' and j.follow_ups is not null
-  returning old.follow_ups, j.priority, j.created_by into v_follow_ups, v_priority, v_created_by;
+  set status = 'completed', error_message = null, progress = 100, completed_at = now(), updated_at = now()
+  where j.id = p_job_id and j.status is not distinct from 'failed' and j.follow_ups is not null
+  returning j.follow_ups, j.priority, j.created_by into v_follow_ups, v_priority, v_created_by;
   if found then
     perform process_jobs.enqueue_follow_ups(v_follow_ups, v_priority, v_created_by);
     return true;

@@ -112,19 +112,20 @@ begin
     insert into process_jobs.undo (statement)
     select s.statement
     from (
-      select 1 as n, pg_get_functiondef(v_function.oid) as statement
+      select 1 as n, 0::bigint as m, pg_get_functiondef(v_function.oid) as statement
       union all
-      select 2, format('revoke all on function %s from public, anon, authenticated, service_role', v_function.signature)
+      select 2, 0, format('revoke all on function %s from public, anon, authenticated, service_role', v_function.signature)
       union all
-      select 3, format('grant execute on function %s to %s', v_function.signature,
+      select 3, a.m, format('grant execute on function %s to %s', v_function.signature,
         case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
-      from pg_catalog.pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+      from pg_catalog.pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
+        with ordinality a (grantor, grantee, privilege, is_grantable, m)
       where p.oid = v_function.oid
       union all
-      select 4, format('comment on function %s is %L', v_function.signature, obj_description(v_function.oid, 'pg_proc'))
+      select 4, 0, format('comment on function %s is %L', v_function.signature, obj_description(v_function.oid, 'pg_proc'))
       where obj_description(v_function.oid, 'pg_proc') is not null
     ) s
-    order by s.n desc;
+    order by s.n desc, s.m desc;
     execute 'drop function ' || v_function.signature;
     v_forms := v_forms || v_function.form;
   end loop;

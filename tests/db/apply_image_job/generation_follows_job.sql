@@ -1,5 +1,5 @@
 begin;
-select plan(20);
+select plan(21);
 create function pg_temp.status() returns text language sql as $$ select status from image_generations where id = 'g-1' $$;
 \set payload '{"generation_id": "g-1", "user_id": "u-1", "prompt": "a cat", "negative_prompt": "dog", "model_id": "owner/model", "width": 512, "height": 768, "num_inference_steps": 4, "guidance_scale": 7.5}'
 
@@ -64,7 +64,8 @@ select enqueue_job('generate-image', '{"generation_id": "own", "user_id": "u-1",
 select results_eq(
   $$select status, prompt, style from image_generations where id = 'own'$$, $$values ('queued', 'its own prompt', 'oil')$$,
   'a row that is there keeps what the application wrote');
-select enqueue_job('generate-image', '{"generation_id": "foreign", "user_id": "u-1"}');
+select throws_ok($$select enqueue_job('generate-image', '{"generation_id": "foreign", "user_id": "u-1"}')$$, 'P0001',
+  'generation foreign belongs to another user than u-1', 'a job for another user''s generation is refused before it costs anything');
 select is((select status from image_generations where id = 'foreign'), 'pending', 'a job cannot move another user''s generation');
 select is((select count(*) from image_generations), 3::bigint, 'no other row was made');
 

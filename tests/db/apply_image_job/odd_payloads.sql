@@ -1,6 +1,6 @@
 -- Whatever lies in a payload, the job can be inserted, claimed and failed, so that its end is on record.
 begin;
-select plan(23);
+select plan(22);
 set local client_min_messages = error;
 alter table job_queue disable trigger check_job_payload; -- rows of before there was one
 create function pg_temp.fails_with_a_reason(p_payload jsonb, p_name text) returns setof text language plpgsql as $$
@@ -28,15 +28,20 @@ select results_eq(
   $$values ('g-1', null::int, null::int, null::int, null::double precision, 'failed')$$,
   'become null in the generation');
 
--- A table that refuses the row: the job goes on without it.
+-- A table that refuses the row: the job is not let in, for its picture could not be recorded.
 alter table image_generations add constraint no_cats check (prompt <> 'cat');
-select pg_temp.fails_with_a_reason('{"generation_id": "g-2", "user_id": "u", "prompt": "cat"}', 'a row that the table refuses');
+select throws_ok($$insert into job_queue (job_type, payload) values ('generate-image', '{"generation_id": "g-2", "user_id": "u", "prompt": "cat"}')$$,
+  '23514', null, 'a row that the table refuses');
 select is((select count(*) from image_generations), 1::bigint, 'no row was made for it');
 
--- Whatever a project's own trigger or column says against a generation, its job goes on.
+-- One that is there already is not claimed, and waits, while its generation is refused; one that has begun goes on.
+insert into job_queue (job_type, payload) values ('generate-image', '{"generation_id": "g-3", "user_id": "u-1"}');
+insert into job_queue (job_type, payload, checkpoint) values ('generate-image', '{"generation_id": "g-4", "user_id": "u-1"}', '{"a": 1}');
 create function pg_temp.refuse() returns trigger language plpgsql as $$ begin raise exception 'not enough credits'; end $$;
 create trigger refuse before insert or update on image_generations for each row execute function pg_temp.refuse();
-select pg_temp.fails_with_a_reason('{"generation_id": "g-refused", "user_id": "u-1"}', 'a generation that is refused');
+select results_eq('select payload ->> $$generation_id$$ from claim_next_job(p_limit => 9)', $$values ('g-4')$$, 'only what is paid for already is claimed');
+select results_eq('select kind, message from process_jobs.job_troubles order by kind', $$values
+  ('claim', 'it cannot be claimed: not enough credits'), ('effect', 'its generation stays as it is: not enough credits')$$, 'and both are told of');
 
 select * from finish();
 rollback;

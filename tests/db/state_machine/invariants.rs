@@ -176,10 +176,11 @@ const INVARIANTS: &[(&str, &str)] = &[
            select distinct on (payload ->> 'generation_id') * from job_queue
            where job_type <> 'work' order by payload ->> 'generation_id', job_type
          ) j join image_generations g on g.id = j.payload ->> 'generation_id' and g.status <> 'completed'
-         where coalesce(j.checkpoint ->> 'prediction_id' <> g.replicate_prediction_id, false) or case
+         where coalesce(j.checkpoint ->> 'prediction_id' <> g.replicate_prediction_id and j.cancel_requested_at is null, false) or case
            when j.status in ('failed', 'cancelled')
              then (g.status, g.error_message) is distinct from (j.status, j.error_message)
            when g.error_message is not null then true
+           when j.cancel_requested_at is not null then g.status in ('failed', 'cancelled')
            when j.job_type = 'download-image' then g.status <> 'downloading'
            when j.status = 'pending' and j.started_at is null then g.status not in ('queued', 'processing')
            else g.status <> 'processing' end",
