@@ -74,6 +74,11 @@ impl Config {
             }
         };
 
+        let hosts = |name: &str, default: &str| {
+            hosts::read(text(name).as_deref().unwrap_or(default))
+                .ok_or_else(|| format!("{name} must list hosts, such as example.com or *.example.com, and no URLs"))
+        };
+
         let secret_keys = match text("SUPABASE_SECRET_KEYS") {
             None => Vec::new(),
             Some(value) => named_keys(&value).ok_or("SUPABASE_SECRET_KEYS must be a JSON object of names and keys")?,
@@ -126,10 +131,8 @@ impl Config {
             job_timeout: Duration::from_millis(number("JOB_TIMEOUT_MS", JOB_TIMEOUT_MS, 5_000, 86_400_000)?),
             run_budget: Duration::from_millis(number("RUN_BUDGET_MS", RUN_BUDGET_MS, 1_000, 390_000)?),
             poll_interval: Duration::from_millis(number("POLL_INTERVAL_MS", POLL_INTERVAL_MS, 100, 60_000)?),
-            allowed_output_hosts: hosts::read(
-                text("ALLOWED_OUTPUT_HOSTS").as_deref().unwrap_or("replicate.delivery,*.replicate.delivery"),
-            ),
-            allowed_source_hosts: hosts::read(text("ALLOWED_SOURCE_HOSTS").as_deref().unwrap_or("*")),
+            allowed_output_hosts: hosts("ALLOWED_OUTPUT_HOSTS", "replicate.delivery,*.replicate.delivery")?,
+            allowed_source_hosts: hosts("ALLOWED_SOURCE_HOSTS", "*")?,
             allow_any_svg: match text("ALLOW_ANY_SVG").as_deref() {
                 None | Some("false") => false,
                 Some("true") => true,

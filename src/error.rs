@@ -2,6 +2,7 @@
 
 use crate::ctx::Response;
 use crate::fields;
+use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct JobError {
     /// What another service said of it. Recorded behind the message, but never logged: it may repeat a prompt.
     pub told: String,
     pub again: Again,
+    /// What the job had come to all the same: `{result, follow_ups}` of a completion that was refused.
+    pub unrecorded: Option<Value>,
 }
 
 /// The one question code asks an error.
@@ -31,11 +34,11 @@ pub enum Again {
 
 impl JobError {
     pub fn never(kind: &'static str, message: impl Into<String>) -> JobError {
-        JobError { kind, message: message.into(), told: String::new(), again: Again::Never }
+        JobError { kind, message: message.into(), told: String::new(), again: Again::Never, unrecorded: None }
     }
 
     pub fn backoff(kind: &'static str, message: impl Into<String>) -> JobError {
-        JobError { kind, message: message.into(), told: String::new(), again: Again::Backoff }
+        JobError { kind, message: message.into(), told: String::new(), again: Again::Backoff, unrecorded: None }
     }
 
     pub fn with_told(self, told: impl Into<String>) -> JobError {
@@ -120,7 +123,7 @@ fn from_status(service: Service, status: u16, retry_after: Option<&str>, body: &
         (_, 408 | 429) | (_, 500..) => ("unavailable", Again::Backoff),
         _ => ("rejected", Again::Never),
     };
-    JobError { kind, message, told, again }
+    JobError { told, again, ..JobError::never(kind, message) }
 }
 
 /// Whether Storage will never take, or give, this very object. Its true status is in the body, where there is one:

@@ -32,10 +32,12 @@ fn is_public_name(url: &Address) -> bool {
     url.host().rsplit_once('.').is_some_and(|(_, last)| !is_number(last) && !inside.contains(&last))
 }
 
-/// Reads a list of hosts: entries between commas, in lower case.
-pub fn read(text: &str) -> Vec<String> {
+/// Reads a list of hosts: entries between commas, in lower case. None: one of them is no host, as a URL is none.
+pub fn read(text: &str) -> Option<Vec<String>> {
     let entries = text.split(',').map(|host| host.trim().to_ascii_lowercase());
-    entries.filter(|host| !host.is_empty()).collect()
+    let hosts: Vec<String> = entries.filter(|host| !host.is_empty()).collect();
+    let is_host = |host: &String| !host.contains(['/', '@', '?', '#', ' ']);
+    hosts.iter().all(is_host).then_some(hosts)
 }
 
 #[cfg(test)]
@@ -44,7 +46,10 @@ mod tests {
 
     #[test]
     fn only_listed_hosts_are_asked() {
-        let hosts = read("replicate.delivery, *.Replicate.delivery,127.0.0.1:9,");
+        let hosts = read("replicate.delivery, *.Replicate.delivery,127.0.0.1:9,").unwrap();
+        for no_host in ["https://replicate.delivery", "replicate.delivery/a", "user@replicate.delivery", "a b"] {
+            assert_eq!(read(no_host), None, "{no_host}");
+        }
         let table = [
             ("https://replicate.delivery/a.png", true),
             ("https://pbxt.replicate.delivery/a.png", true),
@@ -91,7 +96,7 @@ mod tests {
             ("https://[fd00::1]/a.png", false),
         ];
         for (url, expected) in table {
-            assert_eq!(is_listed(&read("*"), &Address::parse(url).unwrap()), expected, "{url}");
+            assert_eq!(is_listed(&read("*").unwrap(), &Address::parse(url).unwrap()), expected, "{url}");
         }
     }
 }

@@ -14,6 +14,10 @@ const PAUSED_DELAY: Duration = Duration::from_secs(60);
 const RPC_TIMEOUT: Duration = Duration::from_secs(15);
 /// Claimed payloads can be large; an answer past this is refused rather than held.
 const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// This worker's version, which the schema hears of with a drain's first call.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The oldest schema that this worker goes with.
+const SCHEMA_LEAST: &str = "0.1.0";
 
 /// A call that was not carried out, or may not have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +59,8 @@ impl From<QueueError> for RunError {
                 let settings = "SUPABASE_SECRET_KEYS, else SUPABASE_SERVICE_ROLE_KEY";
                 format!("{}; the secret key is refused: see {settings}", error.message)
             }
+            // No function of this name, or not with these arguments.
+            _ if error.code == "PGRST202" => older_schema("of another version"),
             _ => error.message,
         })
     }
@@ -81,6 +87,8 @@ pub struct Exchange {
     pub unread: Vec<Unread>,
     /// Where fewer jobs were claimed than asked for: how long until there may be another; none: nothing waits.
     pub next: Option<Duration>,
+    /// Why this worker must not run what was claimed, and what to do: the schema is too old for it.
+    pub mismatch: Option<String>,
 }
 
 /// A claimed row that does not fit.
@@ -90,17 +98,21 @@ pub struct Unread {
     pub message: String,
 }
 
-/// Records outcomes and claims up to `limit` ready jobs of the given types, in one round trip and one transaction.
+/// Records outcomes and claims up to `limit` ready jobs of the given types, in one round trip and one transaction. A
+/// drain's first call `greets`: it tells this worker's version and hears that of the schema.
 pub async fn exchange(
     ctx: &Ctx,
     outcomes: &[(Job, Outcome)],
     job_types: &[&str],
     limit: usize,
+    greets: bool,
 ) -> Result<Exchange, QueueError> {
     let unfit = |found: &str| unfit("exchange_jobs", found);
     let outcomes: Vec<Value> = outcomes.iter().map(|(job, outcome)| settling(job, outcome)).collect();
     let expected = outcomes.len();
-    let arguments = vec![("p_outcomes", outcomes.into()), ("p_job_types", job_types.into()), ("p_limit", limit.into())];
+    let mut arguments =
+        vec![("p_outcomes", outcomes.into()), ("p_job_types", job_types.into()), ("p_limit", limit.into())];
+    arguments.extend(greets.then(|| ("p_version", VERSION.into())));
     let claimed_at = ctx.clock.now_milliseconds();
     let answer = call(ctx, "exchange_jobs", arguments).await?;
     let list = |field: &str| answer.get(field).and_then(Value::as_array).ok_or_else(|| unfit(&format!("no {field}")));
@@ -121,7 +133,18 @@ pub async fn exchange(
             }
         }
     }
-    Ok(Exchange { settled, jobs, unread, next })
+    let version = answer.get("version").and_then(Value::as_str).unwrap_or_default();
+    let mismatch = (greets && numbers(version) < numbers(SCHEMA_LEAST)).then(|| older_schema(version));
+    Ok(Exchange { settled, jobs, unread, next, mismatch })
+}
+
+fn older_schema(found: &str) -> String {
+    format!("the database is {found}, and this function process-jobs {VERSION}: apply its migration (supabase db push)")
+}
+
+/// Of a version, to be compared.
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').map(|number| number.parse().unwrap_or_default()).collect()
 }
 
 fn settled(answer: &Value) -> Option<Settled> {
@@ -150,16 +173,14 @@ fn passes(reason: &str) -> bool {
 /// An outcome as `exchange_jobs` takes it.
 fn settling(job: &Job, outcome: &Outcome) -> Value {
     let (name, fields) = match outcome {
-        Outcome::Completed { result, follow_ups } => {
-            let follow_ups: Vec<Value> = follow_ups.iter().map(follow_up).collect();
-            ("completed", vec![("result", result.clone()), ("follow_ups", follow_ups.into())])
-        }
+        Outcome::Completed { result, follow_ups } => ("completed", completion(result, follow_ups)),
         Outcome::Snoozed { delay, checkpoint, progress } => {
             ("snoozed", vec![seconds(*delay), ("checkpoint", checkpoint.clone()), ("progress", (*progress).into())])
         }
-        Outcome::Failed(error @ JobError { kind, again, .. }) => match again {
+        Outcome::Failed(error @ JobError { kind, again, unrecorded, .. }) => match again {
             Again::Never | Again::Backoff => {
                 let mut fields = vec![("error", error.to_string().into()), ("error_kind", (*kind).into())];
+                fields.extend(unrecorded.clone().map(|completion| ("unrecorded", completion)));
                 fields.extend((*again == Again::Never).then(|| ("retry", "never".into())));
                 ("failed", fields)
             }
@@ -175,6 +196,19 @@ fn settling(job: &Job, outcome: &Outcome) -> Value {
     let (id, token) = (job.id.as_str(), job.lease_token.as_str());
     let who = [("outcome", name.into()), ("job_id", id.into()), ("lease_token", token.into())];
     object(fields.into_iter().chain(who).collect())
+}
+
+fn completion(result: &Value, follow_ups: &[FollowUp]) -> Vec<(&'static str, Value)> {
+    let follow_ups: Vec<Value> = follow_ups.iter().map(follow_up).collect();
+    vec![("result", result.clone()), ("follow_ups", follow_ups.into())]
+}
+
+/// What a completion that is refused would have recorded, kept with the job that fails for it.
+pub fn unrecorded(outcome: &Outcome) -> Option<Value> {
+    match outcome {
+        Outcome::Completed { result, follow_ups } => Some(object(completion(result, follow_ups))),
+        Outcome::Snoozed { .. } | Outcome::Failed(_) | Outcome::Cancelled => None,
+    }
 }
 
 fn seconds(delay: Duration) -> (&'static str, Value) {

@@ -301,9 +301,12 @@ fn woken(woken: bool) -> Answer {
 
 async fn health(ctx: &Ctx) -> Answer {
     match queue::stats(ctx).await {
-        Ok(stats) => {
+        Ok(mut stats) => {
             let missing = ctx.config.missing().into();
-            Answer::json(200, vec![("status", "ok".into()), ("queue", stats), ("missing", missing)])
+            let schema = stats.as_object_mut().and_then(|stats| stats.remove("version"));
+            let version = object(vec![("function", queue::VERSION.into()), ("schema", schema.unwrap_or_default())]);
+            let body = vec![("status", "ok".into()), ("version", version), ("queue", stats), ("missing", missing)];
+            Answer::json(200, body)
         }
         Err(error) => Answer::json(503, vec![("status", "error".into()), ("error", error.message.into())]),
     }

@@ -87,6 +87,8 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
     let mut due = Some(0);
     let mut claim_delays = CLAIM_DELAYS.iter();
     let mut begun = 0;
+    // Until the schema has answered this worker.
+    let mut greets = true;
 
     loop {
         let now = ctx.clock.now_milliseconds();
@@ -103,7 +105,7 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
         };
         if !is_trading && trades {
             let outcomes = std::mem::take(&mut ended);
-            work.push(trade(ctx, &job_types, outcomes, free.min(CLAIM_MOST)).boxed_local());
+            work.push(trade(ctx, &job_types, outcomes, free.min(CLAIM_MOST), greets).boxed_local());
             is_trading = true;
         } else if work.is_empty() {
             if let Some(failure) = failure {
@@ -160,14 +162,15 @@ async fn drain_until(ctx: &Ctx, handlers: &[Handler], end: u64) -> Result<Summar
                     }
                 }
                 match claimed {
-                    Ok(Claimed { jobs, unread, due: next }) => {
-                        (due, in_doubt, claim_delays) = (next, None, CLAIM_DELAYS.iter());
+                    Ok(Claimed { jobs, unread, due: next, mismatch }) => {
+                        (due, in_doubt, claim_delays, greets) = (next, None, CLAIM_DELAYS.iter(), false);
+                        failure = mismatch.map(RunError).or(failure);
                         begun += jobs.len();
                         running += jobs.len();
                         for Unread { id, message } in &unread {
                             ctx.observer.observe(&Event::NotRead { id, message });
                         }
-                        let late = ctx.clock.now_milliseconds() > end || ctx.bell.is_closing();
+                        let late = failure.is_some() || ctx.clock.now_milliseconds() > end || ctx.bell.is_closing();
                         work.extend(jobs.into_iter().map(|job| begin(ctx, handlers, job, late).boxed_local()));
                     }
                     Err(error) if carried => in_doubt = Some(error),
@@ -271,19 +274,21 @@ struct Claimed {
     unread: Vec<Unread>,
     /// When there may be more; none: nothing waits.
     due: Option<u64>,
+    /// Why none of them may be run.
+    mismatch: Option<String>,
 }
 
 /// Settles and claims, once.
-async fn trade(ctx: &Ctx, job_types: &[&str], outcomes: Vec<(Job, Outcome)>, limit: usize) -> Step {
-    let (answers, claimed) = match queue::exchange(ctx, &outcomes, job_types, limit).await {
-        Ok(Exchange { settled, jobs, unread, next }) => {
+async fn trade(ctx: &Ctx, job_types: &[&str], outcomes: Vec<(Job, Outcome)>, limit: usize, greets: bool) -> Step {
+    let (answers, claimed) = match queue::exchange(ctx, &outcomes, job_types, limit, greets).await {
+        Ok(Exchange { settled, jobs, unread, next, mismatch }) => {
             let now = ctx.clock.now_milliseconds();
             let due = match next {
                 _ if limit == 0 || jobs.len() + unread.len() == limit => Some(now),
                 Some(Duration::ZERO) => Some(now + milliseconds(IDLE_LEAST)),
                 next => next.map(|next| now.saturating_add(milliseconds(next))),
             };
-            (settled.into_iter().map(Ok).collect(), Ok(Claimed { jobs, unread, due }))
+            (settled.into_iter().map(Ok).collect(), Ok(Claimed { jobs, unread, due, mismatch }))
         }
         Err(error) => (vec![Err(error.clone()); outcomes.len()], Err(error)),
     };
@@ -292,7 +297,7 @@ async fn trade(ctx: &Ctx, job_types: &[&str], outcomes: Vec<(Job, Outcome)>, lim
 }
 
 /// Settles by itself what an exchange, which answered so, did not. An outcome that is refused is settled as failed
-/// with the reason; a call that is refused has carried nothing but this outcome, or it is no verdict on it. What
+/// with the reason, its result kept where that can be; a call that is refused has carried nothing but this outcome, or it is no verdict on it. What
 /// passes is tried again while the lease lasts, and then left to it: no try begins after its end, though one that is
 /// on its way by then still counts unless somebody has the job. After a try that may have been carried out, "not
 /// ours any more" most likely means that it was, and counts as recorded.
@@ -312,11 +317,17 @@ async fn settle(ctx: &Ctx, job_types: &[&str], mut job: Job, mut outcome: Outcom
         };
         match refusal {
             Some(message) if answer.is_ok() || is_alone => {
-                if is_refused {
-                    return Step::Settled(job, outcome, answer);
-                }
-                outcome =
-                    Outcome::Failed(JobError::never("settle_refused", "the outcome was refused").with_told(message));
+                outcome = match outcome {
+                    // It may be the very thing that is refused.
+                    Outcome::Failed(error) if is_refused && error.unrecorded.is_some() => {
+                        Outcome::Failed(JobError { unrecorded: None, ..error })
+                    }
+                    outcome if is_refused => return Step::Settled(job, outcome, answer),
+                    outcome => {
+                        let error = JobError::never("settle_refused", "the outcome was refused").with_told(message);
+                        Outcome::Failed(JobError { unrecorded: queue::unrecorded(&outcome), ..error })
+                    }
+                };
                 (is_refused, may_be_done) = (true, false);
             }
             Some(_) => {}
@@ -329,7 +340,7 @@ async fn settle(ctx: &Ctx, job_types: &[&str], mut job: Job, mut outcome: Outcom
             }
         }
         let alone = [(job, outcome)];
-        let exchange = queue::exchange(ctx, &alone, job_types, 0).await;
+        let exchange = queue::exchange(ctx, &alone, job_types, 0, false).await;
         [(job, outcome)] = alone;
         // An exchange has as many answers as outcomes.
         answer = exchange.map(|exchange| exchange.settled.into_iter().next().unwrap_or(Settled::Stale));

@@ -157,7 +157,7 @@ async fn request(
 ) -> Result<Response, JobError> {
     let Some(token) = &ctx.config.replicate_api_token else {
         let message = "REPLICATE_API_TOKEN is not set".to_owned();
-        return Err(JobError { kind: "unauthorized", message, told: String::new(), again: Again::WhenResumed });
+        return Err(JobError { again: Again::WhenResumed, ..JobError::never("unauthorized", message) });
     };
     headers.push(("authorization".to_owned(), format!("Bearer {token}")));
     if matches!(body, Body::Text(_)) {

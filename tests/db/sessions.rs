@@ -481,7 +481,10 @@ async fn a_restore_brings_back_what_was_dumped() {
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
     let restored = to.session().await;
     // The migrations' own rows.
-    restored.batch_execute("truncate job_types, process_jobs.releases, process_jobs.image_tables").await.expect("room for the types");
+    restored
+        .batch_execute("truncate job_types, process_jobs.releases, process_jobs.image_tables")
+        .await
+        .expect("room for the types");
     let mut psql = std::process::Command::new("psql")
         .args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", &url_of("sessions_restored")])
         .stdin(std::process::Stdio::piped())

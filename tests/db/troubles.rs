@@ -67,7 +67,11 @@ async fn a_claim_waits_for_no_generation_and_it_follows_later() {
     let_troubles_be_due(&worker).await;
     exchange(&worker, json!([]), 1).await;
     assert_eq!(states(&worker).await, "processing, processing");
-    assert_eq!(text(&worker, "select count(*)::text from process_jobs.job_troubles").await, "0", "and is no trouble any more");
+    assert_eq!(
+        text(&worker, "select count(*)::text from process_jobs.job_troubles").await,
+        "0",
+        "and is no trouble any more"
+    );
     database.drop().await;
 }
 

@@ -117,7 +117,7 @@ const REFUSALS: &[&str] = &[
 ];
 
 const JOB: &str = "11111111-1111-4111-8111-111111111111";
-const CLAIM: &str = r#"> POST /rest/v1/rpc/exchange_jobs {"p_outcomes":[],"p_job_types":["download-image","generate-image"],"p_limit":10}"#;
+const CLAIM: &str = r#"> POST /rest/v1/rpc/exchange_jobs {"p_outcomes":[],"p_limit":10}"#;
 
 /// The work of which an outcome comes: a stored picture, and a park after a create. The lines before the settle, the
 /// outcome, and the figures it counts in.
@@ -152,9 +152,7 @@ fn outcome(fields: &str) -> String {
 }
 
 fn settle(outcome: &str, limit: usize) -> String {
-    format!(
-        r#"> POST /rest/v1/rpc/exchange_jobs {{"p_outcomes":[{outcome}],"p_job_types":["download-image","generate-image"],"p_limit":{limit}}}"#
-    ) + "\n"
+    format!(r#"> POST /rest/v1/rpc/exchange_jobs {{"p_outcomes":[{outcome}],"p_limit":{limit}}}"#) + "\n"
 }
 
 fn settled(answer: &str) -> String {
@@ -234,14 +232,19 @@ fn what_cannot_be_recorded_as_it_is_fails_its_job() {
         let [(work, outcome, _), _] = works();
         let (status, message) = (&refusal[..3], refusal.split('"').nth(7).unwrap());
         let error = format!("exchange_jobs: database answered {status}: {message}");
-        let failed = self::outcome(&format!(
+        let failed = format!(
             r#""outcome":"failed","error":"the outcome was refused: {error}","error_kind":"settle_refused","retry":"never""#
-        ));
+        );
+        // With what it came to, unless that is what cannot be recorded.
+        let completion = outcome.split_once(r#""outcome":"completed","#).unwrap().1.trim_end_matches('}');
+        let kept = self::outcome(&format!(r#"{failed},"unrecorded":{{{completion}}}"#));
+        let failed = self::outcome(&failed);
         let event =
             format!("* download-image {JOB}: attempt 1 of 3 failed (settle_refused): the outcome was refused\n");
         let text = work + &settle(&outcome, 10) + &format!("< {refusal}\n{}< {refusal}\n", settle(&outcome, 0));
-        let text = text + &settle(&failed, 0) + &settled("true") + &event + &nothing_more();
-        check(refusal, &(text + &finished("errors", 0)));
+        let end = settled("true") + &event + &nothing_more() + &finished("errors", 0);
+        check(refusal, &(text.clone() + &settle(&kept, 0) + &end));
+        check(refusal, &(text + &settle(&kept, 0) + &format!("< {refusal}\n") + &settle(&failed, 0) + &end));
 
         let [(work, outcome, _), _] = works();
         let text = work + &settle(&outcome, 10) + &format!("< {refusal}\n{}", settle(&outcome, 0)) + &settled("true");

@@ -1,12 +1,16 @@
 -- before_drain: what is looked at before a drain claims anything; answers the version of the schema.
 --
--- Notes which worker was here last, and which job types it handles. Whatever goes wrong in looking, the drain goes on.
+-- Refuses (55000) a worker that is older than this schema can do with, with a sentence. Notes which worker was here last, and which job types it handles. Whatever goes wrong in looking, the drain goes on.
 create or replace function process_jobs.before_drain(p_version text, p_job_types text[]) returns text
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if string_to_array(p_version, '.')::int[] < string_to_array('0.1.0', '.')::int[] then
+    raise exception 'this function is process-jobs %, and the database is %: supabase functions deploy process-jobs',
+      p_version, process_jobs.version() using errcode = '55000';
+  end if;
   if not exists (
     select from process_jobs.worker w
     where w.version = p_version and w.job_types is not distinct from p_job_types and w.seen_at > now() - interval '1 minute'

@@ -5,6 +5,7 @@
 --   stuck                 those of them whose lease has expired and that no claim has taken back
 --   oldest_ready_seconds  how long the longest waiting ready job has been due; null: none is ready
 --   paused                [{job_type, reason, since}]
+--   version               of the schema
 --   troubles              [{job_id, kind, message, since}] of job_troubles, the ten oldest; absent: there are none
 -- Counts the unfinished jobs one by one: for people and monitors, not for the claim loop.
 create or replace function public.queue_stats() returns jsonb
@@ -47,7 +48,8 @@ as $$
     'processing', processing.jobs,
     'stuck', processing.stuck,
     'oldest_ready_seconds', extract(epoch from now() - pending.oldest),
-    'paused', coalesce(paused.types, '[]')
+    'paused', coalesce(paused.types, '[]'),
+    'version', process_jobs.version()
   ) || case when troubles.jobs is null then '{}' else jsonb_build_object('troubles', troubles.jobs) end
   from pending, processing, paused, troubles
 $$;
