@@ -3,6 +3,14 @@
 -- It fills an empty database, moves into an app that is there, and brings every earlier version up to date; a
 -- second run changes nothing. To be run in one transaction, as `supabase db push` and `psql --single-transaction`
 -- do: all of it or nothing.
+do $$ begin perform set_config('process_jobs.installs', 'yes', true); end $$;
+do $$
+begin
+  if current_setting('process_jobs.installs', true) is distinct from 'yes' then
+    raise exception 'process-jobs is installed in one transaction: psql --single-transaction' using errcode = '25000';
+  end if;
+end
+$$;
 
 -- ── queue/schema.sql ──
 
@@ -59,6 +67,18 @@ as $$
   select format_type(a.atttypid, a.atttypmod)
   from pg_catalog.pg_attribute a
   where a.attrelid = to_regclass(p_table) and a.attname = p_column and a.attnum > 0 and not a.attisdropped
+$$;
+
+-- ── operate/version.sql ──
+
+-- version: the newest release that was installed here; null: none.
+create or replace function process_jobs.version() returns text
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select r.version from process_jobs.releases r order by string_to_array(r.version, '.')::int[] desc limit 1
 $$;
 
 -- ── steps/0.1.0.sql ──
@@ -707,7 +727,8 @@ $$;
 create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null) returns boolean
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
 -- would let a planner go through a partial index.)
 set enable_seqscan = off
@@ -796,7 +817,8 @@ create or replace function process_jobs.claim_jobs(
 )
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- One plan, whatever the statistics say: they may be of when the queue was empty. Without these the planner would
 -- sort all that is ready, or plan anew in each call.
 set enable_seqscan = off
@@ -1450,7 +1472,8 @@ create or replace function public.heartbeat_job(
 ) returns boolean
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
 -- would let a planner go through a partial index.)
 set enable_seqscan = off
@@ -1494,7 +1517,8 @@ create or replace function process_jobs.insert_job(
 ) returns uuid
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- By its key, whatever the statistics say: they may be of when the table was empty.
 set enable_seqscan = off
 set jit = off
@@ -1697,7 +1721,8 @@ $$;
 create or replace function public.retry_job(p_job_id uuid, p_attempts int default 3) returns boolean
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- By its key, whatever the statistics say: they may be of when the table was empty.
 set enable_seqscan = off
 set jit = off
@@ -1749,7 +1774,8 @@ grant execute on function public.retry_job(uuid, int) to service_role;
 create or replace function process_jobs.retry_job_troubles() returns void
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 set lock_timeout = '20ms'
 as $$
 declare
@@ -1890,7 +1916,8 @@ grant execute on function public.seconds_until_next_job(text[]) to service_role;
 create or replace function process_jobs.settle_jobs(p_outcomes jsonb) returns boolean[]
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- One plan, from the outcomes to each job by its id, whatever the statistics say: they may be of when the queue was
 -- empty. The outcomes are sorted, and jobs are locked as they come.
 set enable_seqscan = off
@@ -2136,7 +2163,8 @@ $$;
 create or replace function public.wake_job(p_job_id uuid, p_event jsonb, p_life int default null) returns boolean
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- By its key, whatever the statistics say: they may be of when the table was empty.
 set enable_seqscan = off
 set jit = off
@@ -2680,7 +2708,8 @@ $$;
 create or replace function process_jobs.record_images(p_job_id uuid, p_payload jsonb, p_images jsonb) returns void
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- By its key, whatever the statistics say: they may be of when the table was empty.
 set enable_seqscan = off
 set jit = off
@@ -2763,7 +2792,8 @@ $$;
 create or replace function process_jobs.rehearse_image_tables() returns text
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 set lock_timeout = '2s'
 as $$
 declare
@@ -2926,7 +2956,8 @@ create or replace function process_jobs.set_generation_status(
 ) returns boolean
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- By its key, whatever the statistics say: they may be of when the table was empty.
 set enable_seqscan = off
 set jit = off
@@ -3316,13 +3347,17 @@ grant execute on function public.unschedule_process_jobs() to service_role;
 
 -- before_drain: what is looked at before a drain claims anything; answers the version of the schema.
 --
--- Notes which worker was here last, and which job types it handles. Whatever goes wrong in looking, the drain goes on.
+-- Refuses (55000) a worker that is older than this schema can do with, with a sentence. Notes which worker was here last, and which job types it handles. Whatever goes wrong in looking, the drain goes on.
 create or replace function process_jobs.before_drain(p_version text, p_job_types text[]) returns text
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if string_to_array(p_version, '.')::int[] < string_to_array('0.1.0', '.')::int[] then
+    raise exception 'this function is process-jobs %, and the database is %: supabase functions deploy process-jobs',
+      p_version, process_jobs.version() using errcode = '55000';
+  end if;
   if not exists (
     select from process_jobs.worker w
     where w.version = p_version and w.job_types is not distinct from p_job_types and w.seen_at > now() - interval '1 minute'
@@ -3357,7 +3392,8 @@ create or replace function public.prune_jobs(
 ) returns int
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
   v_pruned int;
@@ -3469,6 +3505,7 @@ grant execute on function public.queue_metrics() to service_role;
 --   stuck                 those of them whose lease has expired and that no claim has taken back
 --   oldest_ready_seconds  how long the longest waiting ready job has been due; null: none is ready
 --   paused                [{job_type, reason, since}]
+--   version               of the schema
 --   troubles              [{job_id, kind, message, since}] of job_troubles, the ten oldest; absent: there are none
 -- Counts the unfinished jobs one by one: for people and monitors, not for the claim loop.
 create or replace function public.queue_stats() returns jsonb
@@ -3511,7 +3548,8 @@ as $$
     'processing', processing.jobs,
     'stuck', processing.stuck,
     'oldest_ready_seconds', extract(epoch from now() - pending.oldest),
-    'paused', coalesce(paused.types, '[]')
+    'paused', coalesce(paused.types, '[]'),
+    'version', process_jobs.version()
   ) || case when troubles.jobs is null then '{}' else jsonb_build_object('troubles', troubles.jobs) end
   from pending, processing, paused, troubles
 $$;
@@ -3588,7 +3626,8 @@ grant execute on function public.redrive_failed_jobs(text, timestamptz, int, int
 create or replace function process_jobs.rehearse_queue() returns text
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
   v_job_id uuid;
@@ -3674,18 +3713,6 @@ begin
     execute v_object.statement;
   end loop;
 end
-$$;
-
--- ── operate/version.sql ──
-
--- version: the newest release that was installed here; null: none.
-create or replace function process_jobs.version() returns text
-language sql
-stable
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  select r.version from process_jobs.releases r order by string_to_array(r.version, '.')::int[] desc limit 1
 $$;
 
 -- ── operate/worker.sql ──

@@ -60,7 +60,7 @@ impl From<QueueError> for RunError {
                 format!("{}; the secret key is refused: see {settings}", error.message)
             }
             // No function of this name, or not with these arguments.
-            _ if error.code == "PGRST202" => older_schema("of another version"),
+            _ if error.code == "PGRST202" => format!("{}; {}", error.message, older_schema("of another version")),
             _ => error.message,
         })
     }

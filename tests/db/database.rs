@@ -1,7 +1,7 @@
 //! A database of a test's own, with all migrations applied, on the server that `DATABASE_URL` names: the url of a
 //! superuser's database there.
 
-use std::path::PathBuf;
+#![allow(dead_code)] // No test needs all of it.
 
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -17,6 +17,13 @@ impl Database {
 
     /// One in which this was done before the migrations.
     pub async fn create_with(name: &str, sql: &str) -> Self {
+        let database = Self::bare(name, sql).await;
+        migrate(&database.session().await).await;
+        database
+    }
+
+    /// One in which this was done, and without the migrations.
+    pub async fn bare(name: &str, sql: &str) -> Self {
         let admin = connect().await;
         admin
             .batch_execute(&format!("drop database if exists {name} with (force)"))
@@ -26,13 +33,35 @@ impl Database {
         let database = Self { name: name.to_owned() };
         let client = database.session().await;
         client.batch_execute(sql).await.expect("prepare the test's database");
-        migrate(&client).await;
         database
     }
 
     pub async fn session(&self) -> Client {
         let mut config = config();
         config.dbname(&self.name);
+        open(&config).await
+    }
+
+    /// Makes the database one of a hosted project: it belongs to a role of its own name, which is no superuser, as
+    /// `postgres` is none there, and has the privileges that such a project gives by default.
+    pub async fn make_hosted(&self) {
+        let admin = self.session().await;
+        let hosted = format!(
+            "do $$ begin create role {role} login createrole bypassrls; exception when duplicate_object then null; end $$;
+            grant anon, authenticated, service_role to {role};
+            alter database {role} owner to {role}; alter schema public owner to {role};
+            alter default privileges for role {role} in schema public grant all on tables to anon, authenticated, service_role;
+            alter default privileges for role {role} in schema public grant all on functions to anon, authenticated, service_role;
+            alter default privileges for role {role} in schema public grant all on sequences to anon, authenticated, service_role",
+            role = self.name
+        );
+        admin.batch_execute(&hosted).await.expect("a hosted project");
+    }
+
+    /// A session of the owner of a hosted project's database.
+    pub async fn owner(&self) -> Client {
+        let mut config = config();
+        config.dbname(&self.name).user(&self.name);
         open(&config).await
     }
 
@@ -61,20 +90,14 @@ async fn open(config: &Config) -> Client {
 
 /// Applies every migration in the order of its name, each in a transaction, as `supabase db push` does.
 pub async fn migrate(client: &Client) {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .map(|ancestor| ancestor.join("migrations"))
-        .find(|folder| folder.is_dir())
-        .expect("a folder migrations above this crate");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .expect("read migrations")
-        .map(|entry| entry.expect("read migrations").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
-        .collect();
-    files.sort();
-    for file in files {
-        let sql = std::fs::read_to_string(&file).expect("read a migration");
+    for (name, sql) in migrations() {
         let applied = client.batch_execute(&format!("begin;\n{sql}\ncommit;")).await;
-        applied.unwrap_or_else(|error| panic!("{}: {error:?}", file.display()));
+        applied.unwrap_or_else(|error| panic!("{name}: {error:?}"));
     }
+}
+
+/// Names and texts of the migrations, in order.
+pub fn migrations() -> Vec<(String, String)> {
+    let migrations = local_stack::Migration::all().expect("read migrations");
+    migrations.into_iter().map(|migration| (migration.name, migration.sql)).collect()
 }

@@ -306,6 +306,10 @@ fn sentence_of(state: &str) -> String {
     };
     let hint = match status {
         "401" | "403" => "; the secret key is refused: see SUPABASE_SECRET_KEYS, else SUPABASE_SERVICE_ROLE_KEY",
+        _ if json["code"] == "PGRST202" => {
+            "; the database is of another version, and this function process-jobs 0.1.0: \
+             apply its migration (supabase db push)"
+        }
         _ => "",
     };
     format!("exchange_jobs: database answered {status}: {said}{hint}")

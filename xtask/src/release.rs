@@ -66,7 +66,15 @@ fn migration() -> Result<String> {
          --\n\
          -- It fills an empty database, moves into an app that is there, and brings every earlier version up to date; a\n\
          -- second run changes nothing. To be run in one transaction, as `supabase db push` and `psql --single-transaction`\n\
-         -- do: all of it or nothing.\n"
+         -- do: all of it or nothing.\n\
+         do $$ begin perform set_config('process_jobs.installs', 'yes', true); end $$;\n\
+         do $$\n\
+         begin\n  \
+           if current_setting('process_jobs.installs', true) is distinct from 'yes' then\n    \
+             raise exception 'process-jobs is installed in one transaction: psql --single-transaction' using errcode = '25000';\n  \
+           end if;\n\
+         end\n\
+         $$;\n"
     );
     for part in parts()? {
         write!(sql, "\n-- ── {} ──\n\n{}", part.path, part.sql)?;

@@ -10,7 +10,8 @@
 create or replace function process_jobs.record_images(p_job_id uuid, p_payload jsonb, p_images jsonb) returns void
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- By its key, whatever the statistics say: they may be of when the table was empty.
 set enable_seqscan = off
 set jit = off

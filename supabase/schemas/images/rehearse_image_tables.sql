@@ -6,7 +6,8 @@
 create or replace function process_jobs.rehearse_image_tables() returns text
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 set lock_timeout = '2s'
 as $$
 declare

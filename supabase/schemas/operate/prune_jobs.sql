@@ -13,7 +13,8 @@ create or replace function public.prune_jobs(
 ) returns int
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
   v_pruned int;

@@ -13,7 +13,8 @@
 create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null) returns boolean
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
 -- would let a planner go through a partial index.)
 set enable_seqscan = off

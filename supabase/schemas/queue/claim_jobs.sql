@@ -15,7 +15,8 @@ create or replace function process_jobs.claim_jobs(
 )
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- One plan, whatever the statistics say: they may be of when the queue was empty. Without these the planner would
 -- sort all that is ready, or plan anew in each call.
 set enable_seqscan = off

@@ -14,7 +14,8 @@
 create or replace function process_jobs.settle_jobs(p_outcomes jsonb) returns boolean[]
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
 -- One plan, from the outcomes to each job by its id, whatever the statistics say: they may be of when the queue was
 -- empty. The outcomes are sorted, and jobs are locked as they come.
 set enable_seqscan = off

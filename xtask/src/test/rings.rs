@@ -67,7 +67,11 @@ fn db(report: &mut Report) -> Result<()> {
     report.runner(&mut pg_prove, report::tap)?;
     let mut sessions = tools_test();
     sessions
-        .args(["--test", "sessions", "--test", "troubles", "--test", "state_machine"])
+        .args(
+            ["sessions", "troubles", "moving_in", "image_tables", "state_machine"]
+                .iter()
+                .flat_map(|name| ["--test", name]),
+        )
         .env("DATABASE_URL", cluster.url("postgres"));
     report.runner(&mut sessions, report::cargo)
 }

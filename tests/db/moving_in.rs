@@ -1,0 +1,354 @@
+//! Moving into an app that is there: its queue is brought over where it lies, its tables are tried before anything is
+//! paid, what it does meanwhile holds, and all of it can be undone. As hosted's `postgres`, which is no superuser.
+
+mod database;
+mod hands;
+
+use serde_json::json;
+use tokio_postgres::Client;
+
+use database::migrations;
+use hands::{app, exchange, install, outcome, rows, text, work};
+
+const ORIGINAL: &str = include_str!("../fixtures/apps/original.sql");
+const README: &str = include_str!("../fixtures/apps/readme.sql");
+const USER: &str = "00000000-0000-4000-8000-000000000001";
+/// Days after the workers of before were stopped.
+const LEFT_OVER: &str = "
+    insert into auth.users values ('00000000-0000-4000-8000-000000000001'), ('00000000-0000-4000-8000-000000000002');
+    insert into profiles select id from auth.users;
+    insert into image_generations (id, user_id, prompt, model, status) values
+        ('11111111-1111-4111-8111-111111111111', '00000000-0000-4000-8000-000000000001', 'a fox', 'flux-schnell', 'processing');
+    insert into job_queue (job_type, payload, status, attempts, max_attempts, started_at, created_by, priority) values
+        ('generate-image', '{\"generation_id\": \"11111111-1111-4111-8111-111111111111\", \"user_id\": \"00000000-0000-4000-8000-000000000001\",
+            \"prompt\": \"a fox\", \"model_id\": \"black-forest-labs/flux-schnell\", \"negative_prompt\": null, \"seed\": null}',
+            'processing', 1, 3, now() - interval '3 days', '00000000-0000-4000-8000-000000000001', null),
+        ('cleanup-storage', '{\"a\": 1}', 'pending', 0, 3, null, null, 0),
+        ('generate-image', '{\"test\": true}', 'failed', 5, 3, now() - interval '3 days', null, 0)";
+
+/// Everything that is an app's own, as text.
+async fn shape(client: &Client) -> Vec<String> {
+    let query = "
+        select format('column %s %s %s %s %s %s %s', c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+            a.attgenerated, pg_get_expr(d.adbin, d.adrelid))
+        from pg_class c join pg_attribute a on a.attrelid = c.oid left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v') and a.attnum > 0 and not a.attisdropped
+        union all select format('relation %s %s %s %s %s', relname, relkind, relrowsecurity, reloptions, relacl) from pg_class
+            where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')
+        union all select format('view %s', pg_get_viewdef(oid)) from pg_class
+            where relnamespace = 'public'::regnamespace and relkind = 'v'
+        union all select format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) from pg_constraint
+            where connamespace = 'public'::regnamespace
+        union all select indexdef from pg_indexes where schemaname = 'public'
+        union all select format('policy %s', p) from pg_policies p where schemaname = 'public'
+        union all select format('%s %s', pg_get_triggerdef(oid), tgenabled) from pg_trigger where not tgisinternal
+        union all select format('%s %s %s', pg_get_functiondef(oid), array(select unnest(proacl)::text order by 1), obj_description(oid, 'pg_proc')) from pg_proc
+            where pronamespace = 'public'::regnamespace and prokind = 'f'
+        union all select format('schema %s', nspname) from pg_namespace where nspname !~ '^pg_'
+        order by 1";
+    rows(client, query).await
+}
+
+/// The list of a refusal. Nothing is changed by it.
+async fn refusals(client: &Client) -> Vec<String> {
+    let before = shape(client).await;
+    let error = install(client).await.expect_err("it cannot move in");
+    client.batch_execute("rollback").await.expect("roll back");
+    assert_eq!(shape(client).await, before, "nothing is half installed");
+    let error = error.as_db_error().expect("the database refuses").message().to_owned();
+    let (head, list) = error.split_once("\n- ").expect("a list");
+    assert_eq!(head, "process-jobs cannot move in:");
+    list.split("\n- ").map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_original_app_goes_on_and_gets_its_queue_back() {
+    let (database, owner) = app("moving_in_original", &[ORIGINAL, LEFT_OVER]).await;
+    let before = shape(&owner).await;
+    install(&owner).await.expect("it moves in");
+    install(&owner).await.expect("and again");
+
+    assert_eq!(
+        rows(&owner, "select job_type, status, attempts, attempt_number, max_attempts, priority from job_queue order by job_type, status").await,
+        ["cleanup-storage pending 0 0 3 0", "generate-image failed 5 5 5 0", "generate-image pending 1 1 3 0"],
+        "no job is lost, and one that was at work waits"
+    );
+    assert_eq!(
+        rows(&owner, "select sum(count), max(avg_attempts) from queue_health").await,
+        ["3 5.0000000000000000"],
+        "views go on"
+    );
+
+    // What was left over runs, to a stored picture; what nobody handles waits.
+    let claimed = exchange(&owner, json!([]), 9).await;
+    assert_eq!(claimed["jobs"].as_array().map(Vec::len), Some(1), "{claimed}");
+    assert_eq!((&claimed["jobs"][0]["attempt_number"], &claimed["version"]), (&json!(2), &json!("0.1.0")));
+    assert_eq!(work(&owner, &claimed["jobs"][0]).await, json!(true));
+    assert_eq!(
+        rows(&owner, "select g.status, g.width, i.width, i.model, i.prompt, i.public_url from image_generations g join images i on i.generation_id = g.id").await,
+        ["completed 640 640 flux-schnell a fox https://x/u/p.png"]
+    );
+
+    // start-generation, by named arguments, and then its word about the status, whatever the worker has made of it.
+    owner
+        .batch_execute(&format!("select set_config('request.jwt.claims', '{{\"sub\": \"{USER}\"}}', false)"))
+        .await
+        .expect("a user");
+    let id = "22222222-2222-4222-8222-222222222222";
+    owner.batch_execute(&format!("insert into image_generations (id, user_id, prompt, model, status) values ('{id}', '{USER}', 'x', 'flux-schnell', 'pending')")).await.expect("a row");
+    let payload = format!(
+        r#"{{"generation_id": "{id}", "user_id": "{USER}", "prompt": "x", "negative_prompt": null, "seed": null, "model_id": "a/flux-schnell"}}"#
+    );
+    owner.batch_execute(&format!("select enqueue_job(p_job_type => 'generate-image', p_payload => '{payload}', p_priority => 0, p_max_attempts => 3)")).await.expect("named arguments");
+    let claimed = exchange(&owner, json!([]), 1).await;
+    owner
+        .batch_execute(&format!("update image_generations set status = 'queued' where id = '{id}'"))
+        .await
+        .expect("late");
+    assert_eq!(work(&owner, &claimed["jobs"][0]).await, json!(true));
+    owner
+        .batch_execute(&format!("update image_generations set status = 'queued' where id = '{id}'"))
+        .await
+        .expect("too late");
+    assert_eq!(text(&owner, &format!("select status from image_generations where id = '{id}'")).await, "completed");
+    // The client's `.single()`, and its jobs, the download's too.
+    assert_eq!(rows(&owner, &format!("select public_url from images where generation_id = '{id}'")).await.len(), 1);
+    owner.batch_execute("set role authenticated").await.expect("the user");
+    assert_eq!(
+        rows(&owner, "select job_type from job_queue where created_by = auth.uid() order by 1").await,
+        ["download-image", "download-image", "generate-image", "generate-image"]
+    );
+    owner.batch_execute("reset role").await.expect("the owner");
+
+    // Every way in which the older functions were called.
+    for call in [
+        "enqueue_job('cleanup-storage', '{}')",
+        "enqueue_job('cleanup-storage', '{}', 0, now(), 3)",
+        "enqueue_job('cleanup-storage', '{}', 0, now() + interval '1 hour')",
+        "enqueue_job('cleanup-storage', '{}', 0, '2030-01-01')",
+        "enqueue_job('cleanup-storage', '{}', 0, null, 3)",
+        "enqueue_job(p_job_type => 'cleanup-storage', p_payload => '{}', p_scheduled_at => now())",
+        "enqueue_job(p_job_type => 'cleanup-storage', p_payload => '{}', p_priority => 1, p_scheduled_at => now(), p_max_attempts => 2)",
+        "(select count(*) from claim_next_job('{cleanup-storage}'))",
+        "(select count(*) from claim_next_job())",
+        "complete_job(id)",
+        "complete_job(id, 'boom')",
+        "complete_job(id, null)",
+        "complete_job(id, 'boom', '{\"code\": 1}')",
+        "complete_job(id, 'boom', '{\"code\": 1}'::jsonb)",
+        "complete_job(p_job_id => id, p_error_message => 'boom')",
+        "complete_job(p_job_id => id, p_error_message => 'boom', p_error_details => '{\"code\": 1}')",
+        "complete_job(p_job_id => id, p_result => '{}')",
+    ] {
+        owner.batch_execute(&format!("select {call} from (
+            select coalesce((select id from job_queue where status = 'processing' limit 1), gen_random_uuid()) as id) j")).await.expect(call);
+    }
+    owner
+        .batch_execute(
+            "update job_queue set status = 'pending' where status = 'processing';
+        update job_queue set scheduled_at = now()",
+        )
+        .await
+        .expect("all again");
+    let failing = "complete_job(id, 'boom', '{\"code\": 1}')";
+    owner.batch_execute(&format!("select {failing} from claim_next_job('{{cleanup-storage}}')")).await.expect(failing);
+    assert_eq!(rows(&owner, "select error_details from failed_jobs_recent union all select error_details from job_queue where error_message = 'boom'").await.last().map(String::as_str), Some("{\"code\": 1}"));
+
+    owner.batch_execute("select process_jobs.uninstall()").await.expect("uninstall");
+    assert_eq!(shape(&owner).await, before, "the app is as it was");
+    assert_eq!(rows(&owner, "select count(*) > 8 from job_queue").await, ["t"], "with all its jobs");
+    owner
+        .batch_execute("select complete_job(id, 'boom') from claim_next_job()")
+        .await
+        .expect("the older functions work again");
+    install(&owner).await.expect("and it may move in again");
+    drop(owner);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_form_of_the_queue_goes_on_too() {
+    let left_over = "insert into job_queue (job_type, payload, status, attempt_number, result) values
+        ('generate-image', '{\"generation_id\": \"g-1\", \"user_id\": \"u-1\"}', 'processing', 3, null), ('odd', '\"text\"', 'completed', 1, '{}')";
+    let (database, owner) = app("moving_in_readme", &[README, left_over]).await;
+    let before = shape(&owner).await;
+    install(&owner).await.expect("it moves in");
+    let claimed = exchange(&owner, json!([]), 9).await;
+    assert_eq!(work(&owner, &claimed["jobs"][0]).await, json!(true), "with tables of ours");
+    for call in [
+        "enqueue_job('odd', '{}')",
+        "enqueue_job('odd', '{}', 0, 3)",
+        "enqueue_job(p_job_type => 'odd', p_payload => '{}', p_priority => 0, p_max_attempts => 3)",
+        "(select count(*) from claim_next_job())",
+        "complete_job(id, '{\"a\": 1}')",
+        "complete_job(id, null, 'boom')",
+        "complete_job(p_job_id => id, p_error => 'boom')",
+    ] {
+        owner.batch_execute(&format!("select {call} from (select id from job_queue limit 1) j")).await.expect(call);
+    }
+    owner.batch_execute("select process_jobs.uninstall(p_drop_tables => true)").await.expect("uninstall");
+    assert_eq!(shape(&owner).await, before, "the app is as it was");
+    drop(owner);
+    database.drop().await;
+}
+
+/// What years of patches leave: nulls, statuses that nobody knows, an enum, views, policies and triggers over it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_queue_is_brought_over_with_all_its_rows() {
+    let odd = "
+        create type job_status as enum ('pending', 'processing', 'completed', 'failed', 'cancelled', 'paused');
+        create table job_queue (
+            id uuid primary key, job_type varchar(50), payload jsonb, status job_status, attempts int, priority int,
+            scheduled_at timestamptz, created_at timestamptz, created_by uuid, tenant text default 'all');
+        create table told (id uuid);
+        create function tell() returns trigger language plpgsql as $$ begin insert into told values (new.id); return new; end $$;
+        create trigger tell after update on job_queue for each row execute function tell();
+        create trigger asleep after update on job_queue for each row execute function tell();
+        alter table job_queue disable trigger asleep;
+        create view waiting as select id, attempts from job_queue where status = 'pending';
+        alter table job_queue enable row level security;
+        create policy mine on job_queue for update to authenticated using (status = 'pending');
+        create index by_status on job_queue (status);
+        insert into job_queue values
+            ('00000000-0000-4000-8000-000000000001', 'generate-image', null, 'pending', null, null, null, null, null),
+            ('00000000-0000-4000-8000-000000000002', 'generate-image', '{}', 'paused', 1, 0, 'infinity', now(), null),
+            ('00000000-0000-4000-8000-000000000003', null, '{}', null, -1, 0, now(), '-infinity', null),
+            ('00000000-0000-4000-8000-000000000004', 'download-image', '{}', 'processing', 0, 7, null, now(), null)";
+    let (database, owner) = app("moving_in_odd", &[odd]).await;
+    let before = shape(&owner).await;
+    install(&owner).await.expect("it moves in");
+    assert_eq!(
+        rows(&owner, "select right(id::text, 1), job_type, status, attempts, max_attempts, priority, coalesce(error_message, '-') from job_queue order by id").await,
+        [
+            "1 generate-image pending 0 3 0 -",
+            "2 generate-image failed 1 3 0 it had the status 'paused' before process-jobs",
+            "3 unknown failed 0 3 0 it had the status null before process-jobs",
+            "4 download-image pending 1 3 7 -",
+        ]
+    );
+    assert_eq!(rows(&owner, "select * from told").await, [""; 0], "nobody is told of the move");
+    assert_eq!(rows(&owner, "select count(*) from waiting").await, ["2"]);
+
+    let claimed = exchange(&owner, json!([]), 9).await;
+    let jobs = claimed["jobs"].as_array().expect("jobs").clone();
+    assert_eq!(jobs.len(), 2, "{claimed}");
+    let ends = json!([
+        outcome(&jobs[0], json!({ "outcome": "completed" })),
+        outcome(&jobs[1], json!({ "outcome": "failed", "error": "no" }))
+    ]);
+    assert_eq!(exchange(&owner, ends, 0).await["settled"], json!([true, true]));
+    assert_eq!(rows(&owner, "select count(*) > 0 from told").await, ["t"], "and hears of what comes after it");
+    assert_eq!(rows(&owner, "select status from job_queue where error_message = 'no'").await, ["pending"]);
+    owner.batch_execute("select cancel_job(id), retry_job(id) from job_queue; select enqueue_job('generate-image', '{}', p_unique_key => 'k')").await.expect("all functions");
+    let stuck = exchange(&owner, json!([]), 9).await;
+    assert!(!stuck["jobs"].as_array().expect("jobs").is_empty());
+    owner
+        .batch_execute("update job_queue set lease_expires_at = now() where status = 'processing'")
+        .await
+        .expect("lost");
+    exchange(&owner, json!([]), 9).await;
+
+    owner.batch_execute("select process_jobs.uninstall(p_drop_tables => true)").await.expect("uninstall");
+    assert_eq!(shape(&owner).await, before, "the app is as it was");
+    drop(owner);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_lists_everything_at_once() {
+    let misfits = "
+        create type job_status as enum ('pending', 'processing', 'done');
+        create table job_queue (
+            id uuid, job_type text, payload json, status job_status, priority smallint, scheduled_at timestamp, created_at timestamptz);
+        create table job_types (name text);
+        create function enqueue_job(a text) returns uuid language sql as 'select null::uuid';
+        create function queue_stats() returns int language sql as 'select 1'";
+    let (database, owner) = app("moving_in_refused", &[misfits]).await;
+    assert_eq!(
+        refusals(&owner).await,
+        [
+            "function public.enqueue_job(text): process-jobs has one of this name; rename yours or drop it",
+            "function public.queue_stats(): process-jobs has one of this name; rename yours or drop it",
+            "table public.job_types: process-jobs has one of this name; rename yours",
+            "public.job_queue has no primary key or unique constraint on id alone: alter table public.job_queue add primary key (id)",
+            "public.job_queue.payload is of type json: alter table public.job_queue alter column payload type jsonb",
+            "public.job_queue.priority is of type smallint: alter table public.job_queue alter column priority type integer",
+            "public.job_queue.scheduled_at is of type timestamp without time zone: alter table public.job_queue alter column scheduled_at type timestamp with time zone",
+            "public.job_queue.status is of type job_status, which lacks 'completed': alter type job_status add value 'completed'",
+            "public.job_queue.status is of type job_status, which lacks 'failed': alter type job_status add value 'failed'",
+            "public.job_queue.status is of type job_status, which lacks 'cancelled': alter type job_status add value 'cancelled'",
+        ]
+    );
+    owner.batch_execute("drop table job_queue, job_types; drop function enqueue_job, queue_stats; create view job_queue as select 1 as id").await.expect("another");
+    assert!(refusals(&owner).await.contains(&"public.job_queue is no plain table".to_owned()));
+
+    // A check of the app's own that takes no job of ours, seen by trying.
+    let narrow = "drop view job_queue; create table job_queue (id uuid primary key, job_type text, payload jsonb,
+        status text check (status in ('pending', 'processing', 'completed', 'failed')))";
+    owner.batch_execute(narrow).await.expect("another");
+    let refused = refusals(&owner).await;
+    assert!(refused[0].starts_with("public.job_queue refuses a job cancelled of type download-image: "), "{refused:?}");
+
+    // Outside of a transaction nothing is begun.
+    let (name, sql) = migrations().pop().expect("a migration");
+    let first = sql.split_inclusive(";\n").take(2).collect::<Vec<_>>();
+    owner.batch_execute(first[0]).await.expect(&name);
+    let guard =
+        sql.split_once("do $$\n").map(|(_, rest)| rest.split_once("$$;\n").expect("a block").0).expect("a guard");
+    let error = owner.batch_execute(&format!("do $$\n{guard}$$")).await.expect_err("not in one transaction");
+    assert!(error.as_db_error().expect("refused").message().contains("--single-transaction"));
+    drop(owner);
+    database.drop().await;
+}
+
+/// Killed after each of its statements, an installation leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_installation_leaves_nothing_behind() {
+    let (database, owner) = app("moving_in_killed", &[ORIGINAL, LEFT_OVER]).await;
+    let (_, sql) = migrations().pop().expect("a migration");
+    let statements = statements(&sql);
+    assert!(statements.len() > 100, "{}", statements.len());
+    let before = shape(&owner).await;
+    for killed_after in 1..statements.len() {
+        let session = database.owner().await;
+        session.batch_execute("begin; set client_min_messages = error").await.expect("begin");
+        session.batch_execute(&statements[..killed_after].concat()).await.expect("the first statements");
+        let pid: i32 = session.query_one("select pg_backend_pid()", &[]).await.expect("its number").get(0);
+        owner.execute("select pg_terminate_backend($1)", &[&pid]).await.expect("a kill");
+        if killed_after % 10 == 1 {
+            assert_eq!(shape(&owner).await, before, "after {}", statements[killed_after - 1]);
+        }
+    }
+    assert_eq!(shape(&owner).await, before);
+    install(&owner).await.expect("it moves in");
+    drop(owner);
+    database.drop().await;
+}
+
+/// The statements of a script: what lies between semicolons that are in no text, body or comment.
+fn statements(sql: &str) -> Vec<String> {
+    let mut statements = vec![String::new()];
+    let mut rest = sql;
+    while !rest.is_empty() {
+        let end = match rest.as_bytes()[0] {
+            b'-' if rest.starts_with("--") => rest.find('\n').map_or(rest.len(), |at| at + 1),
+            quote @ (b'\'' | b'"') => rest[1..].find(quote as char).map_or(rest.len(), |at| at + 2),
+            b'$' => match rest[1..].find('$') {
+                Some(at) if rest[1..=at].bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                    let tag = &rest[..at + 2];
+                    rest[tag.len()..].find(tag).map_or(rest.len(), |end| tag.len() + end + tag.len())
+                }
+                _ => 1,
+            },
+            _ => rest.chars().next().map_or(1, char::len_utf8),
+        };
+        let last = statements.last_mut().expect("one");
+        last.push_str(&rest[..end]);
+        if rest.starts_with(';') {
+            statements.push(String::new());
+        }
+        rest = &rest[end..];
+    }
+    statements.retain(|statement| !statement.trim().is_empty());
+    statements
+}
