@@ -55,6 +55,8 @@ impl Database {
             alter default privileges for role {role} in schema public grant all on sequences to anon, authenticated, service_role",
             role = self.name
         );
+        let password = config().get_password().map(|it| String::from_utf8_lossy(it).into_owned()).unwrap_or_default();
+        let hosted = format!("{hosted}; alter role {} password '{password}'", self.name);
         admin.batch_execute(&hosted).await.expect("a hosted project");
     }
 

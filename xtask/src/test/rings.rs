@@ -73,7 +73,15 @@ fn db(report: &mut Report) -> Result<()> {
                 .flat_map(|name| ["--test", name]),
         )
         .env("DATABASE_URL", cluster.url("postgres"));
-    report.runner(&mut sessions, report::cargo)
+    report.runner(&mut sessions, report::cargo)?;
+
+    // On PostgreSQL 17, too.
+    let cluster = runtime.block_on(Cluster::start(PostgresKind::Embedded, &[]))?;
+    let mut latest = tools_test();
+    latest
+        .args(["troubles", "moving_in", "image_tables"].iter().flat_map(|name| ["--test", name]))
+        .env("DATABASE_URL", cluster.url("postgres"));
+    report.runner(&mut latest, report::cargo)
 }
 
 fn wasm(report: &mut Report) -> Result<()> {
