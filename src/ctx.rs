@@ -17,6 +17,8 @@ pub struct Ctx {
     pub observer: Box<dyn Observer>,
     /// The isolate's one, for all drains in it.
     pub bell: Rc<Bell>,
+    /// Whether the bucket was seen in this isolate.
+    pub bucket_seen: Rc<Cell<bool>>,
     pub config: Config,
 }
 

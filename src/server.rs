@@ -8,6 +8,7 @@ use crate::handlers;
 use crate::json::{self, object};
 use crate::queue::{self, QueueError};
 use crate::replicate::{Prediction, webhook};
+use crate::storage;
 use crate::worker::{self, Summary};
 use futures_util::FutureExt;
 use serde::Serialize;
@@ -302,10 +303,14 @@ fn woken(woken: bool) -> Answer {
 async fn health(ctx: &Ctx) -> Answer {
     match queue::stats(ctx).await {
         Ok(mut stats) => {
-            let missing = ctx.config.missing().into();
+            let mut missing: Vec<String> = ctx.config.missing().into_iter().map(str::to_owned).collect();
+            if !storage::has_bucket(ctx).await {
+                missing.push(storage::NO_BUCKET.to_owned());
+            }
             let schema = stats.as_object_mut().and_then(|stats| stats.remove("version"));
             let version = object(vec![("function", queue::VERSION.into()), ("schema", schema.unwrap_or_default())]);
-            let body = vec![("status", "ok".into()), ("version", version), ("queue", stats), ("missing", missing)];
+            let body =
+                vec![("status", "ok".into()), ("version", version), ("queue", stats), ("missing", missing.into())];
             Answer::json(200, body)
         }
         Err(error) => Answer::json(503, vec![("status", "error".into()), ("error", error.message.into())]),

@@ -22,13 +22,13 @@ pub async fn upload(
     meter: &Meter,
 ) -> Result<(), JobError> {
     let headers = [("content-type", content_type), ("cache-control", "max-age=3600"), ("x-upsert", "true")];
-    let path = format!("{}/{path}", ctx.config.storage_bucket);
+    let path = format!("object/{}/{path}", ctx.config.storage_bucket);
     let body = Body::Stream { content, meter: meter.clone() };
     let sent = ask(ctx, "POST", &path, &headers, body, UPLOAD_TIMEOUT).await;
     if meter.exceeded() {
         return Err(too_large(ctx.config.max_image_bytes));
     }
-    let sent = sent.map_err(|error| match error.message.contains("Bucket not found") {
+    let sent = sent.map_err(|error| match is_without_bucket(&error) {
         true => {
             let bucket = &ctx.config.storage_bucket;
             JobError { message: format!("{} (STORAGE_BUCKET is {bucket:?})", error.message), ..error }
@@ -42,14 +42,14 @@ pub async fn upload(
 
 /// The object at `path`, which begins with its bucket.
 pub async fn read(ctx: &Ctx, path: &str) -> Result<Box<dyn Incoming>, JobError> {
-    Ok(ask(ctx, "GET", path, &[], Body::Empty, TIMEOUT).await?.body)
+    Ok(ask(ctx, "GET", &format!("object/{path}"), &[], Body::Empty, TIMEOUT).await?.body)
 }
 
 /// An address at which anyone may read the object at `path`, which begins with its bucket, for so long.
 pub async fn sign(ctx: &Ctx, path: &str, lasts: Duration) -> Result<String, JobError> {
     let body = Body::Text(json::text(&object(vec![("expiresIn", lasts.as_secs().into())])));
     let headers = [("content-type", "application/json")];
-    let response = ask(ctx, "POST", &format!("sign/{path}"), &headers, body, TIMEOUT).await?;
+    let response = ask(ctx, "POST", &format!("object/sign/{path}"), &headers, body, TIMEOUT).await?;
     let answer = response.body.text(ANSWER_MAX_BYTES).await.map_err(lost)?;
     let answer = json::read(&answer).unwrap_or_default();
     match answer.get("signedURL").and_then(Value::as_str) {
@@ -58,7 +58,29 @@ pub async fn sign(ctx: &Ctx, path: &str, lasts: Duration) -> Result<String, JobE
     }
 }
 
-/// A request to what lies below `/object/`, with the service key; an answer that is no success is an error.
+pub const NO_BUCKET: &str = "the bucket that STORAGE_BUCKET names is not there: pictures cannot be stored";
+
+/// Whether the bucket is there. It is looked for until it was seen once; what says nothing of it counts as a yes.
+pub async fn has_bucket(ctx: &Ctx) -> bool {
+    if ctx.bucket_seen.get() {
+        return true;
+    }
+    let path = format!("bucket/{}", ctx.config.storage_bucket);
+    match ask(ctx, "GET", &path, &[], Body::Empty, TIMEOUT).await {
+        Ok(response) => {
+            let _ = response.body.text(ANSWER_MAX_BYTES).await;
+            ctx.bucket_seen.set(true);
+            true
+        }
+        Err(error) => !is_without_bucket(&error),
+    }
+}
+
+fn is_without_bucket(error: &JobError) -> bool {
+    error.message.contains("Bucket not found")
+}
+
+/// A request to what lies below `/storage/v1/`, with the service key; an answer that is no success is an error.
 async fn ask(
     ctx: &Ctx,
     method: &'static str,
@@ -70,7 +92,7 @@ async fn ask(
     let key = &ctx.config.service_key;
     let mut all = vec![("apikey".to_owned(), key.clone()), ("authorization".to_owned(), format!("Bearer {key}"))];
     all.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    let url = format!("{}/storage/v1/object/{path}", ctx.config.supabase_url);
+    let url = format!("{}/storage/v1/{path}", ctx.config.supabase_url);
     let response = ctx.http.send(Request { method, url, headers: all, body, timeout }).await.map_err(lost)?;
     match response.status {
         200..=299 => Ok(response),

@@ -11,6 +11,7 @@ use crate::job::{FollowUp, Job, Outcome};
 use crate::json::{self, object};
 use crate::replicate::request::ImageRequest;
 use crate::replicate::{self, Prediction, Status};
+use crate::storage;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -169,6 +170,12 @@ async fn look_or_create(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
                     let seconds = timeout.as_secs();
                     let message = format!("no prediction could be made within JOB_TIMEOUT_MS ({seconds} s)");
                     return Err(JobError::never("timed_out", message));
+                }
+                None if !storage::has_bucket(ctx).await => {
+                    return Err(JobError {
+                        again: Again::WhenResumed,
+                        ..JobError::never("no_bucket", storage::NO_BUCKET)
+                    });
                 }
                 None => {
                     let mut sent = sent::of(ctx, job, &payload).await?;

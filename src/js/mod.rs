@@ -46,6 +46,7 @@ export function close(): void;
 
 thread_local! {
     static BELL: Rc<Bell> = Rc::default();
+    static BUCKET_SEEN: Rc<Cell<bool>> = Rc::default();
     /// Whether a drain is at work in the background.
     static DRAINING: Cell<bool> = const { Cell::new(false) };
 }
@@ -169,6 +170,7 @@ fn context(env: &JsValue) -> Result<Ctx, String> {
                 clock: Box::new(JsClock),
                 observer: Box::new(Console),
                 bell,
+                bucket_seen: BUCKET_SEEN.with(Rc::clone),
                 config,
             })
         }

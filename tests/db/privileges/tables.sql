@@ -1,5 +1,5 @@
 begin;
-select plan(10);
+select plan(9);
 select is_empty(
   $$select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'
     and relname in ('job_queue', 'job_types', 'image_generations', 'images') and not relrowsecurity$$,
