@@ -81,6 +81,35 @@ as $$
   select r.version from process_jobs.releases r order by string_to_array(r.version, '.')::int[] desc limit 1
 $$;
 
+-- ── operate/public_functions.sql ──
+
+-- public_functions: the functions of the interface, as they are in the schema public.
+create or replace function process_jobs.public_functions() returns oid[]
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(p.oid)
+  from pg_catalog.pg_proc p
+  where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
+    claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
+    process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,
+    schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}')
+$$;
+
+-- ── operate/worker.sql ──
+
+-- worker: which worker has drained the queue last, what it said of itself (before_drain), and the types that it handles;
+-- one row.
+create table if not exists process_jobs.worker (
+  only_row boolean primary key default true,
+  said jsonb not null,
+  job_types text[],
+  seen_at timestamptz not null default now(),
+  constraint worker_is_one_row check (only_row)
+);
+
 -- ── steps/0.1.0.sql ──
 
 -- 0.1.0: moves into an app that has a queue of the scripts that process-jobs takes over from. Their two forms:
@@ -125,10 +154,7 @@ begin
         when 'complete_job(uuid, text, jsonb)' then 'error_message first'
       end as form
     from pg_catalog.pg_proc p
-    where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
-      claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
-      prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,schedule_process_jobs,
-      seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}');
+    where p.oid = any (process_jobs.public_functions());
 
   v_refusals := array(
     select format('function %s: process-jobs has one of this name; rename yours or drop it', t.signature)
@@ -183,7 +209,8 @@ begin
     );
   end if;
   if v_refusals <> '{}' then
-    raise exception E'process-jobs cannot move in:\n- %', array_to_string(v_refusals, E'\n- ') using errcode = '55000';
+    raise exception E'process-jobs cannot move in:\n- %', (
+      select string_agg(r.refusal, E'\n- ' order by r.refusal collate "C") from unnest(v_refusals) r (refusal)) using errcode = '55000';
   end if;
 
   -- So that definitions name every schema.
@@ -1346,8 +1373,8 @@ grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz,
 -- p_outcomes   what settle_jobs takes, each on its own: one that is refused hinders no other
 -- p_job_types  as for claim_next_job
 -- p_limit      as for claim_next_job; 0: nothing is claimed
--- p_version    the worker's, with the first call of a drain: before_drain looks whether all is well, and the answer has
---              "version", the schema's
+-- p_worker     with the first call of a drain, {"version", "webhooks", "bucket"}: who is there. before_drain looks whether
+--              all is well, and the answer has "version", the schema's
 --
 -- Answers {"settled": […], "jobs": […], "seconds_until_next": …}. settled has for each outcome
 --   true             recorded
@@ -1366,7 +1393,7 @@ create or replace function public.exchange_jobs(
   p_outcomes jsonb default '[]',
   p_job_types text[] default null,
   p_limit int default 0,
-  p_version text default null
+  p_worker jsonb default null
 ) returns json
 language plpgsql
 security definer
@@ -1394,8 +1421,8 @@ begin
     raise exception 'p_limit must be between 0 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
   end if;
 
-  if p_version is not null then
-    v_version := process_jobs.before_drain(p_version, p_job_types);
+  if p_worker is not null then
+    v_version := process_jobs.before_drain(p_worker, p_job_types);
   end if;
   if p_limit > 0 and p_outcomes <> '[]' and (
     exists (select from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
@@ -1453,8 +1480,8 @@ begin
 end
 $$;
 
-revoke execute on function public.exchange_jobs(jsonb, text[], int, text) from public, anon, authenticated;
-grant execute on function public.exchange_jobs(jsonb, text[], int, text) to service_role;
+revoke execute on function public.exchange_jobs(jsonb, text[], int, jsonb) from public, anon, authenticated;
+grant execute on function public.exchange_jobs(jsonb, text[], int, jsonb) to service_role;
 
 -- ── queue/heartbeat_job.sql ──
 
@@ -3347,23 +3374,26 @@ grant execute on function public.unschedule_process_jobs() to service_role;
 
 -- before_drain: what is looked at before a drain claims anything; answers the version of the schema.
 --
--- Refuses (55000) a worker that is older than this schema can do with, with a sentence. Notes which worker was here last, and which job types it handles. Whatever goes wrong in looking, the drain goes on.
-create or replace function process_jobs.before_drain(p_version text, p_job_types text[]) returns text
+-- p_worker  {"version", "webhooks" (whether predictions report by webhook), "bucket"}, kept for process_jobs_doctor
+--
+-- Refuses (55000) a worker that is older than this schema can do with, with a sentence. Whatever else goes wrong in
+-- looking, the drain goes on.
+create or replace function process_jobs.before_drain(p_worker jsonb, p_job_types text[]) returns text
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if string_to_array(p_version, '.')::int[] < string_to_array('0.1.0', '.')::int[] then
+  if string_to_array(p_worker ->> 'version', '.')::int[] < string_to_array('0.1.0', '.')::int[] then
     raise exception 'this function is process-jobs %, and the database is %: supabase functions deploy process-jobs',
-      p_version, process_jobs.version() using errcode = '55000';
+      p_worker ->> 'version', process_jobs.version() using errcode = '55000';
   end if;
   if not exists (
     select from process_jobs.worker w
-    where w.version = p_version and w.job_types is not distinct from p_job_types and w.seen_at > now() - interval '1 minute'
+    where w.said = p_worker and w.job_types is not distinct from p_job_types and w.seen_at > now() - interval '30 seconds'
   ) then
-    insert into process_jobs.worker as w (version, job_types) values (left(p_version, 100), p_job_types)
-    on conflict (only_row) do update set version = excluded.version, job_types = excluded.job_types, seen_at = now();
+    insert into process_jobs.worker as w (said, job_types) values (p_worker, p_job_types)
+    on conflict (only_row) do update set said = excluded.said, job_types = excluded.job_types, seen_at = now();
   end if;
   begin
     perform process_jobs.look_at_image_tables();
@@ -3374,6 +3404,157 @@ begin
   return process_jobs.version();
 end
 $$;
+
+-- ── operate/process_jobs_doctor.sql ──
+
+-- process_jobs_doctor: whether all is as it must be, one line each: `advice` is null where it is, else what to do.
+--
+-- Tries the image tables anew (rehearse_image_tables). What only the function knows, its settings and its bucket's name,
+-- is of its last drain.
+create or replace function public.process_jobs_doctor() returns table (subject text, finding text, advice text)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_worker process_jobs.worker;
+  v_text text;
+  v_texts text[];
+  v_count bigint;
+  v_is_ready boolean := public.seconds_until_next_job() is not distinct from 0;
+  v_run record;
+  v_visibility text;
+begin
+  select w.* into v_worker from process_jobs.worker w;
+
+  return query
+  select 'extension ' || e.name, coalesce(x.extversion, 'not installed'),
+    case when x.extname is null then format('create extension %s, or have the function called by other means', e.name) end
+  from unnest('{pg_cron,pg_net}'::text[]) e (name)
+  left join pg_catalog.pg_extension x on x.extname = e.name
+  where e.name <> 'pg_net' or to_regprocedure('net.http_post(text, jsonb, jsonb, jsonb, integer)') is null or x.extname is not null;
+
+  select array_agg(format('%s may not', p.oid::regprocedure)) into v_texts
+  from pg_catalog.pg_proc p
+  where p.oid = any (process_jobs.public_functions()) and not has_function_privilege('service_role', p.oid, 'execute');
+  return query select 'privileges of service_role', coalesce(array_to_string(v_texts, ', '), 'all functions'),
+    case when v_texts is not null then 'run the migration again' end;
+  select array_agg(format('%s may call %s', r.name, p.oid::regprocedure) order by r.name, p.proname) into v_texts
+  from pg_catalog.pg_proc p cross join unnest('{anon,authenticated}'::text[]) r (name)
+  where p.oid = any (process_jobs.public_functions()) and has_function_privilege(r.name, p.oid, 'execute');
+  return query select 'privileges of users', coalesce(array_to_string(v_texts, ', '), 'none'),
+    case when v_texts is not null then 'revoke execute on it, unless you have granted it yourself: a job may name any user, and costs money' end;
+
+  if to_regclass('cron.job') is null then
+    v_text := null;
+  else
+    execute $q$
+      select format('%s%s', j.schedule, case when not j.active then ', not active' end) from cron.job j
+      where j.jobname = 'process-jobs-worker'
+    $q$ into v_text;
+  end if;
+  return query select 'schedule', coalesce(v_text, 'none'), case
+    when v_text is null then 'select schedule_process_jobs(''https://<project>.supabase.co/functions/v1/process-jobs'', ''<secret key>''), unless you call it by other means'
+    when v_text like '%not active' then 'select cron.alter_job(jobid, active => true) from cron.job where jobname = ''process-jobs-worker'''
+  end;
+  if v_text is not null then
+    execute $q$
+      select d.status, d.return_message, d.start_time from cron.job_run_details d join cron.job j on j.jobid = d.jobid
+      where j.jobname = 'process-jobs-worker' and d.status in ('succeeded', 'failed') order by d.runid desc limit 1
+    $q$ into v_run;
+    return query select 'last tick', coalesce(v_run.status || ' at ' || v_run.start_time, 'none yet'),
+      case when v_run.status = 'failed' then v_run.return_message end;
+  end if;
+  begin
+    v_text := case when coalesce(process_jobs.read_secret(), '') = '' then 'none' else 'stored' end;
+  exception
+    when others then
+      v_text := 'cannot be read: ' || sqlerrm;
+  end;
+  return query select 'key of the schedule', v_text,
+    case when v_text <> 'stored' then 'select schedule_process_jobs(…, p_secret_key => ''<secret key>''), where it is to be scheduled' end;
+
+  return query select 'function', case
+      when v_worker.seen_at is null then 'has never drained the queue'
+      else format('process-jobs %s, last seen %s ago', v_worker.said ->> 'version', date_trunc('second', now() - v_worker.seen_at))
+    end,
+    case
+      when v_worker.seen_at is null or v_is_ready and v_worker.seen_at < now() - interval '5 minutes'
+      then 'supabase functions deploy process-jobs; see its log, and the last tick'
+    end;
+  return query select 'versions', format('schema %s, function %s', process_jobs.version(), coalesce(v_worker.said ->> 'version', 'unknown')),
+    case
+      when string_to_array(v_worker.said ->> 'version', '.')::int[] < string_to_array(process_jobs.version(), '.')::int[]
+      then 'supabase functions deploy process-jobs'
+      when string_to_array(v_worker.said ->> 'version', '.')::int[] > string_to_array(process_jobs.version(), '.')::int[]
+      then 'supabase db push'
+    end;
+  return query select 'webhooks', case v_worker.said -> 'webhooks' when 'true' then 'on' when 'false' then 'off: predictions are polled' else 'unknown' end,
+    case when v_worker.said -> 'webhooks' = 'false' then 'set REPLICATE_WEBHOOK_SECRET and PUBLIC_FUNCTION_URL' end;
+
+  v_text := process_jobs.look_at_image_tables(true);
+  return query select 'image tables', coalesce(v_text, case
+      when (select t.tried from process_jobs.image_tables t) then 'take pictures'
+      when (select count(*) = 2 from process_jobs.image_writers) then 'are written by the app'
+      else 'cannot be tried: there is no user yet'
+    end),
+    case when v_text is not null then 'generate-image is paused until they do' end;
+  return query
+  select 'pictures of a generation', 'public.images has no index that begins with generation_id',
+    'create index on public.images (generation_id)'
+  where process_jobs.column_type('public.images', 'generation_id') is not null and not exists (
+    select from pg_catalog.pg_index i
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = to_regclass('public.images') and a.attname = 'generation_id');
+
+  if to_regclass('storage.buckets') is not null then
+    v_text := coalesce(v_worker.said ->> 'bucket', 'generated-images');
+    execute 'select case when b.public then ''public'' else ''private'' end from storage.buckets b where b.id = $1'
+    using v_text into v_visibility;
+    return query select 'bucket ' || v_text, coalesce(v_visibility, 'not there'), case
+      when v_visibility is null then 'make it in Storage, then resume_job_type(''generate-image'')'
+      when v_visibility = 'private' then 'images.public_url leads nowhere while it is private: sign storage_path instead, or make it public'
+    end;
+  end if;
+
+  return query
+  select 'job type ' || t.job_type, 'paused: ' || t.paused_reason, format('mend that, then select resume_job_type(%L)', t.job_type)
+  from public.job_types t where t.paused_at is not null order by t.job_type;
+  return query
+  select 'job type ' || j.job_type, format('%s jobs wait, and the function has no handler for it', count(*)),
+    'add a handler, or cancel them'
+  from public.job_queue j
+  where j.status = 'pending' and v_worker.job_types is not null and j.job_type <> all (v_worker.job_types)
+  group by j.job_type order by j.job_type;
+  return query
+  select 'job type ' || j.job_type, format('%s jobs wait, and job_types has no row for it', count(*)),
+    format('insert into job_types (job_type) values (%L)', j.job_type)
+  from public.job_queue j
+  where j.status = 'pending' and not exists (select from public.job_types t where t.job_type = j.job_type)
+  group by j.job_type order by j.job_type;
+  select count(*) into v_count
+  from public.job_queue j where j.status = 'processing' and j.lease_expires_at < now() - interval '2 minutes';
+  return query select 'stuck jobs', v_count::text, case when v_count > 0 then 'no drain has taken them back: see the function and the last tick' end;
+  if process_jobs.column_type('public.image_generations', 'status') is not null then
+    execute $q$
+      select count(*) from public.image_generations g
+      where g.status::text in ('queued', 'processing', 'downloading') and not exists (
+        select from public.job_queue j
+        where j.payload ->> 'generation_id' = g.id::text and j.status in ('pending', 'processing')
+          and j.job_type in ('generate-image', 'download-image'))
+    $q$ into v_count;
+    return query select 'generations without a job', v_count::text,
+      case when v_count > 0 then 'they wait for nothing: enqueue them again, or set them to failed' end;
+  end if;
+  return query
+  select 'job ' || t.job_id, t.kind || ': ' || t.message, 'mend that; it is tried again by itself'
+  from process_jobs.job_troubles t where t.kind <> 'settle' order by t.since limit 10;
+end
+$$;
+
+revoke execute on function public.process_jobs_doctor() from public, anon, authenticated;
+grant execute on function public.process_jobs_doctor() to service_role;
 
 -- ── operate/prune_jobs.sql ──
 
@@ -3686,10 +3867,7 @@ begin
   for v_object in
     select format('drop function %s', p.oid::regprocedure) as statement
     from pg_catalog.pg_proc p
-    where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
-      claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
-      prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,schedule_process_jobs,
-      seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job,process_jobs_doctor}')
+    where p.oid = any (process_jobs.public_functions())
     union all
     select format('drop trigger %I on %s', t.tgname, t.tgrelid::regclass)
     from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
@@ -3714,17 +3892,6 @@ begin
   end loop;
 end
 $$;
-
--- ── operate/worker.sql ──
-
--- worker: which worker has drained the queue last; one row.
-create table if not exists process_jobs.worker (
-  only_row boolean primary key default true,
-  version text not null,
-  job_types text[],
-  seen_at timestamptz not null default now(),
-  constraint worker_is_one_row check (only_row)
-);
 
 -- ── moved_in.sql ──
 

@@ -99,7 +99,7 @@ pub struct Unread {
 }
 
 /// Records outcomes and claims up to `limit` ready jobs of the given types, in one round trip and one transaction. A
-/// drain's first call `greets`: it tells this worker's version and hears that of the schema.
+/// drain's first call `greets`: it tells of this worker and hears the schema's version.
 pub async fn exchange(
     ctx: &Ctx,
     outcomes: &[(Job, Outcome)],
@@ -112,7 +112,11 @@ pub async fn exchange(
     let expected = outcomes.len();
     let mut arguments =
         vec![("p_outcomes", outcomes.into()), ("p_job_types", job_types.into()), ("p_limit", limit.into())];
-    arguments.extend(greets.then(|| ("p_version", VERSION.into())));
+    if greets {
+        let (webhooks, bucket) = (ctx.config.webhooks.is_some(), ctx.config.storage_bucket.as_str());
+        let worker = vec![("version", VERSION.into()), ("webhooks", webhooks.into()), ("bucket", bucket.into())];
+        arguments.push(("p_worker", object(worker)));
+    }
     let claimed_at = ctx.clock.now_milliseconds();
     let answer = call(ctx, "exchange_jobs", arguments).await?;
     let list = |field: &str| answer.get(field).and_then(Value::as_array).ok_or_else(|| unfit(&format!("no {field}")));

@@ -47,7 +47,7 @@ pub async fn app(name: &str, fixtures: &[&str]) -> (Database, Client) {
 }
 
 pub async fn exchange(client: &Client, outcomes: Value, limit: i32) -> Value {
-    let call = "select exchange_jobs($1, '{generate-image,download-image}', $2, '0.1.0')";
+    let call = "select exchange_jobs($1, '{generate-image,download-image}', $2, '{\"version\": \"0.1.0\", \"webhooks\": true, \"bucket\": \"generated-images\"}')";
     client.query_one(call, &[&outcomes, &limit]).await.expect("an exchange").get(0)
 }
 

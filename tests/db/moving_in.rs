@@ -32,18 +32,18 @@ async fn shape(client: &Client) -> Vec<String> {
         select format('column %s %s %s %s %s %s %s', c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
             a.attgenerated, pg_get_expr(d.adbin, d.adrelid))
         from pg_class c join pg_attribute a on a.attrelid = c.oid left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v') and a.attnum > 0 and not a.attisdropped
+        where c.relnamespace in ('public'::regnamespace, to_regnamespace('process_jobs')) and c.relkind in ('r', 'v') and a.attnum > 0 and not a.attisdropped
         union all select format('relation %s %s %s %s %s', relname, relkind, relrowsecurity, reloptions, relacl) from pg_class
-            where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')
+            where relnamespace in ('public'::regnamespace, to_regnamespace('process_jobs')) and relkind in ('r', 'v')
         union all select format('view %s', pg_get_viewdef(oid)) from pg_class
-            where relnamespace = 'public'::regnamespace and relkind = 'v'
+            where relnamespace in ('public'::regnamespace, to_regnamespace('process_jobs')) and relkind = 'v'
         union all select format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) from pg_constraint
-            where connamespace = 'public'::regnamespace
-        union all select indexdef from pg_indexes where schemaname = 'public'
+            where connamespace in ('public'::regnamespace, to_regnamespace('process_jobs'))
+        union all select indexdef from pg_indexes where schemaname in ('public', 'process_jobs')
         union all select format('policy %s', p) from pg_policies p where schemaname = 'public'
         union all select format('%s %s', pg_get_triggerdef(oid), tgenabled) from pg_trigger where not tgisinternal
         union all select format('%s %s %s', pg_get_functiondef(oid), array(select unnest(proacl)::text order by 1), obj_description(oid, 'pg_proc')) from pg_proc
-            where pronamespace = 'public'::regnamespace and prokind = 'f'
+            where pronamespace in ('public'::regnamespace, to_regnamespace('process_jobs')) and prokind = 'f'
         union all select format('schema %s', nspname) from pg_namespace where nspname !~ '^pg_'
         order by 1";
     rows(client, query).await
@@ -269,14 +269,14 @@ async fn a_refusal_lists_everything_at_once() {
         [
             "function public.enqueue_job(text): process-jobs has one of this name; rename yours or drop it",
             "function public.queue_stats(): process-jobs has one of this name; rename yours or drop it",
-            "table public.job_types: process-jobs has one of this name; rename yours",
             "public.job_queue has no primary key or unique constraint on id alone: alter table public.job_queue add primary key (id)",
             "public.job_queue.payload is of type json: alter table public.job_queue alter column payload type jsonb",
             "public.job_queue.priority is of type smallint: alter table public.job_queue alter column priority type integer",
             "public.job_queue.scheduled_at is of type timestamp without time zone: alter table public.job_queue alter column scheduled_at type timestamp with time zone",
+            "public.job_queue.status is of type job_status, which lacks 'cancelled': alter type job_status add value 'cancelled'",
             "public.job_queue.status is of type job_status, which lacks 'completed': alter type job_status add value 'completed'",
             "public.job_queue.status is of type job_status, which lacks 'failed': alter type job_status add value 'failed'",
-            "public.job_queue.status is of type job_status, which lacks 'cancelled': alter type job_status add value 'cancelled'",
+            "table public.job_types: process-jobs has one of this name; rename yours",
         ]
     );
     owner.batch_execute("drop table job_queue, job_types; drop function enqueue_job, queue_stats; create view job_queue as select 1 as id").await.expect("another");
@@ -299,6 +299,70 @@ async fn a_refusal_lists_everything_at_once() {
     assert!(error.as_db_error().expect("refused").message().contains("--single-transaction"));
     drop(owner);
     database.drop().await;
+}
+
+/// Jobs in every state, under each version there was, are brought to the newest, which is what a fresh database has; and
+/// they run to their ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_release_upgrades_to_what_a_fresh_database_has() {
+    let (fresh, owner) = app("moving_in_fresh", &[]).await;
+    let releases = migrations();
+    let (newest, sql) = releases.last().expect("a release");
+    owner.batch_execute(&format!("begin;\n{sql}\ncommit;")).await.expect(newest);
+    let expected: Vec<String> =
+        shape(&owner).await.into_iter().map(|line| line.replace("moving_in_fresh", "moving_in_upgraded")).collect();
+    assert!(expected.len() > 200, "{}", expected.len());
+
+    for (name, sql) in &releases {
+        let (database, owner) = app("moving_in_upgraded", &[]).await;
+        owner.batch_execute(&format!("begin;\n{sql}\ncommit;")).await.expect(name);
+        let jobs = "select enqueue_job(t, jsonb_build_object('generation_id', 'g-' || n, 'user_id', 'u-1'))
+            from unnest(array['generate-image', 'download-image']) t, generate_series(1, 6) n";
+        owner.batch_execute(jobs).await.expect("jobs");
+        let states = "create temp table c as select row_number() over (partition by job_type order by created_at, id) as n, c.* from claim_next_job(p_limit => 10) c;
+            select complete_job(id, '{}', p_lease_token => lease_token) from c where n = 1;
+            select complete_job(id, p_error => 'x', p_lease_token => lease_token) from c where n = 2;
+            select complete_job(id, p_error => 'x', p_lease_token => lease_token, p_retry => 'never') from c where n = 3;
+            select snooze_job(id, lease_token, 0, '{\"prediction_id\": \"p\"}') from c where n = 4;
+            select cancel_job(id) from c where n = 5";
+        owner.batch_execute(states).await.expect("states");
+        let before = rows(&owner, "select to_jsonb(j) - 'updated_at' from job_queue j order by id").await;
+        install(&owner).await.expect("the newest");
+        assert_eq!(shape(&owner).await, expected, "from {name}");
+        assert_eq!(
+            rows(&owner, "select to_jsonb(j) - 'updated_at' from job_queue j order by id").await,
+            before,
+            "from {name}"
+        );
+
+        owner.batch_execute("select retry_job(id) from job_queue where status = 'failed'; update job_queue set scheduled_at = now() where status = 'pending';
+            update job_queue set lease_expires_at = now() where status = 'processing'").await.expect("time goes by");
+        loop {
+            let claimed = exchange(&owner, json!([]), 10).await;
+            let ends: Vec<_> = claimed["jobs"]
+                .as_array()
+                .expect("jobs")
+                .iter()
+                .map(|job| {
+                    let how = if job["cancel_requested"] == json!(true) { "cancelled" } else { "completed" };
+                    outcome(job, json!({ "outcome": how }))
+                })
+                .collect();
+            if ends.is_empty() {
+                break;
+            }
+            exchange(&owner, json!(ends), 0).await;
+        }
+        assert_eq!(
+            rows(&owner, "select distinct status from job_queue order by 1").await,
+            ["cancelled", "completed"],
+            "from {name}"
+        );
+        drop(owner);
+        database.drop().await;
+    }
+    drop(owner);
+    fresh.drop().await;
 }
 
 /// Killed after each of its statements, an installation leaves nothing behind.

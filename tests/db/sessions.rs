@@ -434,7 +434,7 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
     assert_eq!(
         callable,
         "cancel_job,claim_next_job,complete_job,enqueue_job,exchange_jobs,heartbeat_job,keep_model_schema,\
-         pause_job_type,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,\
+         pause_job_type,process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,\
          schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job"
     );
     database.drop().await;
@@ -468,7 +468,7 @@ async fn a_restore_brings_back_what_was_dumped() {
             select wake_job(id, '{\"a\": 1}') from job_queue where checkpoint is not null limit 1;
             select pause_job_type('generate-image', 'no credit'), keep_model_schema('a/b', '{}'), process_jobs.store_secret('k');
             insert into process_jobs.job_troubles (job_id, kind, message, retry_at) select id, 'effect', 'x', now() from job_queue limit 1;
-            select exchange_jobs(p_version => '0.1.0');
+            select exchange_jobs(p_worker => '{\"version\": \"0.1.0\"}');
             insert into process_jobs.undo (statement) values ('select 1');
             insert into process_jobs.image_writers values ('images', 'app.write')",
         )

@@ -8,6 +8,7 @@ mod errors;
 mod gateway;
 mod kills;
 mod models;
+mod moving;
 mod outcomes;
 mod queue;
 mod routes;

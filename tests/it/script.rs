@@ -7,7 +7,7 @@
 //! env POLL_INTERVAL_MS=1000            a setting, over those of `environment`
 //! drain                                what is done: a drain, or `request METHOD PATH [header=value …] [body]`
 //! > POST /rest/v1/rpc/exchange_jobs {…}    a request that must come next; its JSON body must be equal, but for
-//!                                      the job types and the version that every exchange carries
+//!                                      the job types and the worker that an exchange tells of
 //! >> cancel-after: 600s                    a header it must carry
 //! < 200 {"jobs":[{…}],…}              the answer; jobs are filled up from `claimed`
 //! < 200 content-length=5 image/png picture.png    an answer with headers whose body is a file of tests/fixtures
@@ -207,11 +207,11 @@ impl Script {
     }
 }
 
-/// A body without what is the same in each of its kind: the job types that have a handler, and the version.
+/// A body without what is the same in each of its kind: the job types that have a handler, and the worker.
 fn spoken(mut body: Value) -> Value {
     if let Some(arguments) = body.as_object_mut() {
         arguments.remove("p_job_types");
-        arguments.remove("p_version");
+        arguments.remove("p_worker");
     }
     body
 }

@@ -5,22 +5,16 @@ use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::build::{self, FILES, RECORD, Record, Sizes};
+use crate::build::{self, FILES, RECORD, Record};
 use crate::command::root;
 use crate::{release, toolchain};
 
-/// Bytes of the wasm, gzipped: it is read at every cold start.
-const GZIP_MAX: usize = 145_000;
-
-/// Fails when the migration of this version is another than the schemas make, when the wasm is too large, when pkg/ was built from other sources or dependencies, when a file in it, the
+/// Fails when the migration of this version is another than the schemas make, when pkg/ was built from other sources or dependencies, when a file in it, the
 /// record included, is not the one that a build makes here, or when the compiler that built it is not here to tell.
 pub fn run() -> Result<()> {
     release::check()?;
     let record = fs::read(root().join("pkg").join(RECORD)).context("there is no pkg/: run `cargo xtask build`")?;
     let record: Record = serde_json::from_slice(&record).context("pkg/build.json is not a build record")?;
-
-    let wasm = Sizes::of(&root().join("pkg/process_jobs_bg.wasm"))?;
-    ensure!(wasm.gzip <= GZIP_MAX, "the wasm has {} bytes gzipped, more than {GZIP_MAX}", wasm.gzip);
 
     let files = build::hashes(FILES.iter().map(|name| format!("pkg/{name}")))?;
     for (name, hash) in &record.files {

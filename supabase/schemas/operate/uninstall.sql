@@ -21,10 +21,7 @@ begin
   for v_object in
     select format('drop function %s', p.oid::regprocedure) as statement
     from pg_catalog.pg_proc p
-    where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
-      claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
-      prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,schedule_process_jobs,
-      seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job,process_jobs_doctor}')
+    where p.oid = any (process_jobs.public_functions())
     union all
     select format('drop trigger %I on %s', t.tgname, t.tgrelid::regclass)
     from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid

@@ -3,8 +3,8 @@
 -- p_outcomes   what settle_jobs takes, each on its own: one that is refused hinders no other
 -- p_job_types  as for claim_next_job
 -- p_limit      as for claim_next_job; 0: nothing is claimed
--- p_version    the worker's, with the first call of a drain: before_drain looks whether all is well, and the answer has
---              "version", the schema's
+-- p_worker     with the first call of a drain, {"version", "webhooks", "bucket"}: who is there. before_drain looks whether
+--              all is well, and the answer has "version", the schema's
 --
 -- Answers {"settled": […], "jobs": […], "seconds_until_next": …}. settled has for each outcome
 --   true             recorded
@@ -23,7 +23,7 @@ create or replace function public.exchange_jobs(
   p_outcomes jsonb default '[]',
   p_job_types text[] default null,
   p_limit int default 0,
-  p_version text default null
+  p_worker jsonb default null
 ) returns json
 language plpgsql
 security definer
@@ -51,8 +51,8 @@ begin
     raise exception 'p_limit must be between 0 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
   end if;
 
-  if p_version is not null then
-    v_version := process_jobs.before_drain(p_version, p_job_types);
+  if p_worker is not null then
+    v_version := process_jobs.before_drain(p_worker, p_job_types);
   end if;
   if p_limit > 0 and p_outcomes <> '[]' and (
     exists (select from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
@@ -110,5 +110,5 @@ begin
 end
 $$;
 
-revoke execute on function public.exchange_jobs(jsonb, text[], int, text) from public, anon, authenticated;
-grant execute on function public.exchange_jobs(jsonb, text[], int, text) to service_role;
+revoke execute on function public.exchange_jobs(jsonb, text[], int, jsonb) from public, anon, authenticated;
+grant execute on function public.exchange_jobs(jsonb, text[], int, jsonb) to service_role;

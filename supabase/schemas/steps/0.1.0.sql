@@ -40,10 +40,7 @@ begin
         when 'complete_job(uuid, text, jsonb)' then 'error_message first'
       end as form
     from pg_catalog.pg_proc p
-    where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
-      claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
-      prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,schedule_process_jobs,
-      seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}');
+    where p.oid = any (process_jobs.public_functions());
 
   v_refusals := array(
     select format('function %s: process-jobs has one of this name; rename yours or drop it', t.signature)
@@ -98,7 +95,8 @@ begin
     );
   end if;
   if v_refusals <> '{}' then
-    raise exception E'process-jobs cannot move in:\n- %', array_to_string(v_refusals, E'\n- ') using errcode = '55000';
+    raise exception E'process-jobs cannot move in:\n- %', (
+      select string_agg(r.refusal, E'\n- ' order by r.refusal collate "C") from unnest(v_refusals) r (refusal)) using errcode = '55000';
   end if;
 
   -- So that definitions name every schema.
