@@ -3449,20 +3449,19 @@ begin
   if to_regclass('cron.job') is null then
     v_text := null;
   else
-    execute $q$
-      select format('%s%s', j.schedule, case when not j.active then ', not active' end) from cron.job j
-      where j.jobname = 'process-jobs-worker'
-    $q$ into v_text;
+    execute format($q$
+      select j.schedule || case when j.active then '' else ', not active' end from %s j where j.jobname = 'process-jobs-worker'
+    $q$, to_regclass('cron.job')) into v_text;
   end if;
   return query select 'schedule', coalesce(v_text, 'none'), case
     when v_text is null then 'select schedule_process_jobs(''https://<project>.supabase.co/functions/v1/process-jobs'', ''<secret key>''), unless you call it by other means'
     when v_text like '%not active' then 'select cron.alter_job(jobid, active => true) from cron.job where jobname = ''process-jobs-worker'''
   end;
   if v_text is not null then
-    execute $q$
-      select d.status, d.return_message, d.start_time from cron.job_run_details d join cron.job j on j.jobid = d.jobid
+    execute format($q$
+      select d.status, d.return_message, d.start_time from %s d join %s j on j.jobid = d.jobid
       where j.jobname = 'process-jobs-worker' and d.status in ('succeeded', 'failed') order by d.runid desc limit 1
-    $q$ into v_run;
+    $q$, to_regclass('cron.job_run_details'), to_regclass('cron.job')) into v_run;
     return query select 'last tick', coalesce(v_run.status || ' at ' || v_run.start_time, 'none yet'),
       case when v_run.status = 'failed' then v_run.return_message end;
   end if;
@@ -3510,7 +3509,8 @@ begin
 
   if to_regclass('storage.buckets') is not null then
     v_text := coalesce(v_worker.said ->> 'bucket', 'generated-images');
-    execute 'select case when b.public then ''public'' else ''private'' end from storage.buckets b where b.id = $1'
+    execute format(
+      'select case when b.public then ''public'' else ''private'' end from %s b where b.id = $1', to_regclass('storage.buckets'))
     using v_text into v_visibility;
     return query select 'bucket ' || v_text, coalesce(v_visibility, 'not there'), case
       when v_visibility is null then 'make it in Storage, then resume_job_type(''generate-image'')'
@@ -3861,7 +3861,7 @@ declare
 begin
   perform public.unschedule_process_jobs();
   if to_regclass('vault.secrets') is not null then
-    execute 'delete from vault.secrets where name = $1' using 'process_jobs_secret_key';
+    execute format('delete from %s where name = $1', to_regclass('vault.secrets')) using 'process_jobs_secret_key';
   end if;
 
   for v_object in

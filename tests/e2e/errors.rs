@@ -1,6 +1,7 @@
 //! The error table, end to end. The scripts in `tests/conversations` go through it case by case.
 
 use crate::support::*;
+use local_stack::Fate;
 use replicate_stand_in::{Endpoint, Fault, Mode, Rate};
 use serde_json::json;
 
@@ -206,6 +207,11 @@ async fn storage_that_refuses_fails_the_job() {
 async fn storage_that_refuses_in_the_middle_of_an_upload_hangs_nothing() {
     let stack = start(settings(&[("STORAGE_BUCKET", "nowhere")])).await;
     execute(&stack, "update job_types set backoff_base_seconds = 1, backoff_max_seconds = 1").await;
+    // As if it had gone after the create.
+    stack.decide_fates(|path| match path.starts_with("/storage/v1/bucket/") {
+        true => Fate::AnswerBefore(200, "{}"),
+        false => Fate::PassOn,
+    });
     enqueue(&stack, "generate-image", &generate("gen-1", "[huge:50MB]")).await;
     stack.post_drain().await.unwrap();
     let generation = generation(&stack, "gen-1").await;

@@ -15,7 +15,7 @@ declare
 begin
   perform public.unschedule_process_jobs();
   if to_regclass('vault.secrets') is not null then
-    execute 'delete from vault.secrets where name = $1' using 'process_jobs_secret_key';
+    execute format('delete from %s where name = $1', to_regclass('vault.secrets')) using 'process_jobs_secret_key';
   end if;
 
   for v_object in
