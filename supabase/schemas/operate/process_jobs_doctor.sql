@@ -14,7 +14,9 @@ declare
   v_texts text[];
   v_count bigint;
   v_is_ready boolean := public.seconds_until_next_job() is not distinct from 0;
-  v_run record;
+  v_run_status text;
+  v_run_message text;
+  v_run_at timestamptz;
   v_visibility text;
 begin
   select w.* into v_worker from process_jobs.worker w;
@@ -52,9 +54,9 @@ begin
     execute format($q$
       select d.status, d.return_message, d.start_time from %s d join %s j on j.jobid = d.jobid
       where j.jobname = 'process-jobs-worker' and d.status in ('succeeded', 'failed') order by d.runid desc limit 1
-    $q$, to_regclass('cron.job_run_details'), to_regclass('cron.job')) into v_run;
-    return query select 'last tick', coalesce(v_run.status || ' at ' || v_run.start_time, 'none yet'),
-      case when v_run.status = 'failed' then v_run.return_message end;
+    $q$, to_regclass('cron.job_run_details'), to_regclass('cron.job')) into v_run_status, v_run_message, v_run_at;
+    return query select 'last tick', coalesce(v_run_status || ' at ' || v_run_at, 'none yet'),
+      case when v_run_status = 'failed' then v_run_message end;
   end if;
   begin
     v_text := case when coalesce(process_jobs.read_secret(), '') = '' then 'none' else 'stored' end;
