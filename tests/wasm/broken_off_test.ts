@@ -7,7 +7,7 @@ import { deepStrictEqual as assertEquals, match as assertMatch } from "node:asse
 import { createServer, type Socket } from "node:net";
 import type {} from "../../pkg/process_jobs.d.ts";
 import { handle } from "../../pkg/process_jobs.js";
-import { CLAIMED_DOWNLOAD, ENVIRONMENT } from "./fixture.ts";
+import { CLAIMED_DOWNLOAD, ENVIRONMENT, VERSION } from "./fixture.ts";
 
 const SHORTENED = new Map([[75_000, 5_000], [20_000, 3_500], [10_000, 2_000]]);
 /** What was aborted closes when it does. */
@@ -162,7 +162,9 @@ async function drain(jobs: object[], environment: object, isLeaseLost = (_id: st
     if (rpc !== "exchange_jobs") return Promise.resolve(Response.json(!isLeaseLost(told.p_job_id)));
     for (const outcome of told.p_outcomes) outcomes.set(outcome.job_id, outcome);
     const settled = told.p_outcomes.map(() => true);
-    return Promise.resolve(Response.json({ settled, jobs: jobs.splice(0, told.p_limit), seconds_until_next: null }));
+    return Promise.resolve(
+      Response.json({ settled, jobs: jobs.splice(0, told.p_limit), seconds_until_next: null, version: VERSION }),
+    );
   };
   const faster = (call: () => void, milliseconds: number) =>
     setTimeout(call, SHORTENED.get(milliseconds) ?? milliseconds);

@@ -3,7 +3,7 @@
 import { deepStrictEqual as assertEquals } from "node:assert/strict";
 import type {} from "../../pkg/process_jobs.d.ts";
 import { close, handle } from "../../pkg/process_jobs.js";
-import { CLAIMED_DOWNLOAD, ENVIRONMENT } from "./fixture.ts";
+import { CLAIMED_DOWNLOAD, ENVIRONMENT, VERSION } from "./fixture.ts";
 
 const REQUEST = { method: "POST", path: "/process-jobs", headers: { apikey: "key" }, body: "" };
 
@@ -23,7 +23,9 @@ Deno.test("a closing isolate claims nothing, and hands back what a claim brings 
     }
     // The platform's word comes while the claim is on its way.
     close();
-    return Promise.resolve(Response.json({ settled: [], jobs: [CLAIMED_DOWNLOAD], seconds_until_next: null }));
+    return Promise.resolve(
+      Response.json({ settled: [], jobs: [CLAIMED_DOWNLOAD], seconds_until_next: null, version: VERSION }),
+    );
   };
   try {
     const first = await handle(REQUEST, ENVIRONMENT);

@@ -6,6 +6,7 @@
 import { deepStrictEqual as assertEquals, match as assertMatch } from "node:assert/strict";
 import type {} from "../../pkg/process_jobs.d.ts";
 import { handle } from "../../pkg/process_jobs.js";
+import { VERSION } from "./fixture.ts";
 
 const SUPABASE = "https://ref.supabase.co";
 const REPLICATE = "https://api.replicate.com/v1";
@@ -107,11 +108,16 @@ async function converse(script: string[], url: string, init: RequestInit): Promi
     body = "a stream that was stopped";
   }
   const asked = `${init.method} ${url.replace(SUPABASE, "").replace(REPLICATE, "replicate:")}`;
+  // Nothing is said of the bucket, unless a script says it.
+  if (asked.includes("/storage/v1/bucket/") && script[0] !== `> ${asked}`) return new Response(null, { status: 503 });
   const expected = next(script, "> ");
   const [head, expectedBody] = expected.match(/^(\S+ \S+) ?(.*)$/)!.slice(1);
   assertEquals(asked, head);
-  if (body.startsWith("{")) assertEquals(JSON.parse(body), JSON.parse(expectedBody));
-  else assertEquals(body, expectedBody);
+  if (body.startsWith("{")) {
+    // What every exchange tells alike.
+    const { p_job_types: _types, p_worker: _worker, ...told } = JSON.parse(body);
+    assertEquals(told, JSON.parse(expectedBody));
+  } else assertEquals(body, expectedBody);
   while (script[0]?.startsWith(">> ")) {
     const [, name, value] = next(script, ">> ").match(/^(\S+): (.*)$/)!;
     assertEquals(new Headers(init.headers).get(name), value);
@@ -145,7 +151,7 @@ function answered(answer: string, isClaim: boolean): Response {
   if (isClaim && status === "200") {
     const exchanged = JSON.parse(body);
     exchanged.jobs = exchanged.jobs.map((job: object) => ({ ...CLAIMED, ...job }));
-    return Response.json(exchanged, init);
+    return Response.json({ version: VERSION, ...exchanged }, init);
   }
   return new Response(body, init);
 }

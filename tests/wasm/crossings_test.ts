@@ -2,7 +2,7 @@
 
 import { deepStrictEqual as assertEquals, ok as assert } from "node:assert/strict";
 import * as glue from "../../pkg/process_jobs_bg.js";
-import { CLAIMED_DOWNLOAD, ENVIRONMENT } from "./fixture.ts";
+import { CLAIMED_DOWNLOAD, ENVIRONMENT, VERSION } from "./fixture.ts";
 
 /** Of one download, its two requests included. */
 const DOWNLOAD_MOST = 82;
@@ -44,7 +44,7 @@ async function drain(downloads: number): Promise<number> {
     if (String(url).startsWith("https://replicate.delivery/")) return answer(picture);
     if (String(url).includes("/storage/")) return answer(`{"Key":"a-key"}`);
     const settled = JSON.parse(init?.body as string).p_outcomes.map(() => true);
-    return answer(JSON.stringify({ settled, jobs: jobs.splice(0), seconds_until_next: null }));
+    return answer(JSON.stringify({ settled, jobs: jobs.splice(0), seconds_until_next: null, version: VERSION }));
   };
   const before = crossings;
   try {

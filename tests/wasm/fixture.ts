@@ -5,6 +5,10 @@ export const ENVIRONMENT = {
   SUPABASE_SERVICE_ROLE_KEY: "key",
 };
 
+/** The worker's version, which a schema of the same answers. */
+export const VERSION =
+  Deno.readTextFileSync(new URL("../../Cargo.toml", import.meta.url)).match(/^version = "(.*)"/m)![1];
+
 /** A download as `exchange_jobs` answers it. */
 export const CLAIMED_DOWNLOAD = {
   id: "11111111-1111-4111-8111-111111111111",
