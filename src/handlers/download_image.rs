@@ -4,7 +4,7 @@
 //! The image rows and the generation's status are written with the job's completion, from the result given
 //! here: all of them or none.
 
-use super::id;
+use super::{Handler, id, nothing_to_end};
 use crate::address::Address;
 use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response, TransportError};
 use crate::error::{Again, JobError, NOT_FOUND, Service, cleaned, cut, from_answer};
@@ -15,6 +15,9 @@ use crate::replicate::{self, catalogue};
 use crate::{hosts, image, storage, svg};
 use serde_json::Value;
 use std::time::Duration;
+
+pub const HANDLER: Handler =
+    Handler { job_type: "download-image", run: |ctx, job| Box::pin(run(ctx, job)), cancel: nothing_to_end };
 
 struct Payload {
     generation_id: String,
@@ -88,7 +91,7 @@ impl Progress {
 
 /// Stores what can be stored of the outputs, and says of the others why not; fails where nothing is left. A failure
 /// that may pass is tried again while there are attempts, and time.
-pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
+async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let mut payload = job.payload(Payload::read)?;
     if let Some(prediction_id) = payload.prediction_id.as_ref().filter(|_| payload.output_urls.is_empty()) {
         payload.output_urls = match outputs(ctx, job, prediction_id).await {

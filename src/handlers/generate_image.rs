@@ -3,7 +3,7 @@
 
 mod sent;
 
-use super::id;
+use super::{Handler, id};
 use crate::ctx::Ctx;
 use crate::error::{Again, JobError, NOT_FOUND, cut};
 use crate::fields::Fields;
@@ -14,6 +14,12 @@ use crate::replicate::{self, Prediction, Status};
 use crate::storage;
 use serde_json::Value;
 use std::time::Duration;
+
+pub const HANDLER: Handler = Handler {
+    job_type: "generate-image",
+    run: |ctx, job| Box::pin(run(ctx, job)),
+    cancel: |ctx, job| Box::pin(cancel(ctx, job)),
+};
 
 struct Payload {
     generation_id: String,
@@ -103,7 +109,7 @@ const CANCEL_DELAY: Duration = Duration::from_secs(2);
 /// With webhooks, polls only sweep up what no event has told, and are this much rarer.
 const SWEEP: u32 = 10;
 
-pub async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
+async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     alone(job, look_or_create(ctx, job).await)
 }
 
@@ -202,7 +208,7 @@ async fn look_or_create(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
 }
 
 /// Ends the prediction of a job that is not wanted any more, and waits for its end.
-pub async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
+async fn cancel(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     alone(job, end(ctx, job).await)
 }
 

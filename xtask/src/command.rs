@@ -1,13 +1,20 @@
 //! Child processes: run one and say clearly when it fails.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
 
-/// The root of the checkout.
+/// The root of the checkout that cargo runs this in.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|it| it.ends_with("xtask"));
+        let package = package.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+        package.parent().unwrap_or(Path::new("/")).to_owned()
+    });
+    &ROOT
 }
 
 /// A command that starts in the checkout's root and takes no input.

@@ -8,6 +8,7 @@ mod demo;
 mod dev;
 mod install;
 mod lint;
+mod new_job_type;
 mod node;
 mod release;
 mod test;
@@ -34,6 +35,8 @@ enum Chore {
     Release,
     /// Check that pkg/ and the migration are what the sources say
     Check,
+    /// Make a job type that works: its file, its line, its row and a first conversation
+    NewJobType { job_type: String },
     /// Check the format and lint of every language here
     Lint,
     /// Run the tests, all or one ring
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Build => build::run(),
         Chore::Release => release::run(),
         Chore::Check => check::run(),
+        Chore::NewJobType { job_type } => new_job_type::new(&job_type),
         Chore::Lint => lint::lint(),
         Chore::Test { ring } => test::test(ring),
         Chore::CrashMatrix => test::crash_matrix(),

@@ -129,7 +129,7 @@ fn ship(report: &mut Report) -> Result<()> {
     if !has_debian_postgres(report, "shipping")? {
         return Ok(());
     }
-    report.runner(tools_test().args(["--test", "ship"]), report::cargo)
+    report.runner(tools_test().args(["--test", "ship", "--test", "new_job_type"]), report::cargo)
 }
 
 fn cargo_test() -> Command {
