@@ -3170,7 +3170,7 @@ $$;
 -- p_schedule               five cron fields, or 'N seconds' (1 to 59) from pg_cron 1.5 on
 -- p_timeout_milliseconds   1 to 60000, for the 202 only, not for the work
 --
--- Refuses (22023) arguments out of these bounds, also a schedule of six fields, which hosted pg_cron
+-- Refuses (22023) arguments out of these bounds, placeholders of an example, also a schedule of six fields, which hosted pg_cron
 -- takes and misreads; (55000) where pg_cron or pg_net is missing or no key is known.
 create or replace function public.schedule_process_jobs(
   p_function_url text,
@@ -3195,6 +3195,13 @@ begin
   if p_function_url is null or p_function_url !~ '^https?://[^\s/]+(/\S*)?$' then
     raise exception 'p_function_url must be an http or https url, not %', coalesce(quote_literal(p_function_url), 'null')
       using errcode = '22023';
+  end if;
+  -- An example, pasted as it stands.
+  if p_function_url ~ '[<>]' then
+    raise exception 'p_function_url still has a placeholder: %', quote_literal(p_function_url) using errcode = '22023';
+  end if;
+  if p_secret_key ~ '[<>…]' then
+    raise exception 'p_secret_key is still a placeholder: give a secret or service-role key' using errcode = '22023';
   end if;
   if p_secret_key = '' then
     raise exception 'p_secret_key must not be empty' using errcode = '22023';

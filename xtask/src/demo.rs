@@ -3,6 +3,7 @@
 mod display;
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -93,6 +94,8 @@ struct Outcome {
     predictions: usize,
     /// Where its picture has been saved, relative to the checkout, and its size in bytes.
     picture: Option<(String, usize)>,
+    /// From its being enqueued to its end.
+    seconds: f64,
 }
 
 /// Fails when one job did not come out as announced. With `keep` the stack runs on until Ctrl-C.
@@ -150,8 +153,10 @@ async fn demonstrate(stack: &Stack, started: Instant) -> Result<()> {
     let surprises: Vec<String> = outcomes.iter().filter_map(surprise).collect();
     ensure!(surprises.is_empty(), "not as announced: {}", surprises.join("; "));
     println!(
-        "All came out as announced, after {:.1} s. Storage serves what Replicate gave, byte for byte.",
-        started.elapsed().as_secs_f64()
+        "All came out as announced, after {:.1} s. Storage serves what Replicate gave, byte for byte.\n\
+         See them: {}",
+        started.elapsed().as_secs_f64(),
+        write_sheet(&outcomes)?.display()
     );
     Ok(())
 }
@@ -211,7 +216,10 @@ async fn outcome(stack: &Stack, database: &Client, job: &'static Job, state: Sta
         "completed" => Some(save(database, job).await?),
         _ => None,
     };
-    Ok(Outcome { job, state, predictions, picture })
+    let seconds = "select extract(epoch from max(completed_at) - min(created_at))::float8 from job_queue
+        where payload->>'generation_id' = $1";
+    let seconds = database.query_one(seconds, &[&job.name]).await?.get(0);
+    Ok(Outcome { job, state, predictions, picture, seconds })
 }
 
 /// Saves the picture that Storage serves, once it has proved to be the one that Replicate gave.
@@ -234,6 +242,40 @@ async fn save(database: &Client, job: &Job) -> Result<(String, usize)> {
     Ok((format!("target/demo/{filename}"), bytes.len()))
 }
 
+/// A page with the pictures, for a browser to open.
+fn write_sheet(outcomes: &[Outcome]) -> Result<PathBuf> {
+    let mut page = String::from(
+        "<!doctype html>\n<meta charset=\"utf-8\">\n<title>process-jobs: the demo</title>\n<style>\n\
+         body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }\n\
+         main { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1.5rem }\n\
+         img { width: 100%; border-radius: 8px } figure { margin: 0 } small { color: #666 }\n\
+         </style>\n<h1>process-jobs: the demo</h1>\n<main>\n",
+    );
+    for Outcome { job, state, picture, seconds, .. } in outcomes {
+        let shown = match picture {
+            Some((path, _)) => format!("<img alt=\"\" src=\"{}\">", path.trim_start_matches("target/demo/")),
+            None => format!("<p>{}</p>", escaped(state.error.as_deref().unwrap_or_default())),
+        };
+        let attempts =
+            if state.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", state.attempts) };
+        page.push_str(&format!(
+            "<figure>{shown}<figcaption>{}<br><small>{}, {}, {attempts}, {seconds:.1} s</small></figcaption></figure>\n",
+            escaped(job.prompt),
+            escaped(job.model),
+            state.status
+        ));
+    }
+    page.push_str("</main>\n");
+    let path = root().join("target/demo/index.html");
+    fs::create_dir_all(root().join("target/demo"))?;
+    fs::write(&path, page)?;
+    Ok(path)
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
 async fn fetch(url: &str) -> Result<Vec<u8>> {
     let answer = reqwest::get(url).await?.error_for_status()?;
     Ok(answer.bytes().await?.to_vec())
@@ -244,7 +286,7 @@ fn table(outcomes: &[Outcome]) -> String {
         "  {:<12} {:<10} {:>8} {:>12}  {:<32} {:>10}\n",
         "job", "status", "attempts", "predictions", "picture", "bytes"
     );
-    for Outcome { job, state, predictions, picture } in outcomes {
+    for Outcome { job, state, predictions, picture, .. } in outcomes {
         let line = format!("  {:<12} {:<10} {:>8} {predictions:>12}", job.name, state.status, state.attempts);
         let rest = match picture {
             Some((path, bytes)) => format!("{path:<32} {bytes:>10}"),

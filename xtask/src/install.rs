@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::unistd::Uid;
 use serde_json::{Map, Value};
 
@@ -32,6 +32,11 @@ pub fn install() -> Result<()> {
 /// Brings node_modules to what package-lock.json says. Says nothing when it is there already.
 pub fn node_modules() -> Result<()> {
     if !matches_lock(root())? {
+        let npm = Command::new("npm").arg("--version").output();
+        ensure!(
+            npm.is_ok_and(|it| it.status.success()),
+            "npm is not here: install Node.js 20 or later, which brings it"
+        );
         println!("install: npm packages, as package-lock.json has them");
         // Not `npm ci`, which refuses a lock file without the optional packages of other machines.
         run(command("npm").args(["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]))?;

@@ -28,7 +28,8 @@ pub enum Ring {
 }
 
 /// Runs one ring, or all in order; a failed ring does not stop the next. Prints a table and the line
-/// `N passed, N failed`. Under `CI=true` a skipped test is a failure.
+/// `N passed, N failed`. A ring in which nothing was run is a failure;
+/// under `CI=true` a skipped test is one.
 pub fn test(ring: Option<Ring>) -> Result<()> {
     let rings = match ring {
         Some(ring) => vec![ring],
@@ -49,7 +50,11 @@ pub fn test(ring: Option<Ring>) -> Result<()> {
     print!("\n{}", report::table(&reports));
     let passed: usize = reports.iter().map(|it| it.passed).sum();
     let skipped: usize = if ci { reports.iter().map(|it| it.skipped.len()).sum() } else { 0 };
-    let failed: usize = reports.iter().map(|it| it.failed).sum::<usize>() + skipped;
+    let mut failed: usize = reports.iter().map(|it| it.failed).sum::<usize>() + skipped;
+    for report in reports.iter().filter(|it| it.passed + it.failed == 0) {
+        println!("{}: nothing was run", report.ring);
+        failed += 1;
+    }
     println!("{passed} passed, {failed} failed");
     if failed > 0 {
         bail!("the tests failed");

@@ -1,5 +1,5 @@
 begin;
-select plan(19);
+select plan(22);
 create function pg_temp.refused(p_schedule text) returns setof text language sql as $$
   select throws_ok(
     format('select schedule_process_jobs(''https://project.example/f'', ''k'', %L)', p_schedule), '22023',
@@ -13,6 +13,10 @@ select pg_temp.refused('');
 select pg_temp.refused(null);
 select throws_ok($$select schedule_process_jobs('ftp://x')$$, '22023', 'p_function_url must be an http or https url, not ''ftp://x''');
 select throws_ok($$select schedule_process_jobs(null)$$, '22023', 'p_function_url must be an http or https url, not null');
+select throws_ok($$select schedule_process_jobs('https://<project>.supabase.co/functions/v1/process-jobs', 'k')$$, '22023',
+  'p_function_url still has a placeholder: ''https://<project>.supabase.co/functions/v1/process-jobs''');
+select throws_ok(format('select schedule_process_jobs(''https://x/f'', %L)', key), '22023', 'p_secret_key is still a placeholder: give a secret or service-role key')
+from unnest(array['<secret key>', 'sb_secret_…']) key;
 select throws_ok($$select schedule_process_jobs('https://x/f', '')$$, '22023', 'p_secret_key must not be empty');
 select throws_ok(format('select schedule_process_jobs(''https://x/f'', %L)', key), '22023', 'p_secret_key must have no line ends, blanks around it or other characters that a header cannot carry')
 from unnest(array[' ', E'sb_secret_x\n', E'x\r\nx-other: y', ' k', 'schlüssel']) key;
