@@ -1,6 +1,7 @@
 //! What a user ships, by the real CLI: migrations into an empty database, the function to the platform, and then
 //! the files that were uploaded, alone, at work.
 
+mod package;
 mod platform;
 mod project;
 

@@ -24,6 +24,13 @@ impl Project {
         Ok(Project { directory })
     }
 
+    /// A new one, as the CLI makes it.
+    pub fn scratch() -> Result<Project> {
+        let project = Project { directory: tempfile::tempdir()? };
+        project.supabase(&["init"], &[])?;
+        Ok(project)
+    }
+
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -47,6 +54,6 @@ impl Project {
     }
 }
 
-fn checkout() -> PathBuf {
+pub fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }

@@ -8,8 +8,9 @@ use crate::{install, node, toolchain};
 
 /// TypeScript of ours; pkg/ is generated.
 const TYPESCRIPT: [&str; 3] = ["supabase/functions", "tests/wasm", "dev/stack/js"];
-/// JavaScript and TypeScript of the benches, whose packages are installed only when they run: it is not type-checked.
-const BENCHES: &str = "xtask/src/bench";
+/// JavaScript of the benches, whose packages are installed only when they run, and of the npm package: it is not
+/// type-checked.
+const JAVASCRIPT: [&str; 2] = ["xtask/src/bench", "npm"];
 
 type Step = (&'static str, fn() -> Result<()>);
 
@@ -21,8 +22,8 @@ const STEPS: [Step; 7] = [
             .args(["--", "--deny", "warnings"]))
     }),
     ("clippy for wasm32", || run(toolchain::find()?.cargo("clippy")?.args(["--quiet", "--", "--deny", "warnings"]))),
-    ("deno fmt", || run(node::deno(Deno::Latest)?.args(["fmt", "--check", BENCHES]).args(TYPESCRIPT))),
-    ("deno lint", || run(node::deno(Deno::Latest)?.args(["lint", BENCHES]).args(TYPESCRIPT))),
+    ("deno fmt", || run(node::deno(Deno::Latest)?.args(["fmt", "--check"]).args(JAVASCRIPT).args(TYPESCRIPT))),
+    ("deno lint", || run(node::deno(Deno::Latest)?.arg("lint").args(JAVASCRIPT).args(TYPESCRIPT))),
     ("deno check", || run(node::deno(Deno::Latest)?.arg("check").args(TYPESCRIPT))),
     ("squawk", || run(node::program("squawk")?.arg("supabase/schemas/*/*.sql"))),
 ];

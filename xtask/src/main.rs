@@ -10,6 +10,7 @@ mod install;
 mod lint;
 mod new_job_type;
 mod node;
+mod package;
 mod release;
 mod test;
 mod toolchain;
@@ -33,6 +34,8 @@ enum Chore {
     Build,
     /// Make the migration of this version of supabase/schemas
     Release,
+    /// Pack the npm package: installer, doctor, client, the function and its migration
+    Package,
     /// Check that pkg/ and the migration are what the sources say
     Check,
     /// Make a job type that works: its file, its line, its row and a first conversation
@@ -56,6 +59,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Install => install::install(),
         Chore::Build => build::run(),
         Chore::Release => release::run(),
+        Chore::Package => package::run(),
         Chore::Check => check::run(),
         Chore::NewJobType { job_type } => new_job_type::new(&job_type),
         Chore::Lint => lint::lint(),

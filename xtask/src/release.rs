@@ -33,7 +33,7 @@ pub fn check() -> Result<()> {
 }
 
 /// Of this version: the file that is there, else a new one of today.
-fn path() -> Result<PathBuf> {
+pub fn path() -> Result<PathBuf> {
     let folder = root().join("migrations");
     let name = format!("_process_jobs_{}.sql", version()?.replace('.', "_"));
     for entry in fs::read_dir(&folder)? {
@@ -46,7 +46,7 @@ fn path() -> Result<PathBuf> {
     Ok(folder.join(format!("{}{name}", today.trim())))
 }
 
-fn version() -> Result<String> {
+pub fn version() -> Result<String> {
     #[derive(Deserialize)]
     struct Manifest {
         package: Package,

@@ -1,0 +1,51 @@
+// The queue, by the caller's own supabase-js client. It asks as that client does: with a secret key, or as whoever the
+// project lets call these functions.
+
+/** @param {{ rpc: Function, from: Function }} supabase */
+export function processJobs(supabase) {
+  return {
+    async enqueue(jobType, payload, options = {}) {
+      return taken(
+        await supabase.rpc("enqueue_job", {
+          p_job_type: jobType,
+          p_payload: payload,
+          ...(options.priority !== undefined &&
+            { p_priority: options.priority }),
+          ...(options.maxAttempts !== undefined &&
+            { p_max_attempts: options.maxAttempts }),
+          ...(options.scheduledAt !== undefined &&
+            { p_scheduled_at: time(options.scheduledAt) }),
+          ...(options.uniqueKey !== undefined &&
+            { p_unique_key: options.uniqueKey }),
+        }),
+      );
+    },
+    async cancel(id) {
+      return taken(await supabase.rpc("cancel_job", { p_job_id: id }));
+    },
+    async retry(id) {
+      return taken(await supabase.rpc("retry_job", { p_job_id: id }));
+    },
+    async job(id) {
+      return taken(
+        await supabase.from("job_queue").select("*").eq("id", id).maybeSingle(),
+      );
+    },
+  };
+}
+
+function time(at) {
+  return at instanceof Date ? at.toISOString() : at;
+}
+
+/** supabase-js answers an error; here it is thrown, with its code. */
+function taken({ data, error }) {
+  if (error) {
+    throw Object.assign(new Error(error.message), {
+      code: error.code,
+      details: error.details,
+      hint: error.hint,
+    });
+  }
+  return data;
+}
