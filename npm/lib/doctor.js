@@ -78,9 +78,7 @@ async function ofFunction(base, key) {
     const health = JSON.parse(text);
     const rows = [{
       subject,
-      finding: `${health.status}, version ${
-        health.version?.function ?? "unknown"
-      }`,
+      finding: `${health.status}, version ${health.version?.function ?? "unknown"}`,
       advice: null,
     }];
     return rows.concat(

@@ -6,8 +6,7 @@ import { carryOut, describe } from "./plan.js";
 import { findProject } from "./project.js";
 import { planInstall, planUninstall, version } from "./project_plans.js";
 
-const HELP =
-  `process-jobs ${version}: a background job worker in your Supabase project
+const HELP = `process-jobs ${version}: a background job worker in your Supabase project
 
   npx process-jobs install      put the function, its migration and its settings into this project
   npx process-jobs upgrade      bring them to this version

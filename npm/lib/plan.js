@@ -22,9 +22,7 @@ import { createInterface } from "node:readline/promises";
 export function describe({ title, changes, warnings, root }) {
   const line = (/** @type {Change} */ { path, content, isTheirs, note }) => {
     const what = content === null ? "remove" : "write ";
-    return `  ${what}  ${path}${note ? `  (${note})` : ""}${
-      isTheirs ? "  yours: asked for by itself" : ""
-    }`;
+    return `  ${what}  ${path}${note ? `  (${note})` : ""}${isTheirs ? "  yours: asked for by itself" : ""}`;
   };
   const lines = changes.length === 0 ? ["  nothing to do"] : changes.map(line);
   return [
@@ -68,9 +66,7 @@ export async function carryOut({ root, changes }, yes) {
   }
   if (left.length > 0) {
     console.error(
-      `\nLeft as they are, for they are yours: ${
-        left.join(", ")
-      }. Move them away, and run it again.`,
+      `\nLeft as they are, for they are yours: ${left.join(", ")}. Move them away, and run it again.`,
     );
   }
   return left.length === 0;

@@ -11,9 +11,7 @@ export function findProject(directory) {
     const above = dirname(at);
     if (directory !== undefined || above === at) {
       throw new Error(
-        `there is no supabase/config.toml in ${
-          resolve(directory ?? ".")
-        }: run npx supabase init first`,
+        `there is no supabase/config.toml in ${resolve(directory ?? ".")}: run npx supabase init first`,
       );
     }
     at = above;
@@ -26,9 +24,7 @@ export function filesBelow(directory) {
   const names = readdirSync(directory).sort();
   return names.flatMap((name) => {
     const path = join(directory, name);
-    return statSync(path).isDirectory()
-      ? filesBelow(path).map((below) => `${name}/${below}`)
-      : [name];
+    return statSync(path).isDirectory() ? filesBelow(path).map((below) => `${name}/${below}`) : [name];
   });
 }
 
@@ -62,13 +58,9 @@ export function withFunction(config) {
     ];
     return config.replace(/\s*$/, eol) + added.join(eol);
   }
-  const next = lines.findIndex((line, index) =>
-    index > at && /^\s*\[/.test(line)
-  );
+  const next = lines.findIndex((line, index) => index > at && /^\s*\[/.test(line));
   const end = next < 0 ? lines.length : next;
-  const setting = lines.findIndex((line, index) =>
-    index > at && index < end && /^\s*verify_jwt\s*=/.test(line)
-  );
+  const setting = lines.findIndex((line, index) => index > at && index < end && /^\s*verify_jwt\s*=/.test(line));
   if (setting < 0) lines.splice(at + 1, 0, "verify_jwt = false");
   else lines[setting] = lines[setting].replace(/=\s*\w+/, "= false");
   return lines.join(eol);

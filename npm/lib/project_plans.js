@@ -4,24 +4,16 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import {
-  filesBelow,
-  read,
-  stampAfter,
-  withFunction,
-  withoutFunction,
-} from "./project.js";
+import { filesBelow, read, stampAfter, withFunction, withoutFunction } from "./project.js";
 
 const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
-export const version =
-  JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8")).version;
+export const version = JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8")).version;
 const FUNCTION = "supabase/functions/process-jobs";
 /** Which files were written, and what they were: so that what somebody has changed since is known. */
 const RECORD = `${FUNCTION}/installed.json`;
 const MIGRATION = /^\d+_process_jobs_(\d+)_(\d+)_(\d+)\.sql$/;
 
-const hash = (/** @type {Uint8Array} */ bytes) =>
-  createHash("sha256").update(bytes).digest("hex");
+const hash = (/** @type {Uint8Array} */ bytes) => createHash("sha256").update(bytes).digest("hex");
 
 /** @param {string} root @param {string} path */
 const at = (root, path) => join(root, ...path.split("/"));
@@ -73,9 +65,7 @@ export function planInstall(root, command) {
   const ours = `process_jobs_${version.replaceAll(".", "_")}.sql`;
   const migration = readFileSync(join(PACKAGE, "migration.sql"));
   if (
-    !migrations.some((name) =>
-      MIGRATION.test(name) && name.endsWith(`_${ours}`)
-    )
+    !migrations.some((name) => MIGRATION.test(name) && name.endsWith(`_${ours}`))
   ) {
     const path = `supabase/migrations/${stampAfter(migrations)}_${ours}`;
     changes.push({
@@ -131,9 +121,7 @@ export function planUninstall(root, dropTables) {
     isTheirs: false,
   });
   const config = read(at(root, "supabase/config.toml"))?.toString() ?? "";
-  const warnings = left.map((name) =>
-    `${FUNCTION}/${name} is not of process-jobs, and stays`
-  );
+  const warnings = left.map((name) => `${FUNCTION}/${name} is not of process-jobs, and stays`);
   if (withoutFunction(config) !== config) {
     changes.push({
       path: "supabase/config.toml",
@@ -144,12 +132,8 @@ export function planUninstall(root, dropTables) {
   const migrations = filesBelow(at(root, "supabase/migrations")).filter((
     name,
   ) => name.endsWith(".sql"));
-  const sql = `select process_jobs.uninstall(${
-    dropTables ? "p_drop_tables => true" : ""
-  });\n`;
-  const path = `supabase/migrations/${
-    stampAfter(migrations)
-  }_uninstall_process_jobs.sql`;
+  const sql = `select process_jobs.uninstall(${dropTables ? "p_drop_tables => true" : ""});\n`;
+  const path = `supabase/migrations/${stampAfter(migrations)}_uninstall_process_jobs.sql`;
   changes.push({ path, content: sql, isTheirs: false });
   if (!dropTables) {
     warnings.push(
