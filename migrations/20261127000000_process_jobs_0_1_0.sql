@@ -59,14 +59,18 @@ create table if not exists process_jobs.undo (
 
 -- column_type: the type of a table's column; null: there is no such table or column.
 create or replace function process_jobs.column_type(p_table text, p_column text) returns text
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select format_type(a.atttypid, a.atttypmod)
-  from pg_catalog.pg_attribute a
-  where a.attrelid = to_regclass(p_table) and a.attname = p_column and a.attnum > 0 and not a.attisdropped
+begin
+  return (
+    select format_type(a.atttypid, a.atttypmod)
+    from pg_catalog.pg_attribute a
+    where a.attrelid = to_regclass(p_table) and a.attname = p_column and a.attnum > 0 and not a.attisdropped
+  );
+end
 $$;
 
 -- ── operate/version.sql ──
@@ -2453,11 +2457,14 @@ $$;
 -- those cannot hold them; prompts and messages are cut to what a varchar holds.
 create or replace function process_jobs.fitting_columns(p_table text, p_values jsonb)
 returns table (name text, literal text)
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+  -- In plpgsql, which keeps its plan; in SQL each call would plan anew.
+  return query
   select quote_ident(a.attname),
     case
       when v.value = 'null' then case when a.attnotnull then 'default' else 'null' end
@@ -2480,7 +2487,8 @@ as $$
       when a.atttypid = 'int2'::regtype then abs((v.value #>> '{}')::numeric) <= 32767
       when a.atttypid = 'int4'::regtype then abs((v.value #>> '{}')::numeric) <= 2147483647
       else true
-    end
+    end;
+end
 $$;
 
 -- ── images/follow_image_generations.sql ──

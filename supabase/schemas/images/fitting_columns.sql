@@ -5,11 +5,14 @@
 -- those cannot hold them; prompts and messages are cut to what a varchar holds.
 create or replace function process_jobs.fitting_columns(p_table text, p_values jsonb)
 returns table (name text, literal text)
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+  -- In plpgsql, which keeps its plan; in SQL each call would plan anew.
+  return query
   select quote_ident(a.attname),
     case
       when v.value = 'null' then case when a.attnotnull then 'default' else 'null' end
@@ -32,5 +35,6 @@ as $$
       when a.atttypid = 'int2'::regtype then abs((v.value #>> '{}')::numeric) <= 32767
       when a.atttypid = 'int4'::regtype then abs((v.value #>> '{}')::numeric) <= 2147483647
       else true
-    end
+    end;
+end
 $$;
