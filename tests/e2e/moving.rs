@@ -111,3 +111,72 @@ async fn a_picture_that_could_not_be_recorded_is_not_paid_twice() {
     assert_eq!(count(&stack, "select count(*) from images where storage_path = 'user-123/kept.webp'").await, 1);
     assert_eq!(stack.replicate().predictions().len(), 1);
 }
+
+/// The app that the scripts were written for, with a job of theirs left over: start-generation's calls and the clients'
+/// reads through PostgREST, to stored pictures.
+#[tokio::test]
+async fn the_original_app_goes_on_through_rest() {
+    const APP: &str = concat!(
+        include_str!("../fixtures/apps/original.sql"),
+        "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+        insert into profiles (id) values ('00000000-0000-4000-8000-000000000001');
+        insert into image_generations (id, user_id, prompt, model, status) values
+            ('11111111-1111-4111-8111-111111111111', '00000000-0000-4000-8000-000000000001', 'a fox', 'flux-schnell', 'processing');
+        insert into job_queue (job_type, payload, status, attempts, started_at, created_by) values
+            ('generate-image', '{\"generation_id\": \"11111111-1111-4111-8111-111111111111\", \"user_id\": \"00000000-0000-4000-8000-000000000001\",
+                \"prompt\": \"a fox\", \"model_id\": \"black-forest-labs/flux-schnell\", \"negative_prompt\": null, \"seed\": null}',
+                'processing', 1, now() - interval '3 days', '00000000-0000-4000-8000-000000000001'),
+            ('cleanup-storage', '{}', 'pending', 0, null, null)"
+    );
+    let stack = start(Options { app: Some(APP), ..Options::default() }).await;
+    let rest = async |method: &str, path: &str, body: serde_json::Value| {
+        let url = format!("{}/rest/v1/{path}", stack.api_url());
+        let request = reqwest::Client::new().request(method.parse().unwrap(), url).header("apikey", stack.secret_key());
+        let answer = request.header("prefer", "return=representation").json(&body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<serde_json::Value>().await.unwrap_or_default())
+    };
+    let (id, user) = ("22222222-2222-4222-8222-222222222222", "00000000-0000-4000-8000-000000000001");
+    let row =
+        json!({ "id": id, "user_id": user, "prompt": "a blue fox", "model": "flux-schnell", "status": "pending" });
+    assert_eq!(rest("POST", "image_generations", row).await.0, 201);
+    let payload = json!({ "generation_id": id, "user_id": user, "prompt": "a blue fox", "negative_prompt": null, "seed": null,
+        "model_id": "black-forest-labs/flux-schnell", "width": 1024, "height": 1024 });
+    let named = json!({ "p_job_type": "generate-image", "p_payload": payload, "p_priority": 0, "p_max_attempts": 3 });
+    let (status, job) = rest("POST", "rpc/enqueue_job", named).await;
+    assert_eq!(status, 200, "{job}");
+    assert_eq!(rest("PATCH", &format!("image_generations?id=eq.{id}"), json!({ "status": "queued" })).await.0, 200);
+    // The other names that callers have: none is refused as one of two.
+    for (function, arguments) in [
+        (
+            "enqueue_job",
+            json!({ "p_job_type": "cleanup-storage", "p_payload": {}, "p_scheduled_at": "2030-01-01T00:00:00Z" }),
+        ),
+        ("enqueue_job", json!({ "p_job_type": "cleanup-storage", "p_payload": {} })),
+        ("complete_job", json!({ "p_job_id": job, "p_error_message": "x", "p_error_details": { "a": 1 } })),
+        ("complete_job", json!({ "p_job_id": job })),
+        ("claim_next_job", json!({ "p_job_types": ["none"] })),
+    ] {
+        let (status, answer) = rest("POST", &format!("rpc/{function}"), arguments).await;
+        assert_eq!(status, 200, "{function}: {answer}");
+    }
+
+    until(&stack, "both are stored", async || {
+        stack.post_drain().await.unwrap();
+        count(&stack, "select count(*) from image_generations where status = 'completed'").await == 2
+    })
+    .await;
+    for id in [id, "11111111-1111-4111-8111-111111111111"] {
+        let (_, images) =
+            rest("GET", &format!("images?select=public_url,model&generation_id=eq.{id}"), json!(null)).await;
+        assert_eq!(images.as_array().map(Vec::len), Some(1), "one, as `.single()` wants it: {images}");
+        assert_eq!(images[0]["model"], "flux-schnell");
+    }
+    let (_, health) = rest("GET", "queue_health?job_type=eq.generate-image", json!(null)).await;
+    assert_eq!((&health[0]["status"], &health[0]["count"]), (&json!("completed"), &json!(2)), "{health}");
+    assert_eq!(stack.replicate().predictions().len(), 2, "each is paid once");
+    assert_eq!(
+        count(&stack, "select count(*) from job_queue where job_type = 'cleanup-storage' and status = 'pending'").await,
+        3
+    );
+}

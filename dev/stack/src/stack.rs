@@ -33,6 +33,8 @@ pub struct Options {
     pub webhooks: bool,
     /// pg_cron, and the stand-in of pg_net with its sender. Needs [`PostgresKind::System`].
     pub scheduling: bool,
+    /// SQL of an app that was there before the migrations.
+    pub app: Option<&'static str>,
 }
 
 /// A running project. Dropping it, or the end of this process, stops everything it started and deletes what it
@@ -81,6 +83,9 @@ impl Stack {
             }
             false => None,
         };
+        if let Some(app) = options.app {
+            database.batch_execute(app).await.context("the app's SQL")?;
+        }
         migrations::migrate(&mut database).await?;
 
         let listening = gateway::listen().await?;
