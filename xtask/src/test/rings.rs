@@ -110,7 +110,10 @@ fn e2e(report: &mut Report) -> Result<()> {
     kinds.extend(debian.then_some("system"));
     for postgres in kinds {
         println!("E2E_POSTGRES={postgres}");
-        report.runner(tools_test().args(["--test", "e2e"]).env("E2E_POSTGRES", postgres), report::cargo)?;
+        // They wait more than they work: more at once than there are cores.
+        let mut e2e = tools_test();
+        e2e.args(["--test", "e2e", "--", "--test-threads", "6"]).env("E2E_POSTGRES", postgres);
+        report.runner(&mut e2e, report::cargo)?;
     }
     report.runner(tools_test().args(["--test", "crashes"]), report::cargo)?;
     if debian {
