@@ -52,6 +52,10 @@ begin
     select from public.job_troubles t
     where t.retry_at <= now() and (t.kind = 'effect' or t.retry_at <= now() - interval '10 minutes')
   ) then
+    -- It locks jobs, and the turn comes before them.
+    if p_waits then
+      perform public.take_turn(true);
+    end if;
     perform public.retry_job_troubles();
   end if;
 
@@ -142,7 +146,7 @@ begin
         and not exists (
           select from public.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
     )) then
-      v_turn := case when public.take_turn(p_waits) then 'mine' else 'of others' end;
+      v_turn := case when public.take_turn(p_waits and v_picked is null) then 'mine' else 'of others' end;
       continue when v_turn = 'of others';
       begin
         -- A type whose row somebody has begins nothing now.
