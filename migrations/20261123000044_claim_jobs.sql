@@ -146,6 +146,7 @@ begin
         and not exists (
           select from public.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
     )) then
+      -- With rows in hand from a narrower look it is not waited for.
       v_turn := case when public.take_turn(p_waits and v_picked is null) then 'mine' else 'of others' end;
       continue when v_turn = 'of others';
       begin
