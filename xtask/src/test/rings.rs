@@ -67,7 +67,7 @@ fn db(report: &mut Report) -> Result<()> {
     report.runner(&mut pg_prove, report::tap)?;
     let mut sessions = tools_test();
     sessions
-        .args(["--test", "sessions", "--test", "troubles", "--test", "state_machine"])
+        .args(["--test", "sessions", "--test", "project", "--test", "troubles", "--test", "state_machine"])
         .env("DATABASE_URL", cluster.url("postgres"));
     report.runner(&mut sessions, report::cargo)
 }
