@@ -10,9 +10,11 @@ mod prediction;
 pub mod published;
 pub mod request;
 pub mod schema;
+mod wanted;
 pub mod webhook;
 
 pub use prediction::{Prediction, Status};
+pub use wanted::Wanted;
 
 use crate::ctx::{Body, Ctx, Request, Response, TransportError};
 use crate::error::{Again, JobError, Service, from_answer};
@@ -20,10 +22,9 @@ use crate::job::Job;
 use crate::json::{self, object};
 use input::ModelInput;
 use list::Page;
-use prediction::Likeness;
-use request::Target;
 use serde_json::Value;
 use std::time::Duration;
+use wanted::Likeness;
 
 const API_TIMEOUT: Duration = Duration::from_secs(30);
 /// Outputs may be `data:` URIs of pictures, a third longer than these, beside an input of 1 MiB.
@@ -63,21 +64,6 @@ pub async fn get(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobError>
 pub async fn cancel(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobError> {
     let url = format!("{}/predictions/{prediction_id}/cancel", ctx.config.replicate_api_url);
     read(&send(ctx, "POST", url, Vec::new(), Body::Empty).await?)
-}
-
-/// What a lost create is known again by, whichever catalogue mapped it: the rest of an input was the catalogue's.
-pub struct Wanted<'a> {
-    pub job_id: &'a str,
-    pub target: Target,
-    pub prompt: &'a str,
-    /// The one chosen, before it was fitted to the model.
-    pub seed: i64,
-    /// The seed is made of the job's id: no other job has it.
-    pub is_own_seed: bool,
-    /// As Replicate lists them, but for what opens them.
-    pub sources: Vec<String>,
-    /// What would be sent today: one that was sent so is preferred.
-    pub forms: Vec<ModelInput>,
 }
 
 /// The prediction made since `created_after` (RFC 3339) for this job that has not come to a bad end: the create whose

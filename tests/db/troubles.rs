@@ -75,6 +75,32 @@ async fn a_claim_waits_for_no_generation_and_it_follows_later() {
     database.drop().await;
 }
 
+/// What is tried again locks jobs, and the turn comes before any of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_waits_for_its_turn_holds_no_job() {
+    let database = Database::create("troubles_turn").await;
+    let (app, other, worker) = (database.session().await, database.session().await, worker(&database).await);
+    enqueue(&app, 2, 3).await;
+    other.batch_execute(HOLD_GENERATION).await.expect("an open transaction");
+    exchange(&app, json!([]), 1).await;
+    other.batch_execute("commit").await.expect("commit");
+    let_troubles_be_due(&app).await;
+
+    other.batch_execute("begin; select process_jobs.take_turn(true)").await.expect("somebody's turn");
+    let claim = tokio::spawn(async move { exchange(&worker, json!([]), 1).await });
+    let waits =
+        "select count(*)::text from pg_stat_activity where datname = current_database() and wait_event = 'advisory'";
+    while text(&app, waits).await == "0" {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let free = app.batch_execute("select from job_queue for update nowait").await;
+    free.expect("a claim that waits for its turn has locked no job");
+    other.batch_execute("commit").await.expect("commit");
+    assert_eq!(claim.await.expect("the claim")["jobs"].as_array().map(Vec::len), Some(1));
+    assert_eq!(states(&app).await, "processing, processing");
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_passes_over_rows_of_the_queue_that_somebody_holds() {
     let database = Database::create("troubles_held_rows").await;

@@ -151,6 +151,7 @@ begin
         and not exists (
           select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
     )) then
+      -- With rows in hand from a narrower look it is not waited for.
       v_turn := case when process_jobs.take_turn(p_waits and v_picked is null) then 'mine' else 'of others' end;
       continue when v_turn = 'of others';
       begin

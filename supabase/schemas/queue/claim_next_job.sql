@@ -10,9 +10,10 @@
 -- more begin than that allows. No more are claimed than 8 MiB of payloads, checkpoints and events, but one.
 --
 -- Jobs that another transaction has locked are passed over, so workers never get the same job and wait for one
--- another only where starts are counted or leases have expired: those claims take turns, by a lock that they take
--- before any other. For a row that follows a job, as an image's generation does, they wait 20 ms. What is refused for
--- one job is that job's trouble (job_troubles): it is passed over for a while, and the others are claimed.
+-- another only where starts are counted, leases have expired or troubles are tried again: those claims take turns, by a
+-- lock that they take before any other. For a row that follows a job, as an image's generation does, they wait 20 ms.
+-- What is refused for one job is that job's trouble (job_troubles): it is passed over for a while, and the others are
+-- claimed.
 -- A job put back by hand after its last attempt gets one attempt more, and max_attempts rises with it.
 -- At most 100 expired leases are taken back in one call.
 --

@@ -68,7 +68,7 @@ fn db(report: &mut Report) -> Result<()> {
     let mut sessions = tools_test();
     sessions
         .args(
-            ["sessions", "troubles", "moving_in", "image_tables", "state_machine"]
+            ["sessions", "project", "troubles", "moving_in", "image_tables", "state_machine"]
                 .iter()
                 .flat_map(|name| ["--test", name]),
         )

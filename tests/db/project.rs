@@ -1,0 +1,168 @@
+//! The migrations in a whole project: run a second time, under a hosted project's privileges, and restored from a dump.
+
+mod database;
+
+use tokio_postgres::Client;
+
+use database::{Database, migrate};
+
+/// Everything the migrations make, as text: tables, columns, constraints, indexes, policies, triggers,
+/// functions, privileges.
+async fn schema(client: &Client) -> Vec<String> {
+    let query = "
+        select format('column %s.%s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+            pg_get_expr(d.adbin, d.adrelid))
+        from pg_class c join pg_attribute a on a.attrelid = c.oid left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+        where c.relnamespace in ('public'::regnamespace, 'process_jobs'::regnamespace) and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+        union all select format('table %s %s %s', relname, relrowsecurity, relacl) from pg_class
+            where relnamespace in ('public'::regnamespace, 'process_jobs'::regnamespace) and relkind = 'r'
+        union all select format('constraint %s %s', conname, pg_get_constraintdef(oid)) from pg_constraint
+            where connamespace in ('public'::regnamespace, 'process_jobs'::regnamespace)
+        union all select indexdef from pg_indexes where schemaname in ('public', 'process_jobs')
+        union all select format('policy %s', p) from pg_policies p where schemaname = 'public'
+        union all select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
+        union all select format('%s %s', pg_get_functiondef(oid), proacl) from pg_proc
+            where pronamespace in ('public'::regnamespace, 'process_jobs'::regnamespace) and prokind = 'f'
+        union all select format('job type %s', t) from job_types t
+        union all select format('job %s', j) from job_queue j
+        union all select format('role %s', rolname) from pg_roles
+        order by 1";
+    client.query(query, &[]).await.expect("read the schema").iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_of_every_migration_changes_nothing() {
+    let database = Database::create("sessions_second_run").await;
+    let client = database.session().await;
+    client
+        .batch_execute(
+            "insert into job_types (job_type) values ('work');
+            select enqueue_job('work', '{}') from generate_series(1, 2);
+            select from claim_next_job()",
+        )
+        .await
+        .expect("two jobs, one at work");
+    client
+        .batch_execute("update job_types set backoff_base_seconds = 7, paused_at = now(), paused_reason = 'kept'")
+        .await
+        .expect("settings");
+
+    let before = schema(&client).await;
+    migrate(&client).await;
+    assert_eq!(before, schema(&client).await);
+    assert!(before.len() > 100, "the schema was read: {} lines", before.len());
+    database.drop().await;
+}
+
+/// What of it whom is granted, beyond what is meant, in a project whose default privileges are a hosted one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
+    let hosted = "alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
+        alter default privileges in schema public grant all on functions to anon, authenticated, service_role;
+        alter default privileges in schema public grant all on sequences to anon, authenticated, service_role";
+    let database = Database::create_with("sessions_hosted", hosted).await;
+    let client = database.session().await;
+    let granted = "select string_agg(format('%s %s: %s', r.rolname, c.relname, (
+          select string_agg(a.privilege_type, ',' order by a.privilege_type)
+          from aclexplode(c.relacl) a where a.grantee = r.oid)), e'\n' order by r.rolname, c.relname)
+        from pg_class c cross join pg_roles r
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'S')
+          and r.rolname in ('anon', 'authenticated', 'service_role')
+          and exists (select from aclexplode(c.relacl) a where a.grantee = r.oid)";
+    let granted: String = client.query_one(granted, &[]).await.expect("privileges").get(0);
+    let service = "DELETE,INSERT,SELECT,UPDATE";
+    let mut expected: Vec<String> =
+        ["image_generations", "images"].iter().map(|table| format!("authenticated {table}: SELECT")).collect();
+    for table in ["image_generations", "images", "job_queue", "job_types"] {
+        expected.push(format!("service_role {table}: {service}"));
+    }
+    assert_eq!(granted.lines().collect::<Vec<_>>(), expected);
+
+    let callable = "select coalesce(string_agg(p.proname || ' ' || r.rolname, ', '), '')
+        from pg_proc p cross join pg_roles r
+        where p.pronamespace = 'public'::regnamespace and r.rolname in ('anon', 'authenticated')
+          and has_function_privilege(r.oid, p.oid, 'execute')";
+    assert_eq!(client.query_one(callable, &[]).await.expect("privileges").get::<_, &str>(0), "");
+    let inner = "select string_agg(p.proname, ',' order by p.proname) from pg_proc p
+        where p.pronamespace = 'public'::regnamespace and has_function_privilege('service_role', p.oid, 'execute')";
+    let callable: String = client.query_one(inner, &[]).await.expect("privileges").get(0);
+    assert_eq!(
+        callable,
+        "cancel_job,claim_next_job,complete_job,enqueue_job,exchange_jobs,heartbeat_job,keep_model_schema,\
+         pause_job_type,process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,\
+         schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job"
+    );
+    database.drop().await;
+}
+
+/// Where other programs find a test's database.
+fn url_of(database: &str) -> String {
+    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL is set");
+    format!("{}/{database}", url.rsplit_once('/').expect("a url with a database").0)
+}
+
+/// A dump of the data alone, restored where the migrations were applied, is the same data: no trigger changes or
+/// refuses a row of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_brings_back_what_was_dumped() {
+    let (from, to) = (Database::create("sessions_dumped").await, Database::create("sessions_restored").await);
+    let client = from.session().await;
+    let jobs = "insert into job_queue (job_type, payload)
+        select 'generate-image', jsonb_build_object('generation_id', 'g-' || n, 'user_id', 'u') from generate_series(1, 6) n";
+    client.batch_execute(jobs).await.expect("image jobs");
+    client
+        .batch_execute(
+            "insert into job_queue (job_type, payload) values ('download-image', '{\"generation_id\": \"g-9\", \"user_id\": \"u\"}');
+            with claimed as (select * from claim_next_job(p_limit => 4))
+            select snooze_job(id, lease_token, 60, '{\"prediction_id\": \"p\"}') from claimed where payload ->> 'generation_id' <> 'g-9';
+            update job_queue set status = 'failed', error_message = 'no', lease_token = null
+            where payload ->> 'generation_id' = 'g-1';
+            update image_generations set status = 'completed' where id = 'g-2';
+            insert into images (generation_id, user_id, filename, storage_path) values ('g-2', 'u', 'g-2.png', 'u/g-2.png');
+            delete from image_generations where id = 'g-3';
+            insert into job_queue (job_type, payload, updated_at)
+            values ('generate-image', '\"of before payloads were looked at\"', now() - interval '1 year');
+            select wake_job(id, '{\"a\": 1}') from job_queue where checkpoint is not null limit 1;
+            select pause_job_type('generate-image', 'no credit'), keep_model_schema('a/b', '{}'), process_jobs.store_secret('k');
+            insert into process_jobs.job_troubles (job_id, kind, message, retry_at) select id, 'effect', 'x', now() from job_queue limit 1;
+            select exchange_jobs(p_worker => '{\"version\": \"0.1.0\"}');
+            insert into process_jobs.undo (statement) values ('select 1');
+            insert into process_jobs.image_writers values ('images', 'app.write')",
+        )
+        .await
+        .expect("jobs in several states");
+    let dump = std::process::Command::new("pg_dump")
+        .args(["--data-only", "--schema", "public", "--schema", "process_jobs", "--dbname", &url_of("sessions_dumped")])
+        .output()
+        .expect("pg_dump");
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    let restored = to.session().await;
+    // The migrations' own rows.
+    restored
+        .batch_execute("truncate job_types, process_jobs.releases, process_jobs.image_tables")
+        .await
+        .expect("room for the types");
+    let mut psql = std::process::Command::new("psql")
+        .args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", &url_of("sessions_restored")])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("psql");
+    std::io::Write::write_all(&mut psql.stdin.take().expect("a pipe"), &dump.stdout).expect("feed psql");
+    assert!(psql.wait().expect("psql").success(), "the restore");
+
+    let tables = "select oid::regclass::text from pg_class
+        where relnamespace in ('public'::regnamespace, 'process_jobs'::regnamespace) and relkind = 'r'";
+    let tables = client.query(tables, &[]).await.expect("the tables");
+    assert!(tables.len() > 6, "all tables are compared: {}", tables.len());
+    for table in tables {
+        let table: &str = table.get(0);
+        let rows = format!("select coalesce(string_agg(t::text, e'\n' order by t::text), '') from {table} t");
+        let (then, now) = (client.query_one(&rows, &[]).await, restored.query_one(&rows, &[]).await);
+        let (then, now): (String, String) = (then.expect(table).get(0), now.expect(table).get(0));
+        assert_eq!(now, then, "{table}");
+        assert_ne!(then, "", "{table}");
+    }
+    from.drop().await;
+    to.drop().await;
+}
