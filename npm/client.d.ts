@@ -1,74 +1,14 @@
-/** What lies in `job_queue`. */
-export interface Job {
-  id: string;
-  job_type: string;
-  payload: Record<string, unknown>;
-  /** A parked or retrying job is `pending` with a later `scheduled_at`. */
-  status: "pending" | "processing" | "completed" | "failed" | "cancelled";
-  /** Higher first. */
-  priority: number;
-  attempt_number: number;
-  max_attempts: number;
-  result: unknown;
-  error_message: string | null;
-  /** One entry a failed attempt. */
-  errors: { attempt: number; at: string; kind: string; message: string }[];
-  /** 0 to 100. */
-  progress: number | null;
-  unique_key: string | null;
-  created_by: string | null;
-  created_at: string;
-  updated_at: string;
-  scheduled_at: string;
-  started_at: string | null;
-  completed_at: string | null;
-}
+import type { Database } from "./database.d.ts";
+import type { JobTypes } from "./payloads.d.ts";
 
-/** The payload of a `generate-image` job. */
-export interface GenerateImage {
-  /** Letters, digits, `_` and `-`. */
-  generation_id: string;
-  user_id: string;
-  prompt: string;
-  /** `owner/name`, `owner/name:version` or a version. */
-  model_id: string;
-  model_version?: string | null;
-  negative_prompt?: string | null;
-  /** Pixels. */
-  width?: number | null;
-  height?: number | null;
-  num_inference_steps?: number | null;
-  guidance_scale?: number | null;
-  seed?: number | null;
-  /** One of these two. */
-  source_image_url?: string | null;
-  source_image_urls?: string[] | null;
-  /** 0 keeps the source picture, 1 ignores it. */
-  strength?: number | null;
-  output_format?: "png" | "jpg" | "webp" | null;
-  /** 1 to 10. */
-  num_outputs?: number | null;
-  published_schema?: boolean | null;
-}
+export type { Database, Json } from "./database.d.ts";
+export type * from "./payloads.d.ts";
 
-/** The payload of a `download-image` job. */
-export interface DownloadImage {
-  generation_id: string;
-  user_id: string;
-  /** One of these three. */
-  output_url?: string | null;
-  output_urls?: string[] | null;
-  prediction_id?: string | null;
-  prompt?: string | null;
-  negative_prompt?: string | null;
-  model_id?: string | null;
-}
+/** What lies in `job_queue`. A parked or retrying job is `pending` with a later `scheduled_at`. */
+export type Job = Database["public"]["Tables"]["job_queue"]["Row"];
 
-/** By job type. A project with types of its own adds them here: `declare module "process-jobs" { interface Payloads … }`. */
-export interface Payloads {
-  "generate-image": GenerateImage;
-  "download-image": DownloadImage;
-}
+/** A project with job types of its own adds them here: `declare module "process-jobs" { interface Payloads { … } }`. */
+export interface Payloads extends JobTypes {}
 
 export interface EnqueueOptions {
   /** Higher first; 0 by default. */

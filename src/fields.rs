@@ -41,11 +41,6 @@ impl<'a> Fields<'a> {
         self.read(field, "a time such as 2026-11-23T10:00:00Z", moment)
     }
 
-    /// False where it is absent.
-    pub fn flag(&self, field: &str) -> Result<bool, String> {
-        Ok(self.read(field, "true or false", Value::as_bool)?.unwrap_or(false))
-    }
-
     pub fn number(&self, field: &str) -> Result<Option<f64>, String> {
         self.read(field, "a number", Value::as_f64)
     }
@@ -83,6 +78,93 @@ impl<'a> Fields<'a> {
         let Some(value) = self.value(field) else { return Ok(None) };
         let refused = || format!("{}: {field} must be {wanted}, found {}", self.name, shown(value));
         read(value).ok_or_else(refused).map(Some)
+    }
+}
+
+/// What a field of [`fields!`] may be.
+pub trait Kind: Sized {
+    /// The field, none where it is absent.
+    fn get(fields: &Fields<'_>, field: &str) -> Result<Option<Self>, String>;
+
+    /// Its lines in a TypeScript interface, with the documentation above.
+    #[cfg(test)]
+    fn typescript(field: &str, docs: &str) -> String;
+}
+
+/// A struct that is read from a JSON object, an `Option` where a field may be absent, another such struct where that
+/// one's fields lie beside the others. Callers' types, `npm/payloads.d.ts`, are made of it.
+macro_rules! fields {
+    ($(#[$attribute:meta])* $visible:vis struct $name:ident {
+        $($(#[doc = $doc:literal])* $field:ident: $kind:ty,)*
+    }) => {
+        $(#[$attribute])*
+        $visible struct $name {
+            $($(#[doc = $doc])* pub $field: $kind,)*
+        }
+
+        impl $name {
+            pub fn read(fields: &$crate::fields::Fields<'_>) -> Result<$name, String> {
+                Ok($name { $($field: fields.required(stringify!($field), $crate::fields::Kind::get(fields, stringify!($field))?)?,)* })
+            }
+
+            /// The lines of its interface.
+            #[cfg(test)]
+            pub fn typescript() -> String {
+                [$(<$kind as $crate::fields::Kind>::typescript(stringify!($field), concat!($($doc,)*)),)*].concat()
+            }
+        }
+
+        impl $crate::fields::Kind for $name {
+            fn get(fields: &$crate::fields::Fields<'_>, _: &str) -> Result<Option<$name>, String> {
+                $name::read(fields).map(Some)
+            }
+
+            #[cfg(test)]
+            fn typescript(_: &str, _: &str) -> String {
+                $name::typescript()
+            }
+        }
+    };
+}
+pub(crate) use fields;
+
+macro_rules! kind {
+    ($kind:ty, $typescript:literal, $get:expr) => {
+        impl Kind for $kind {
+            fn get(fields: &Fields<'_>, field: &str) -> Result<Option<$kind>, String> {
+                $get(fields, field)
+            }
+
+            #[cfg(test)]
+            fn typescript(field: &str, docs: &str) -> String {
+                let docs = if docs.is_empty() { String::new() } else { format!("  /**{docs} */\n") };
+                format!("{docs}  {field}: {};\n", $typescript)
+            }
+        }
+    };
+}
+
+kind!(String, "string", |fields: &Fields<'_>, field| Ok(fields.text(field)?.map(str::to_owned)));
+kind!(Vec<String>, "string[]", |fields: &Fields<'_>, field| {
+    Ok(fields.texts(field)?.map(|texts| texts.into_iter().map(str::to_owned).collect()))
+});
+kind!(u32, "number", |fields: &Fields<'_>, field| {
+    Ok(fields.integer(field, 0..=i64::from(u32::MAX))?.map(|number| number as u32))
+});
+kind!(i64, "number", |fields: &Fields<'_>, field| fields.integer(field, i64::MIN..=i64::MAX));
+kind!(f64, "number", |fields: &Fields<'_>, field| fields.number(field));
+kind!(bool, "boolean", |fields: &Fields<'_>, field| fields.read(field, "true or false", Value::as_bool));
+
+impl<T: Kind> Kind for Option<T> {
+    fn get(fields: &Fields<'_>, field: &str) -> Result<Option<Option<T>>, String> {
+        T::get(fields, field).map(Some)
+    }
+
+    #[cfg(test)]
+    fn typescript(field: &str, docs: &str) -> String {
+        T::typescript(field, docs)
+            .replace(&format!("  {field}: "), &format!("  {field}?: "))
+            .replace(";\n", " | null;\n")
     }
 }
 

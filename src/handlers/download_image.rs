@@ -4,11 +4,11 @@
 //! The image rows and the generation's status are written with the job's completion, from the result given
 //! here: all of them or none.
 
-use super::{Handler, id, nothing_to_end};
+use super::{Handler, Id, nothing_to_end};
 use crate::address::Address;
 use crate::ctx::{Body, Ctx, Incoming, Meter, Request, Response, TransportError};
 use crate::error::{Again, JobError, NOT_FOUND, Service, cleaned, cut, from_answer};
-use crate::fields::Fields;
+use crate::fields::{Fields, Kind, fields};
 use crate::job::{Job, Outcome};
 use crate::json::object;
 use crate::replicate::{self, catalogue};
@@ -16,34 +16,55 @@ use crate::{hosts, image, storage, svg};
 use serde_json::Value;
 use std::time::Duration;
 
-pub const HANDLER: Handler =
-    Handler { job_type: "download-image", run: |ctx, job| Box::pin(run(ctx, job)), cancel: nothing_to_end };
+pub const HANDLER: Handler = Handler {
+    job_type: "download-image",
+    #[cfg(test)]
+    payload: Payload::typescript,
+    run: |ctx, job| Box::pin(run(ctx, job)),
+    cancel: nothing_to_end,
+};
 
-struct Payload {
-    generation_id: String,
-    user_id: String,
-    /// Empty: they are to be asked for.
-    output_urls: Vec<String>,
-    /// Whose outputs they are, where they are too large to be in a payload.
-    prediction_id: Option<String>,
-    model_id: Option<String>,
+fields! {
+    #[expect(dead_code, reason = "the database reads what goes into the rows")]
+    pub struct Payload {
+        /// 1 to 128 letters, digits, `_` and `-`, as in the user's.
+        generation_id: Id,
+        user_id: Id,
+        /// Where the picture is; or several, in their order, in `output_urls`.
+        output_url: Option<String>,
+        output_urls: Option<Vec<String>>,
+        /// Whose outputs they are, where they are too large to be in a payload.
+        prediction_id: Option<String>,
+        model_id: Told,
+        /// These two go into the pictures' rows.
+        prompt: Told,
+        negative_prompt: Told,
+    }
+}
+
+/// A text that nothing depends on: of another type, it is as if absent.
+pub struct Told(Option<String>);
+
+impl Kind for Told {
+    fn get(fields: &Fields<'_>, field: &str) -> Result<Option<Told>, String> {
+        Ok(Some(Told(fields.text(field).unwrap_or_default().map(str::to_owned))))
+    }
+
+    #[cfg(test)]
+    fn typescript(field: &str, docs: &str) -> String {
+        Option::<String>::typescript(field, docs)
+    }
 }
 
 impl Payload {
-    fn read(fields: &Fields<'_>) -> Result<Payload, String> {
-        let prediction_id = fields.text("prediction_id")?.map(str::to_owned);
-        let output_urls = match fields.texts("output_urls")? {
-            Some(urls) if !urls.is_empty() => urls.into_iter().map(str::to_owned).collect(),
-            Some(_) | None if prediction_id.is_some() => Vec::new(),
-            Some(_) | None => vec![fields.required("output_url", fields.text("output_url")?)?.to_owned()],
-        };
-        Ok(Payload {
-            generation_id: id(fields, "generation_id")?,
-            user_id: id(fields, "user_id")?,
-            output_urls,
-            prediction_id,
-            model_id: fields.text("model_id").unwrap_or_default().map(str::to_owned),
-        })
+    /// None: they are to be asked for.
+    fn output_urls(&self) -> Result<Vec<String>, String> {
+        match (self.output_urls.as_ref().filter(|urls| !urls.is_empty()), &self.output_url) {
+            (Some(urls), _) => Ok(urls.clone()),
+            (None, _) if self.prediction_id.is_some() => Ok(Vec::new()),
+            (None, Some(url)) => Ok(vec![url.clone()]),
+            (None, None) => Err("payload: output_url is missing".to_owned()),
+        }
     }
 }
 
@@ -92,9 +113,13 @@ impl Progress {
 /// Stores what can be stored of the outputs, and says of the others why not; fails where nothing is left. A failure
 /// that may pass is tried again while there are attempts, and time.
 async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
-    let mut payload = job.payload(Payload::read)?;
-    if let Some(prediction_id) = payload.prediction_id.as_ref().filter(|_| payload.output_urls.is_empty()) {
-        payload.output_urls = match outputs(ctx, job, prediction_id).await {
+    let (payload, mut output_urls) = job.payload(|fields| {
+        let payload = Payload::read(fields)?;
+        let output_urls = payload.output_urls()?;
+        Ok((payload, output_urls))
+    })?;
+    if let Some(prediction_id) = payload.prediction_id.as_ref().filter(|_| output_urls.is_empty()) {
+        output_urls = match outputs(ctx, job, prediction_id).await {
             // A limit of looks is nothing to the downloads that need none.
             Err(JobError { again: Again::After(delay), .. }) => {
                 let checkpoint = job.checkpoint.clone().unwrap_or_default();
@@ -107,7 +132,7 @@ async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let elapsed = || Duration::from_millis(ctx.clock.now_milliseconds().saturating_sub(started));
     let mut progress = Progress::read(job);
     let mut failure = None;
-    while let Some(output_url) = payload.output_urls.get(progress.next()) {
+    while let Some(output_url) = output_urls.get(progress.next()) {
         if progress.next() > 0 && elapsed() > RUN_LONGEST {
             let checkpoint = progress.into_json("stored");
             return Ok(Outcome::Snoozed { delay: Duration::ZERO, checkpoint, progress: None });
@@ -127,7 +152,7 @@ async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     }
     match (progress.stored.pop(), failure) {
         (None, Some(error)) => Err(error),
-        (Some(only), _) if payload.output_urls.len() == 1 => Ok(completed(only)),
+        (Some(only), _) if output_urls.len() == 1 => Ok(completed(only)),
         (last, _) => {
             progress.stored.extend(last);
             Ok(completed(progress.into_json("images")))
@@ -167,7 +192,7 @@ async fn store(ctx: &Ctx, job: &Job, payload: &Payload, output_url: &str, number
         check_svg(payload, content.as_mut()).await?;
     }
 
-    let path = format!("{}/{}", payload.user_id, filename(&payload.generation_id, number, format.extension()));
+    let path = format!("{}/{}", payload.user_id.0, filename(&payload.generation_id.0, number, format.extension()));
     let meter = Meter::new(ctx.config.max_image_bytes);
     storage::upload(ctx, &path, format.content_type(), content, &meter).await?;
     let filename = path.rsplit('/').next().unwrap_or_default();
@@ -196,7 +221,7 @@ async fn check_svg(payload: &Payload, content: &mut dyn Incoming) -> Result<(), 
     let refused =
         |why: String| JobError::never("unsafe_svg", format!("output_url is an svg that is not stored: {why}"));
     if let Some(model) =
-        payload.model_id.as_deref().and_then(catalogue::find).filter(|model| !model.id.ends_with("-svg"))
+        payload.model_id.0.as_deref().and_then(catalogue::find).filter(|model| !model.id.ends_with("-svg"))
     {
         return Err(refused(format!("{} makes none", model.id)));
     }

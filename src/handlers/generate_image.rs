@@ -3,10 +3,10 @@
 
 mod sent;
 
-use super::{Handler, id};
+use super::{Handler, Id};
 use crate::ctx::Ctx;
 use crate::error::{Again, JobError, NOT_FOUND, cut};
-use crate::fields::Fields;
+use crate::fields::fields;
 use crate::job::{FollowUp, Job, Outcome};
 use crate::json::{self, object};
 use crate::replicate::request::ImageRequest;
@@ -17,50 +17,20 @@ use std::time::Duration;
 
 pub const HANDLER: Handler = Handler {
     job_type: "generate-image",
+    #[cfg(test)]
+    payload: Payload::typescript,
     run: |ctx, job| Box::pin(run(ctx, job)),
     cancel: |ctx, job| Box::pin(cancel(ctx, job)),
 };
 
-struct Payload {
-    generation_id: String,
-    user_id: String,
-    image: ImageRequest,
-    /// The model's published schema is asked for even though the catalogue has the model.
-    published_schema: bool,
-}
-
-impl Payload {
-    fn read(fields: &Fields<'_>) -> Result<Payload, String> {
-        let text = |field: &str| Ok::<_, String>(fields.text(field)?.map(str::to_owned));
-        let count =
-            |field: &str| Ok::<_, String>(fields.integer(field, 0..=i64::from(u32::MAX))?.map(|number| number as u32));
-        Ok(Payload {
-            generation_id: id(fields, "generation_id")?,
-            user_id: id(fields, "user_id")?,
-            image: ImageRequest {
-                prompt: fields.required("prompt", text("prompt")?)?,
-                negative_prompt: text("negative_prompt")?,
-                model_id: fields.required("model_id", text("model_id")?)?,
-                model_version: text("model_version")?,
-                width: count("width")?,
-                height: count("height")?,
-                num_inference_steps: count("num_inference_steps")?,
-                guidance_scale: fields.number("guidance_scale")?,
-                seed: fields.integer("seed", i64::MIN..=i64::MAX)?,
-                output_format: text("output_format")?,
-                num_outputs: count("num_outputs")?,
-                source_images: source_images(fields)?,
-                strength: fields.number("strength")?,
-            },
-            published_schema: fields.flag("published_schema")?,
-        })
-    }
-}
-
-fn source_images(fields: &Fields<'_>) -> Result<Vec<String>, String> {
-    match (fields.text("source_image_url")?, fields.texts("source_image_urls")?) {
-        (Some(_), Some(_)) => Err("payload: source_image_url and source_image_urls are both there".to_owned()),
-        (one, list) => Ok(list.unwrap_or_default().into_iter().chain(one).map(str::to_owned).collect()),
+fields! {
+    pub struct Payload {
+        /// 1 to 128 letters, digits, `_` and `-`, as in the user's.
+        generation_id: Id,
+        user_id: Id,
+        image: ImageRequest,
+        /// True: mapped by the schema that Replicate publishes now, even though the catalogue has the model.
+        published_schema: Option<bool>,
     }
 }
 
@@ -334,8 +304,8 @@ fn download(job: &Job, payload: &Payload, prediction: &Prediction, mut output_ur
     let mut texts = [Some(payload.image.prompt.clone()), payload.image.negative_prompt.clone()];
     let with = |[prompt, negative_prompt]: [Option<String>; 2]| {
         object(vec![
-            ("generation_id", payload.generation_id.as_str().into()),
-            ("user_id", payload.user_id.as_str().into()),
+            ("generation_id", payload.generation_id.0.as_str().into()),
+            ("user_id", payload.user_id.0.as_str().into()),
             ("prompt", prompt.into()),
             ("negative_prompt", negative_prompt.into()),
             ("model_id", payload.image.model_id.as_str().into()),
@@ -355,7 +325,7 @@ fn download(job: &Job, payload: &Payload, prediction: &Prediction, mut output_ur
         job_type: "download-image",
         priority: job.priority.max(FINISHED_PRIORITY),
         max_attempts: DOWNLOAD_ATTEMPTS,
-        unique_key: format!("download-image:{}:{}", payload.generation_id, prediction.id),
+        unique_key: format!("download-image:{}:{}", payload.generation_id.0, prediction.id),
         waiting_since: prediction.completed_at.clone(),
         payload: download,
     }

@@ -6,7 +6,7 @@ mod generate_image;
 
 use crate::ctx::Ctx;
 use crate::error::JobError;
-use crate::fields::Fields;
+use crate::fields::{Fields, Kind};
 use crate::job::{Job, Outcome};
 use futures_util::future::LocalBoxFuture;
 use std::future::ready;
@@ -15,6 +15,8 @@ use std::future::ready;
 /// checkpoint: every effect must bear happening twice.
 pub struct Handler {
     pub job_type: &'static str,
+    #[cfg(test)]
+    pub payload: fn() -> String,
     pub run: Run,
     /// Runs instead of `run` once the job is not wanted any more: ends what it has begun outside, and is
     /// [`Outcome::Cancelled`] when nothing goes on there.
@@ -31,12 +33,57 @@ fn nothing_to_end<'a>(_: &'a Ctx, _: &'a Job) -> LocalBoxFuture<'a, Result<Outco
 }
 
 /// An id that becomes part of a storage path.
-fn id(fields: &Fields<'_>, field: &str) -> Result<String, String> {
-    let value = fields.required(field, fields.text(field)?)?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if (1..=128).contains(&value.len()) && value.bytes().all(allowed) {
-        return Ok(value.to_owned());
+pub struct Id(pub String);
+
+impl Kind for Id {
+    fn get(fields: &Fields<'_>, field: &str) -> Result<Option<Id>, String> {
+        let Some(value) = fields.text(field)? else { return Ok(None) };
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if (1..=128).contains(&value.len()) && value.bytes().all(allowed) {
+            return Ok(Some(Id(value.to_owned())));
+        }
+        let shown = crate::error::cut(value, 40);
+        Err(format!("payload: {field} must be 1 to 128 letters, digits, '_' and '-', found {shown:?}"))
     }
-    let shown = crate::error::cut(value, 40);
-    Err(format!("payload: {field} must be 1 to 128 letters, digits, '_' and '-', found {shown:?}"))
+
+    #[cfg(test)]
+    fn typescript(field: &str, docs: &str) -> String {
+        String::typescript(field, docs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+    use std::{env, fs, path::Path};
+
+    /// Callers' types are made of what is read.
+    #[test]
+    fn payload_types() {
+        let interface = |job_type: &str| {
+            let words = job_type.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
+            words.collect::<String>()
+        };
+        let mut page = "// Made of src/handlers: WRITE_DOCS=1 cargo test payload_types\n".to_owned();
+        for handler in ALL {
+            let (name, job_type) = (interface(handler.job_type), handler.job_type);
+            page += &format!(
+                "\n/** The payload of a `{job_type}` job. */\nexport interface {name} {{\n{}}}\n",
+                (handler.payload)()
+            );
+        }
+        page += "\n/** By job type. */\nexport interface JobTypes {\n";
+        for handler in ALL {
+            page += &format!("  \"{}\": {};\n", handler.job_type, interface(handler.job_type));
+        }
+        page += "}\n";
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("npm/payloads.d.ts");
+        if env::var_os("WRITE_DOCS").is_some() {
+            fs::write(&path, &page).unwrap();
+        }
+        assert!(
+            fs::read_to_string(path).unwrap() == page,
+            "npm/payloads.d.ts is out of date; run: WRITE_DOCS=1 cargo test payload_types"
+        );
+    }
 }

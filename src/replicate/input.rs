@@ -126,7 +126,7 @@ impl ModelInput {
     }
 
     fn fill(&mut self, model: &Model<'_>, request: &ImageRequest, default_seed: u32) -> Result<(), String> {
-        match (model.prompt, request.source_images.is_empty()) {
+        match (model.prompt, request.source_images().is_empty()) {
             (true, _) => self.put_text("prompt", &request.prompt),
             (false, false) => self.adjustments.push(format!("prompt {UNKNOWN_FIELD}")),
             (false, true) => return Err(format!("prompt: the model {} has no known field for it", model.id)),
@@ -151,7 +151,7 @@ impl ModelInput {
     }
 
     fn fill_plain(&mut self, request: &ImageRequest, default_seed: u32) -> Result<(), String> {
-        if !request.source_images.is_empty() {
+        if !request.source_images().is_empty() {
             return Err(format!(
                 "{}: the model {} is not in the catalogue, so how it takes a picture is unknown",
                 request.source_field(),
@@ -181,7 +181,7 @@ impl ModelInput {
         let size = &model.size;
         let is_asked = request.width.is_some() || request.height.is_some();
         let (width, height) = (request.width.unwrap_or(DEFAULT_SIDE), request.height.unwrap_or(DEFAULT_SIDE));
-        let has_source = !request.source_images.is_empty();
+        let has_source = !request.source_images().is_empty();
         if has_source && model.pictures.as_ref().is_some_and(|pictures| pictures.follows) {
             if is_asked {
                 let why = "dropped: the picture has the size of its source";
@@ -300,7 +300,7 @@ impl ModelInput {
         pictures: Option<&Pictures<'_>>,
         request: &ImageRequest,
     ) -> Result<(), String> {
-        let urls = &request.source_images;
+        let urls = request.source_images();
         let Some(first) = urls.first() else {
             self.drop_strength(request.strength, "there is no source_image_url");
             return Ok(());
@@ -315,7 +315,7 @@ impl ModelInput {
             return refused(&format!("takes {most} at most, and there are {}", urls.len()));
         }
         match pictures.list {
-            true => self.put(pictures.field, urls.iter().map(String::as_str).collect()),
+            true => self.put(pictures.field, urls.iter().copied().collect()),
             false => self.put_text(pictures.field, first),
         }
         self.source_field = Some(pictures.field.to_owned());

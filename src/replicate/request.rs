@@ -1,6 +1,7 @@
 //! What a job asks for, and the model that it asks.
 
 use super::catalogue::{self, Model};
+use crate::fields::fields;
 use crate::json::{self, number};
 
 /// Sides above this, in pixels, are a mistake and no wish: no known model reaches a third of it.
@@ -8,28 +9,31 @@ const MAX_SIDE: u32 = 16_384;
 const FORMATS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 const MAX_OUTPUTS: u32 = 10;
 
-/// A picture as a job's payload describes it.
-#[derive(Clone, Debug, Default)]
-pub struct ImageRequest {
-    pub prompt: String,
-    pub negative_prompt: Option<String>,
-    /// `owner/name`, `owner/name:version` or a version alone: 64 lowercase hex digits.
-    pub model_id: String,
-    pub model_version: Option<String>,
-    /// In pixels.
-    pub width: Option<u32>,
-    pub height: Option<u32>,
-    pub num_inference_steps: Option<u32>,
-    pub guidance_scale: Option<f64>,
-    pub seed: Option<i64>,
-    /// `png`, `jpg`, `jpeg` or `webp`.
-    pub output_format: Option<String>,
-    /// From 1 to 10.
-    pub num_outputs: Option<u32>,
-    /// Addresses that Replicate can fetch, in order: the payload's `source_image_url` or `source_image_urls`.
-    pub source_images: Vec<String>,
-    /// From 0, keep the source picture, to 1, ignore it.
-    pub strength: Option<f64>,
+fields! {
+    /// A picture as a job's payload describes it.
+    #[derive(Clone, Debug, Default)]
+    pub struct ImageRequest {
+        prompt: String,
+        negative_prompt: Option<String>,
+        /// `owner/name`, `owner/name:version` or a version alone: 64 lowercase hex digits.
+        model_id: String,
+        model_version: Option<String>,
+        /// Pixels, as is the height.
+        width: Option<u32>,
+        height: Option<u32>,
+        num_inference_steps: Option<u32>,
+        guidance_scale: Option<f64>,
+        seed: Option<i64>,
+        /// `png`, `jpg`, `jpeg` or `webp`.
+        output_format: Option<String>,
+        /// 1 to 10.
+        num_outputs: Option<u32>,
+        /// The picture to start from; or several, in their order, in `source_image_urls`.
+        source_image_url: Option<String>,
+        source_image_urls: Option<Vec<String>>,
+        /// 0 keeps the source picture, 1 ignores it.
+        strength: Option<f64>,
+    }
 }
 
 impl ImageRequest {
@@ -52,9 +56,15 @@ impl ImageRequest {
         Ok(Target { known, version, is_pinned })
     }
 
-    /// The payload's name for where the source pictures come from.
+    /// Where the source pictures are, in their order.
+    pub fn source_images(&self) -> Vec<&str> {
+        let list = self.source_image_urls.iter().flatten();
+        list.chain(&self.source_image_url).map(String::as_str).collect()
+    }
+
+    /// The payload's name for them.
     pub fn source_field(&self) -> &'static str {
-        if self.source_images.len() > 1 { "source_image_urls" } else { "source_image_url" }
+        if self.source_images().len() > 1 { "source_image_urls" } else { "source_image_url" }
     }
 
     fn check(&self) -> Result<(), String> {
@@ -79,7 +89,10 @@ impl ImageRequest {
         if let Some(count) = self.num_outputs.filter(|count| !(1..=MAX_OUTPUTS).contains(count)) {
             return Err(format!("num_outputs is {count}, not from 1 to {MAX_OUTPUTS}"));
         }
-        if self.source_images.iter().any(|url| url.trim().is_empty()) {
+        if self.source_image_url.is_some() && self.source_image_urls.is_some() {
+            return Err("source_image_url and source_image_urls are both there".to_owned());
+        }
+        if self.source_images().iter().any(|url| url.trim().is_empty()) {
             return Err(format!("{} is empty", self.source_field()));
         }
         Ok(())

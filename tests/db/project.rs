@@ -95,6 +95,21 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
     database.drop().await;
 }
 
+/// Callers' types are made of the schema.
+#[tokio::test(flavor = "multi_thread")]
+async fn database_types() {
+    let database = Database::create("sessions_types").await;
+    let types = database.session().await.query_one(include_str!("database_types.sql"), &[]).await;
+    let types: String = types.expect("the types").get(0);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../npm/database.d.ts");
+    if std::env::var_os("WRITE_DOCS").is_some() {
+        std::fs::write(&path, &types).expect("write npm/database.d.ts");
+    }
+    let written = std::fs::read_to_string(path).expect("npm/database.d.ts");
+    assert!(written == types, "npm/database.d.ts is out of date; run: WRITE_DOCS=1 cargo xtask test db");
+    database.drop().await;
+}
+
 /// Where other programs find a test's database.
 fn url_of(database: &str) -> String {
     let url = std::env::var("DATABASE_URL").expect("DATABASE_URL is set");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use local_stack::{Options, Stack};
+use local_stack::{Deno, Options, Stack};
 use serde_json::json;
 
 use crate::platform::Platform;
@@ -111,6 +111,18 @@ async fn the_package_goes_into_a_project_and_out_again() -> Result<()> {
     stack.sql().await?.execute("select enqueue_job('generate-image', $1)", &[&payload]).await?;
     let answer = stack.post_drain().await?;
     assert_eq!((&answer["processed"], &answer["errors"]), (&json!(2), &json!(0)), "{answer}\n{}", stack.logs()?);
+
+    // The client, as supabase-js and TypeScript take it.
+    std::os::unix::fs::symlink(
+        checkout().join("node_modules/@supabase"),
+        project.directory().join("node_modules/@supabase"),
+    )?;
+    fs::copy(checkout().join("tests/ship/client.ts"), project.directory().join("client.ts"))?;
+    let deno = Deno::Latest.binary()?;
+    let run_client = ["run", "--check", "--quiet", "--no-lock", "--allow-net", "--allow-env", "client.ts"];
+    let asked = [run_client.as_slice(), &[stack.api_url(), stack.secret_key()]].concat();
+    let (done, said) = run(&project, &deno.to_string_lossy(), &asked)?;
+    assert!(done && said.contains("the client does what its types say"), "{said}");
 
     // The doctor asks that stack.
     let asked = ["doctor", "--url", stack.api_url(), "--key", stack.secret_key()];

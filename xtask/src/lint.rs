@@ -8,9 +8,9 @@ use crate::{install, node, toolchain};
 
 /// TypeScript of ours; pkg/ is generated.
 const TYPESCRIPT: [&str; 3] = ["supabase/functions", "tests/wasm", "dev/stack/js"];
-/// JavaScript of the benches, whose packages are installed only when they run, and of the npm package: it is not
-/// type-checked.
-const JAVASCRIPT: [&str; 2] = ["xtask/src/bench", "npm"];
+/// JavaScript of the benches, whose packages are installed only when they run, and the npm package with what the tests
+/// run in a project that has it: not type-checked here.
+const JAVASCRIPT: [&str; 3] = ["xtask/src/bench", "npm", "tests/ship"];
 
 type Step = (&'static str, fn() -> Result<()>);
 

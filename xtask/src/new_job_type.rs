@@ -11,7 +11,8 @@ use crate::release;
 const HANDLER: &str = include_str!("new_job_type/handler.rs.txt");
 const CONVERSATION: &str = include_str!("new_job_type/conversation.txt");
 
-/// Writes the handler's file, its line in the table of handlers, its row in `job_types` and a first conversation.
+/// Writes the handler's file, its line in the table of handlers, its row in `job_types`, a first conversation
+/// and the type of its payload for callers.
 /// Fails, and writes nothing, where the name is none or is taken.
 pub fn new(job_type: &str) -> Result<()> {
     let is_word = |word: &str| {
@@ -45,6 +46,10 @@ pub fn new(job_type: &str) -> Result<()> {
     println!("src/handlers/mod.rs");
     run(command("cargo").args(["fmt", "--package", "process-jobs"]))?;
     release::run()?;
+    run(command("cargo")
+        .args(["test", "--quiet", "--package", "process-jobs", "payload_types"])
+        .env("WRITE_DOCS", "1"))?;
+    println!("npm/payloads.d.ts");
     println!("\ncargo test           # its first conversation goes as written\ncargo xtask build    # into pkg/");
     Ok(())
 }

@@ -20,7 +20,7 @@ pub struct Sent {
 /// publishes it.
 pub async fn of(ctx: &Ctx, job: &Job, payload: &Payload) -> Result<Sent, JobError> {
     let target = payload.image.target().map_err(invalid)?;
-    let wanted = payload.published_schema || target.known.is_none();
+    let wanted = payload.published_schema.unwrap_or(false) || target.known.is_none();
     let schema = match wanted {
         true => published::schema(ctx, &target.version).await?,
         false => None,
@@ -36,7 +36,7 @@ pub async fn find(ctx: &Ctx, job: &Job, payload: &Payload) -> Result<Option<(Pre
     let mut forms: Vec<ModelInput> = model_input(job, payload, None).into_iter().collect();
     forms.extend(schema.and_then(|schema| model_input(job, payload, Some(&schema)).ok()));
     let mut sources = Vec::new();
-    for address in &payload.image.source_images {
+    for address in payload.image.source_images() {
         sources.push(source::as_listed(ctx, address).await.split('?').next().unwrap_or_default().to_owned());
     }
     let wanted = replicate::Wanted {

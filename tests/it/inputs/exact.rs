@@ -16,7 +16,7 @@ fn exact_inputs() {
         ..sized(model, 1366, 768)
     };
     let with_picture = |model: &str| ImageRequest {
-        source_images: vec![PICTURE.to_owned()],
+        source_image_urls: Some(vec![PICTURE.to_owned()]),
         strength: Some(0.3),
         output_format: Some("jpeg".to_owned()),
         num_outputs: Some(3),
@@ -116,7 +116,7 @@ fn exact_inputs() {
             ],
         ),
         (
-            ImageRequest { source_images: pictures(1), ..wishes("qwen/qwen-image-edit") },
+            ImageRequest { source_image_urls: Some(pictures(1)), ..wishes("qwen/qwen-image-edit") },
             "qwen/qwen-image-edit",
             json!({ "prompt": "a red fox", "seed": 0, "image": pictures(1)[0] }),
             vec![
@@ -210,7 +210,7 @@ fn a_preset_is_the_nearest_in_area() {
 #[test]
 fn without_a_size_the_picture_is_as_large_as_its_source_where_the_model_can() {
     let input = |model: &str, width| {
-        let sent = sent(&ImageRequest { width, source_images: pictures(1), ..request(model) });
+        let sent = sent(&ImageRequest { width, source_image_urls: Some(pictures(1)), ..request(model) });
         assert!(width.is_some() || sent.adjustments.is_empty(), "{sent:?}");
         sent.input
     };
@@ -276,7 +276,7 @@ fn more_pictures_than_the_model_makes_at_once_are_fewer() {
 
 #[test]
 fn source_pictures_go_in_order_into_the_field_that_is_named() {
-    let sent = |model: &str, count| sent(&ImageRequest { source_images: pictures(count), ..request(model) });
+    let sent = |model: &str, count| sent(&ImageRequest { source_image_urls: Some(pictures(count)), ..request(model) });
     let edited = sent("qwen/qwen-image-edit-plus", 3);
     assert_eq!((&edited.input["image"], edited.source_field.as_deref()), (&json!(pictures(3)), Some("image")));
     let guided = sent("black-forest-labs/flux-1.1-pro", 1);

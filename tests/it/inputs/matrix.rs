@@ -35,7 +35,7 @@ const REFUSED: [&str; 1] = ["openai/gpt-image-1"];
 fn requests(model: &Model<'_>, width: u32, height: u32) -> Vec<(&'static str, ImageRequest)> {
     let takes = model.pictures.as_ref().filter(|pictures| !pictures.mask);
     let needs = takes.is_some_and(|pictures| model.required.contains(&pictures.field));
-    let plain = ImageRequest { source_images: pictures(needs.into()), ..sized(model.id, width, height) };
+    let plain = ImageRequest { source_image_urls: Some(pictures(needs.into())), ..sized(model.id, width, height) };
     let all = ImageRequest {
         negative_prompt: Some("blurred".to_owned()),
         model_version: model.version.map(str::to_owned),
@@ -78,10 +78,10 @@ fn requests(model: &Model<'_>, width: u32, height: u32) -> Vec<(&'static str, Im
     if let Some(takes) = takes {
         let most = if takes.list { takes.most.unwrap_or(5) } else { 1 };
         for strength in [None, Some(0.0), Some(0.3), Some(1.0)] {
-            requests.push(("img2img", ImageRequest { source_images: pictures(1), strength, ..all.clone() }));
+            requests.push(("img2img", ImageRequest { source_image_urls: Some(pictures(1)), strength, ..all.clone() }));
         }
-        requests.push(("img2img", ImageRequest { source_images: pictures(most), ..all.clone() }));
-        let unsized_ = ImageRequest { width: None, height: None, source_images: pictures(most), ..all };
+        requests.push(("img2img", ImageRequest { source_image_urls: Some(pictures(most)), ..all.clone() }));
+        let unsized_ = ImageRequest { width: None, height: None, source_image_urls: Some(pictures(most)), ..all };
         requests.push(("img2img without a size", unsized_));
     }
     requests
@@ -126,7 +126,7 @@ fn the_ratio_sent_is_the_best_the_model_allows() {
         let (schema, published) = (&schemas[model.id], published(&schemas[model.id]));
         for (width, height) in SIZES {
             let request = ImageRequest {
-                source_images: pictures(model.required.contains(&"image").into()),
+                source_image_urls: Some(pictures(model.required.contains(&"image").into())),
                 ..sized(model.id, width, height)
             };
             for published in [None, Some(&published)] {

@@ -50,7 +50,7 @@ fn wishes(model_id: &str) -> ImageRequest {
         num_inference_steps: Some(30),
         guidance_scale: Some(7.5),
         seed: Some(0),
-        source_images: vec![PICTURE.to_owned()],
+        source_image_urls: Some(vec![PICTURE.to_owned()]),
         strength: Some(0.3),
         ..sized(model_id, 1920, 1080)
     }
@@ -129,9 +129,9 @@ fn the_type_of_the_field_for_pictures_is_followed() {
     let list = json!({ "type": "array", "maxItems": 2, "items": { "type": "string", "format": "uri" } });
     let drifted = Drifted::of(FLUX).put("image", list);
     assert_eq!(drifted.sent(&wishes(FLUX)).input["image"], json!([PICTURE]));
-    let two = ImageRequest { source_images: pictures(2), ..request(FLUX) };
+    let two = ImageRequest { source_image_urls: Some(pictures(2)), ..request(FLUX) };
     assert_eq!(drifted.sent(&two).input["image"], json!(pictures(2)));
-    let three = ImageRequest { source_images: pictures(3), ..request(FLUX) };
+    let three = ImageRequest { source_image_urls: Some(pictures(3)), ..request(FLUX) };
     assert_eq!(
         build(&three, DEFAULT_SEED, Some(&drifted.0)),
         Err("source_image_urls: the model black-forest-labs/flux-dev takes 2 at most, and there are 3".to_owned())
@@ -236,7 +236,7 @@ fn what_the_schema_requires_and_the_job_does_not_give_is_named() {
 #[test]
 fn a_model_without_a_prompt_is_told_of() {
     let upscaler = Drifted::from(json!({ "image": { "type": "string", "format": "uri" } }));
-    let sent = upscaler.sent(&ImageRequest { source_images: pictures(1), ..request("someone/upscaler") });
+    let sent = upscaler.sent(&ImageRequest { source_image_urls: Some(pictures(1)), ..request("someone/upscaler") });
     assert_eq!(Value::Object(sent.input), json!({ "image": pictures(1)[0] }));
     assert_eq!(sent.adjustments, ["prompt dropped: the model has no known field for it"]);
     let refused = build(&request("someone/upscaler"), DEFAULT_SEED, Some(&upscaler.0));

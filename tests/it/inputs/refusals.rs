@@ -9,7 +9,7 @@ use super::{DEFAULT_SEED, pictures, request};
 fn a_request_that_cannot_be_met_is_refused_by_the_name_of_its_field() {
     let flux = || request("black-forest-labs/flux-dev");
     let hex = "0123456789abcdef".repeat(4);
-    let with = |model_id: &str, count| ImageRequest { source_images: pictures(count), ..request(model_id) };
+    let with = |model_id: &str, count| ImageRequest { source_image_urls: Some(pictures(count)), ..request(model_id) };
     let forms = "is neither owner/name nor owner/name:version nor a version of 64 lowercase hex digits";
     let strengths = "not from 0 (keep the picture) to 1 (ignore it)";
     let table = [
@@ -42,11 +42,11 @@ fn a_request_that_cannot_be_met_is_refused_by_the_name_of_its_field() {
             "output_format is \"gif\", not png, jpg, jpeg, webp".to_owned(),
         ),
         (
-            ImageRequest { source_images: vec![String::new()], ..flux() },
+            ImageRequest { source_image_urls: Some(vec![String::new()]), ..flux() },
             "source_image_url is empty".to_owned(),
         ),
         (
-            ImageRequest { source_images: vec!["https://a/1.png".to_owned(), " ".to_owned()], ..flux() },
+            ImageRequest { source_image_urls: Some(vec!["https://a/1.png".to_owned(), " ".to_owned()]), ..flux() },
             "source_image_urls is empty".to_owned(),
         ),
         (

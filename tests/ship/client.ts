@@ -1,0 +1,70 @@
+// The package's client over supabase-js, against a running project: type-checked, then run.
+
+import { createClient } from "@supabase/supabase-js";
+import { type Database, type Job, processJobs } from "process-jobs";
+
+declare module "process-jobs" {
+  interface Payloads {
+    "send-mail": { to: string };
+  }
+}
+
+function assert(holds: unknown, what: string): asserts holds {
+  if (!holds) throw new Error(what);
+}
+
+/** What the promise is refused with. */
+function refusal(refused: Promise<unknown>): Promise<Error & { code?: string }> {
+  return refused.then(() => {
+    throw new Error("not refused");
+  }, (error) => error);
+}
+
+const [url, key] = Deno.args;
+const supabase = createClient<Database>(url, key, { auth: { persistSession: false } });
+const jobs = processJobs(supabase);
+
+const payload = {
+  generation_id: "client-1",
+  user_id: "u-1",
+  prompt: "a red fox",
+  model_id: "black-forest-labs/flux-schnell",
+  seed: 0,
+};
+const id = await jobs.enqueue("generate-image", payload, {
+  priority: 7,
+  maxAttempts: 2,
+  scheduledAt: new Date("2999-01-01T00:00:00Z"),
+  uniqueKey: "client-1",
+});
+assert(await jobs.enqueue("generate-image", payload, { uniqueKey: "client-1" }) === id, "one key, one job");
+const job: Job | null = await jobs.job(id);
+assert(job?.priority === 7 && job.max_attempts === 2, "the options are kept");
+assert(job.status === "pending" && job.scheduled_at.startsWith("2999-01-01"), "it waits for its time");
+assert(await jobs.cancel(id), "it is cancelled");
+assert((await jobs.job(id))?.status === "cancelled", "and said to be");
+assert(await jobs.retry(id), "it is put back");
+assert((await jobs.job(id))?.status === "pending", "and waits again");
+assert(await jobs.cancel(id), "it is cancelled again");
+const another = "00000000-0000-4000-8000-000000000000";
+assert(await jobs.job(another) === null && !await jobs.cancel(another), "there is none");
+
+const { data } = await supabase.from("job_queue").select("id, status").eq("id", id).single();
+const status: "pending" | "processing" | "completed" | "failed" | "cancelled" | undefined = data?.status;
+assert(status === "cancelled", "the types are those of the rows");
+
+const unknown = await refusal(jobs.enqueue("send-mail", { to: "me" }));
+assert(unknown.message.includes('unknown job type "send-mail"'), unknown.message);
+const refused = await refusal(jobs.enqueue("generate-image", payload, { maxAttempts: 0 }));
+assert(refused.message.includes("max_attempts"), refused.message);
+assert(refused.code === "22023", `the code of Postgres: ${refused.code}`);
+const lost = processJobs(createClient("http://127.0.0.1:9", key, { auth: { persistSession: false } }));
+assert((await refusal(lost.cancel(id))).message !== "", "a project that does not answer");
+
+// @ts-expect-error: a prompt must be there
+const _noPrompt = () => jobs.enqueue("generate-image", { generation_id: "g", user_id: "u", model_id: "m" });
+// @ts-expect-error: there is no such job type
+const _noType = () => jobs.enqueue("no-such-type", {});
+// @ts-expect-error: a misspelled field
+const _noField = () => jobs.enqueue("generate-image", { ...payload, model: "m" });
+console.log("the client does what its types say");
