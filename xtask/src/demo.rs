@@ -103,19 +103,18 @@ pub fn run(keep: bool) -> Result<()> {
     install::node_modules()?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let started = Instant::now();
-        println!("Starting Postgres, REST, Storage, the function and a stand-in for Replicate");
         let replicate = Replicate {
             starting: Duration::from_millis(500),
             processing: Duration::from_millis(2500),
             ..Replicate::default()
         };
-        let stack = Stack::start(Options { replicate, ..Options::default() }).await?;
+        let stack = Stack::start(Options { replicate, tell: Some(dev::waits_for), ..Options::default() }).await?;
         let result = demonstrate(&stack, started).await;
         if keep {
             if let Err(error) = &result {
                 println!("{error:#}");
             }
-            dev::serve(stack).await?;
+            dev::serve(stack, None).await?;
         } else {
             stack.stop().await?;
         }

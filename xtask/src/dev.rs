@@ -1,26 +1,102 @@
 //! `cargo xtask dev`: the stack in the foreground.
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use local_stack::{Options, Stack};
 use serde_json::json;
 
+use crate::command::root;
 use crate::install;
 
-/// Runs until Ctrl-C, and leaves nothing behind.
-pub fn run() -> Result<()> {
+#[derive(clap::Args)]
+pub struct Settings {
+    /// Serve the project at this port of 127.0.0.1 [default: a free one]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Keep the database, the pictures and the keys in this directory, and go on with what is there
+    #[arg(long, value_name = "DIRECTORY")]
+    data: Option<PathBuf>,
+    /// The function's settings; a REPLICATE_API_TOKEN among them is used at Replicate itself, which is paid
+    /// [default: supabase/functions/.env, where it is]
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Predictions tell the function of their end, instead of being asked
+    #[arg(long)]
+    webhooks: bool,
+    /// Have the function look for work this often, as pg_cron does
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    tick: Option<u64>,
+}
+
+/// Runs until Ctrl-C, and leaves nothing behind but what was to be kept.
+pub fn run(settings: Settings) -> Result<()> {
+    let function_env = function_env(settings.env_file.as_deref())?;
+    ensure!(
+        !(settings.webhooks && TOKENS.iter().any(|name| function_env.contains_key(*name))),
+        "--webhooks is for the stand-in: Replicate itself does not reach this machine. Set REPLICATE_WEBHOOK_SECRET and \
+         PUBLIC_FUNCTION_URL, a tunnel's, in the env file"
+    );
     install::node_modules()?;
     tokio::runtime::Runtime::new()?.block_on(async {
-        let stack = Stack::start(Options::default()).await?;
-        serve(stack).await
+        let options = Options {
+            port: settings.port,
+            kept_in: settings.data.map(std::path::absolute).transpose()?,
+            webhooks: settings.webhooks,
+            function_env,
+            tell: Some(waits_for),
+            ..Options::default()
+        };
+        serve(Stack::start(options).await?, settings.tick.map(Duration::from_secs)).await
     })
 }
 
-/// Says how to use a stack, and stops it at Ctrl-C.
-pub async fn serve(stack: Stack) -> Result<()> {
+/// With one of them, Replicate itself is meant.
+const TOKENS: [&str; 2] = ["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"];
+
+pub fn waits_for(what: &str) {
+    println!("waiting for {what}");
+}
+
+/// What an env file sets.
+fn function_env(file: Option<&Path>) -> Result<BTreeMap<String, String>> {
+    let usual = root().join("supabase/functions/.env");
+    let Some(file) = file.or_else(|| usual.exists().then_some(usual.as_path())) else { return Ok(BTreeMap::new()) };
+    let shown = || format!("cannot read {}", file.display());
+    let mut env: BTreeMap<String, String> =
+        dotenvy::from_path_iter(file).with_context(shown)?.collect::<Result<_, _>>().with_context(shown)?;
+    if TOKENS.iter().any(|name| env.contains_key(*name)) {
+        for name in ["REPLICATE_API_TOKEN", "REPLICATE_API_URL", "ALLOWED_OUTPUT_HOSTS"] {
+            env.entry(name.to_owned()).or_default();
+        }
+    }
+    Ok(env)
+}
+
+/// Says how to use a stack, has it look for work, and stops it at Ctrl-C.
+pub async fn serve(stack: Stack, tick: Option<Duration>) -> Result<()> {
     println!("{}", instructions(&stack));
-    tokio::signal::ctrl_c().await?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended?,
+        () = drain_every(&stack, tick) => {}
+    }
     println!("\nstopping");
     stack.stop().await
+}
+
+async fn drain_every(stack: &Stack, tick: Option<Duration>) {
+    let Some(tick) = tick else { return std::future::pending().await };
+    let mut ticks = tokio::time::interval(tick);
+    loop {
+        ticks.tick().await;
+        match stack.post_drain().await {
+            Ok(answer) if answer["processed"] == 0 => {}
+            Ok(answer) => println!("{answer}"),
+            Err(error) => println!("{error:#}"),
+        }
+    }
 }
 
 fn instructions(stack: &Stack) -> String {
@@ -34,7 +110,7 @@ fn instructions(stack: &Stack) -> String {
   secret key       {key}
   publishable key  {publishable}
   database         {database}
-  Replicate        {replicate} (a stand-in)
+  Replicate        {replicate}
   logs             {logs}/*.log
 
 Enqueue a job and run the worker:
@@ -55,7 +131,41 @@ Watch it, and look at the picture:
 
 Ctrl-C stops everything."#,
         publishable = stack.publishable_key(),
-        replicate = stack.replicate().api_url(),
+        replicate = match stack.function().setting("REPLICATE_API_URL") {
+            Some(url) if *url == stack.replicate().api_url().to_string() => format!("{url} (a stand-in)"),
+            Some(url) => url.to_owned(),
+            None => "Replicate itself: each prediction is paid".to_owned(),
+        },
         logs = stack.log_directory().display(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::function_env;
+
+    #[test]
+    fn a_token_in_the_env_file_means_replicate_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(".env");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            function_env(Some(&file))
+        };
+        let env = read("# mine\nPOLL_INTERVAL_MS=\"500\"\n").unwrap();
+        assert_eq!(env, [("POLL_INTERVAL_MS".to_owned(), "500".to_owned())].into());
+        for token in ["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"] {
+            let env = read(&format!("export {token}=r8_x\n")).unwrap();
+            assert_eq!(
+                (env[token].as_str(), env["REPLICATE_API_URL"].as_str(), env["ALLOWED_OUTPUT_HOSTS"].as_str()),
+                ("r8_x", "", "")
+            );
+        }
+        let env = read("REPLICATE_API_TOKEN=r8_x\nREPLICATE_API_URL=http://127.0.0.1:1/v1\n").unwrap();
+        assert_eq!(env["REPLICATE_API_URL"], "http://127.0.0.1:1/v1", "what is set is kept");
+        for text in ["NO VALUE", "A='"] {
+            assert!(format!("{:#}", read(text).unwrap_err()).contains(".env"), "{text}");
+        }
+        assert!(function_env(Some(&directory.path().join("none"))).is_err());
+    }
 }

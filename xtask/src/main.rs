@@ -27,7 +27,7 @@ enum Chore {
         keep: bool,
     },
     /// Run a local project until Ctrl-C
-    Dev,
+    Dev(dev::Settings),
     /// Install what the other chores need
     Install,
     /// Build pkg/: the worker as wasm, with its JavaScript glue
@@ -55,7 +55,7 @@ enum Chore {
 fn main() -> anyhow::Result<()> {
     match Chore::parse() {
         Chore::Demo { keep } => demo::run(keep),
-        Chore::Dev => dev::run(),
+        Chore::Dev(settings) => dev::run(settings),
         Chore::Install => install::install(),
         Chore::Build => build::run(),
         Chore::Release => release::run(),

@@ -1,9 +1,8 @@
-// Keeps Storage's objects as files. Their metadata lives as long as this process, as the directory does.
+// Keeps Storage's objects as files, and what is known of each in another one beside it.
 
 export class FileStorage {
   driver = "file";
   #directory;
-  #metadata = new Map();
 
   constructor(directory) {
     this.#directory = directory;
@@ -22,24 +21,24 @@ export class FileStorage {
       eTag: `"${crypto.randomUUID()}"`,
       lastModified: mtime,
     };
-    this.#metadata.set(path, metadata);
+    await Deno.writeTextFile(`${path}.`, JSON.stringify(metadata));
     return metadata;
   }
 
   async getObject(bucket, key) {
     const path = this.#path(bucket, key);
     const file = await Deno.open(path);
-    return { httpStatusCode: 200, metadata: this.#metadata.get(path), body: file.readable };
+    return { httpStatusCode: 200, metadata: await this.#metadata(path), body: file.readable };
   }
 
   headObject(bucket, key) {
-    return Promise.resolve(this.#metadata.get(this.#path(bucket, key)));
+    return this.#metadata(this.#path(bucket, key));
   }
 
   async deleteObject(bucket, key) {
     const path = this.#path(bucket, key);
-    this.#metadata.delete(path);
     await Deno.remove(path);
+    await Deno.remove(`${path}.`);
   }
 
   async deleteObjects(bucket, keys) {
@@ -49,16 +48,27 @@ export class FileStorage {
   async copyObject(bucket, key, _version, toBucket, toKey) {
     const [from, to] = [this.#path(bucket, key), this.#path(toBucket, toKey)];
     await Deno.copyFile(from, to);
-    this.#metadata.set(to, this.#metadata.get(from));
-    return this.#metadata.get(to);
+    await Deno.copyFile(`${from}.`, `${to}.`);
+    return this.#metadata(to);
   }
 
   privateAssetUrl(bucket, key) {
     return Promise.resolve(this.#path(bucket, key));
   }
 
+  /** None: there is no such object. */
+  async #metadata(path) {
+    try {
+      const metadata = JSON.parse(await Deno.readTextFile(`${path}.`));
+      return { ...metadata, lastModified: new Date(metadata.lastModified) };
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      throw error;
+    }
+  }
+
   // One flat file an object: a key may hold slashes, and one key may be the folder of another.
   #path(bucket, key) {
-    return `${this.#directory}/${encodeURIComponent(`${bucket}/${key}`)}`;
+    return `${this.#directory}/${encodeURIComponent(`${bucket}/${key}`).replaceAll(".", "%2E")}`;
   }
 }

@@ -2,7 +2,7 @@
 //
 // Environment: DATABASE_URL, STORAGE_DIRECTORY, JWT_SECRET, and API_KEYS, a JSON object from
 // key to role. The three EXPERIMENTAL_STORAGE=1, LITE_TELEMETRY=0 and DO_NOT_TRACK=1 must be set
-// before this file is loaded. Says on which port it listens in Deno's own words.
+// before this file is loaded. With WAS_THERE=1 the database is one that this has served before. Says on which port it listens in Deno's own words.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { App } from "@supabase/lite";
@@ -58,6 +58,9 @@ function resolve(key) {
 app._storageAdapter = new FileStorage(Deno.env.get("STORAGE_DIRECTORY"));
 await app.init();
 await app.ensureSystemSchema();
+// Its roles are made, and everything is granted to them, with the first request; a second time that would widen what
+// the migrations have narrowed.
+if (Deno.env.get("WAS_THERE") === "1") connection.rlsState = "active";
 
 // What PostgREST does on `notify pgrst, 'reload schema'`.
 await connection.driver.listen("pgrst", () => connection.clearSchemaCache());

@@ -65,6 +65,11 @@ impl Function {
         }
     }
 
+    /// A variable of its environment.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str)
+    }
+
     /// How often a process has come up so far.
     pub fn boots(&self) -> usize {
         self.boots.load(Ordering::Relaxed)

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use axum::body::{Body, HttpBody};
 use axum::http::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -24,8 +24,10 @@ pub(crate) struct Listening {
     pub url: String,
 }
 
-pub(crate) async fn listen() -> Result<Listening> {
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+/// At this port, or a free one.
+pub(crate) async fn listen(port: Option<u16>) -> Result<Listening> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
     let url = format!("http://{}", listener.local_addr()?);
     Ok(Listening { listener, url })
 }

@@ -1,5 +1,10 @@
 //! The API keys of a project.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -21,11 +26,26 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub fn new() -> Keys {
-        let random = || Uuid::new_v4().simple().to_string();
-        let jwt_secret = random();
+        Keys::of([(); 3].map(|()| Uuid::new_v4().simple().to_string()))
+    }
+
+    /// Those of a project that stays; made at first, they lie in `keys` there.
+    pub fn kept_in(directory: &Path) -> Result<Keys> {
+        let path = directory.join("keys");
+        if !path.exists() {
+            let random = [(); 3].map(|()| Uuid::new_v4().simple().to_string());
+            fs::write(&path, random.join("\n"))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        }
+        let kept = fs::read_to_string(&path)?;
+        let kept: Vec<String> = kept.lines().map(str::to_owned).collect();
+        Ok(Keys::of(kept.try_into().map_err(|_| anyhow!("{} does not hold three lines", path.display()))?))
+    }
+
+    fn of([secret, publishable, jwt_secret]: [String; 3]) -> Keys {
         Keys {
-            secret: format!("sb_secret_{}", random()),
-            publishable: format!("sb_publishable_{}", random()),
+            secret: format!("sb_secret_{secret}"),
+            publishable: format!("sb_publishable_{publishable}"),
             service_role: token("service_role", &jwt_secret),
             anon: token("anon", &jwt_secret),
             jwt_secret,

@@ -42,6 +42,11 @@ impl Cluster {
     /// later ones win.
     /// Fails with the server's last lines when it does not come up within 60 s.
     pub async fn start(kind: PostgresKind, settings: &[(&str, &str)]) -> Result<Cluster> {
+        Cluster::start_in(kind, settings, None).await
+    }
+
+    /// One whose data lies in this directory, and stays; one that is there already goes on.
+    pub async fn start_in(kind: PostgresKind, settings: &[(&str, &str)], kept: Option<&Path>) -> Result<Cluster> {
         let scratch = Scratch::new()?;
         let user = unprivileged_user()?;
         let binaries = binaries(kind, user.as_ref(), &scratch)?;
@@ -58,29 +63,38 @@ impl Cluster {
             None => Ok(()),
         };
 
-        let data = scratch.path().join("data");
+        let directory = kept.unwrap_or(scratch.path());
+        let data = directory.join("data");
         let sockets = scratch.path().join("socket");
+        let is_there = data.join("PG_VERSION").exists();
         for directory in [&data, &sockets] {
-            fs::create_dir(directory)?;
+            fs::create_dir_all(directory)?;
             fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
             own(directory)?;
         }
-        let password = uuid::Uuid::new_v4().simple().to_string();
-        let password_file = scratch.path().join("password");
-        fs::write(&password_file, &password)?;
-        fs::set_permissions(&password_file, fs::Permissions::from_mode(0o600))?;
-        own(&password_file)?;
-
-        let initdb = program("initdb")
-            .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"])
-            .args(["--auth-local=trust", "--auth-host=password"])
-            .arg("--pgdata")
-            .arg(&data)
-            .arg("--pwfile")
-            .arg(&password_file)
-            .output()
-            .with_context(|| format!("cannot run {}", binaries.join("initdb").display()))?;
-        ensure!(initdb.status.success(), "initdb failed: {}", String::from_utf8_lossy(&initdb.stderr).trim());
+        let password_file = directory.join("password");
+        let password = match is_there {
+            true => fs::read_to_string(&password_file)
+                .with_context(|| format!("the database's password is not in {}", password_file.display()))?,
+            false => {
+                let password = uuid::Uuid::new_v4().simple().to_string();
+                fs::write(&password_file, &password)?;
+                fs::set_permissions(&password_file, fs::Permissions::from_mode(0o600))?;
+                own(&password_file)?;
+                let initdb = program("initdb")
+                    .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"])
+                    .args(["--auth-local=trust", "--auth-host=password"])
+                    .arg("--pgdata")
+                    .arg(&data)
+                    .arg("--pwfile")
+                    .arg(&password_file)
+                    .output()
+                    .with_context(|| format!("cannot run {}", binaries.join("initdb").display()))?;
+                ensure!(initdb.status.success(), "initdb failed: {}", String::from_utf8_lossy(&initdb.stderr).trim());
+                password
+            }
+        };
+        let durable: &[(&str, &str)] = if kept.is_some() { DURABLE } else { &[] };
 
         // Nobody can reserve a port for another process, so another one may take it before Postgres does.
         for _ in 0..5 {
@@ -88,7 +102,7 @@ impl Cluster {
             let mut command = program("postgres");
             command.arg("-D").arg(&data).args(["-p", &port.to_string()]);
             command.args(["-c", &format!("unix_socket_directories={}", sockets.display())]);
-            for (name, value) in SETTINGS.iter().chain(settings) {
+            for (name, value) in SETTINGS.iter().chain(durable).chain(settings) {
                 command.args(["-c", &format!("{name}={value}")]);
             }
             let mut server = Process::start(&scratch, "postgres", command)?;
@@ -150,6 +164,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max_wal_senders", "0"),
     ("max_connections", "200"),
 ];
+
+/// What is kept outlives every way to stop.
+const DURABLE: &[(&str, &str)] = &[("fsync", "on"), ("synchronous_commit", "on"), ("full_page_writes", "on")];
 
 fn url(port: u16, password: &str, database: &str) -> String {
     format!("postgres://postgres:{password}@127.0.0.1:{port}/{database}")

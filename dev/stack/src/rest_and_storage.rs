@@ -1,6 +1,7 @@
 //! REST and Storage, served by @supabase/lite under the latest Deno.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -13,12 +14,17 @@ use crate::scratch::Scratch;
 /// Starts the server and returns it with its port. It makes the schemas `auth` and `storage`, which the
 /// migrations expect, and serves what they add once they `notify pgrst`.
 ///
-/// At its first request the server grants everything on all tables of the schemas with row level security to
+/// At its first request, unless the database is one that was there, the server grants everything on all tables of the schemas with row level security to
 /// every role of the API. That request is made here, before the migrations, so that theirs keep the privileges
 /// that they give them.
-pub(crate) async fn start(scratch: &Scratch, database_url: &str, keys: &Keys) -> Result<(Process, u16)> {
-    let objects = scratch.path().join("objects");
-    fs::create_dir(&objects)?;
+pub(crate) async fn start(
+    scratch: &Scratch,
+    database_url: &str,
+    keys: &Keys,
+    objects: &Path,
+    was_there: bool,
+) -> Result<(Process, u16)> {
+    fs::create_dir_all(objects)?;
     let mut command = Command::new(Deno::Latest.binary()?);
     command
         .args(["run", "--allow-all", "--no-lock", "--node-modules-dir=manual"])
@@ -30,6 +36,7 @@ pub(crate) async fn start(scratch: &Scratch, database_url: &str, keys: &Keys) ->
         .env("DO_NOT_TRACK", "1")
         .env("DATABASE_URL", database_url)
         .env("STORAGE_DIRECTORY", objects)
+        .env("WAS_THERE", if was_there { "1" } else { "0" })
         .env("JWT_SECRET", &keys.jwt_secret)
         .env("API_KEYS", keys.roles().to_string());
     let mut process = Process::start(scratch, "rest-and-storage", command)?;

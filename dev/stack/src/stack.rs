@@ -1,6 +1,7 @@
 //! Everything together.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +36,12 @@ pub struct Options {
     pub scheduling: bool,
     /// SQL of an app that was there before the migrations.
     pub app: Option<&'static str>,
+    /// Of the project's address; none: a free one.
+    pub port: Option<u16>,
+    /// Where database, objects and keys stay; none: they go with the stack.
+    pub kept_in: Option<PathBuf>,
+    /// Is told what the start waits for.
+    pub tell: Option<fn(&str)>,
 }
 
 /// A running project. Dropping it, or the end of this process, stops everything it started and deletes what it
@@ -68,14 +75,28 @@ impl Stack {
             !options.scheduling || options.postgres == PostgresKind::System,
             "scheduling needs Debian's Postgres: the embedded one has no pg_cron"
         );
+        let tell = options.tell.unwrap_or(|_| {});
         let scratch = Arc::new(Scratch::new()?);
-        let keys = Keys::new();
+        let keys = match &options.kept_in {
+            Some(directory) => {
+                fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+                Keys::kept_in(directory)?
+            }
+            None => Keys::new(),
+        };
+        let listening = gateway::listen(options.port).await?;
         let replicate = replicate_stand_in::Server::start(options.replicate.clone()).await?;
-        let cluster = Cluster::start(options.postgres, if options.scheduling { SCHEDULING } else { &[] }).await?;
+        tell("Postgres");
+        let settings = if options.scheduling { SCHEDULING } else { &[] };
+        let cluster = Cluster::start_in(options.postgres, settings, options.kept_in.as_deref()).await?;
         let database_url = cluster.url(DATABASE);
         let mut database = cluster.connect(DATABASE).await?;
         database.batch_execute(include_str!("../sql/platform.sql")).await.context("platform.sql")?;
-        let (rest_and_storage, rest_port) = rest_and_storage::start(&scratch, &database_url, &keys).await?;
+        tell("REST and Storage");
+        let objects = options.kept_in.as_deref().unwrap_or(scratch.path()).join("objects");
+        let was_there = database.query_one("select to_regclass('storage.objects') is not null", &[]).await?.get(0);
+        let (rest_and_storage, rest_port) =
+            rest_and_storage::start(&scratch, &database_url, &keys, &objects, was_there).await?;
         let pg_net = match options.scheduling {
             true => {
                 database.batch_execute(&PgNet::stand_in_sql()?).await.context("the stand-in of pg_net")?;
@@ -86,9 +107,9 @@ impl Stack {
         if let Some(app) = options.app {
             database.batch_execute(app).await.context("the app's SQL")?;
         }
+        tell("the migrations");
         migrations::migrate(&mut database).await?;
 
-        let listening = gateway::listen().await?;
         let api_url = listening.url.clone();
         let directory =
             options.function_directory.unwrap_or_else(|| crate::repository().join("supabase/functions/process-jobs"));
@@ -181,7 +202,10 @@ impl Stack {
     }
 
     /// Stops everything and deletes what it wrote; dropping the stack does the same, without telling errors.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
+        self.gateway.abort();
+        // Its port is free again once it has ended.
+        let _ = (&mut self.gateway).await;
         drop(self);
         Ok(())
     }

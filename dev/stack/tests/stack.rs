@@ -195,3 +195,43 @@ async fn a_request_of_pg_net_is_sent_after_its_transaction_has_committed() {
     assert_eq!(queued, 0);
     sql.execute("select cron.schedule('a-job', '* * * * *', 'select 1')", &[]).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_kept_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    // Postgres runs as another user when we are root.
+    let passable = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+    std::fs::set_permissions(directory.path(), passable).unwrap();
+    let kept = || Options { kept_in: Some(directory.path().to_owned()), ..Options::default() };
+    let payload = |name: &str| json!({"generation_id": name, "user_id": "u", "prompt": "a fox", "model_id": "black-forest-labs/flux-schnell"});
+    let picture = |name: &str| format!("storage/v1/object/public/generated-images/u/{name}.webp");
+    let get = async |stack: &Stack, name: &str| {
+        let answer = reqwest::get(format!("{}/{}", stack.api_url(), picture(name))).await.unwrap();
+        let kind = answer.headers().get("content-type").cloned();
+        (answer.status().as_u16(), kind, answer.bytes().await.unwrap())
+    };
+    let granted = "select string_agg(format('%s %s', r, has_table_privilege(r, 'public.job_queue', 'select')), ', ')
+        from unnest(array['anon', 'authenticated', 'service_role']) r";
+
+    let stack = Stack::start(kept()).await.unwrap();
+    let (key, port) = (stack.secret_key().to_owned(), stack.api_url().rsplit_once(':').unwrap().1.parse().ok());
+    stack.sql().await.unwrap().execute("select enqueue_job('generate-image', $1)", &[&payload("g-1")]).await.unwrap();
+    stack.post_drain().await.unwrap();
+    let first = get(&stack, "g-1").await;
+    assert_eq!(first.0, 200, "{}", stack.logs().unwrap());
+    let taken = Stack::start(Options { port, ..Options::default() }).await.err().unwrap();
+    assert!(format!("{taken:#}").contains("cannot listen at 127.0.0.1:"), "{taken:#}");
+    stack.stop().await.unwrap();
+
+    let stack = Stack::start(Options { port, ..kept() }).await.unwrap();
+    assert_eq!(stack.secret_key(), key);
+    let again = get(&stack, "g-1").await;
+    assert_eq!((again.0, &again.1, again.2.len()), (200, &first.1, first.2.len()), "{}", stack.logs().unwrap());
+    assert!(again.2 == first.2, "the same picture");
+    let sql = stack.sql().await.unwrap();
+    let granted: String = sql.query_one(granted, &[]).await.unwrap().get(0);
+    assert_eq!(granted, "anon f, authenticated f, service_role t", "as the migrations left it");
+    sql.execute("select enqueue_job('generate-image', $1)", &[&payload("g-2")]).await.unwrap();
+    stack.post_drain().await.unwrap();
+    assert_eq!(get(&stack, "g-2").await.0, 200, "{}", stack.logs().unwrap());
+}
