@@ -180,3 +180,115 @@ async fn the_original_app_goes_on_through_rest() {
         3
     );
 }
+
+/// Image tables as apps have them: one prediction is paid for each that takes its picture, none for one that does not.
+#[tokio::test]
+async fn odd_image_tables_take_their_picture_or_cost_nothing() {
+    const ID: &str = "11111111-1111-4111-8111-111111111111";
+    const TABLES: &str = "drop table images, image_generations cascade;
+        create table image_generations (id uuid primary key default gen_random_uuid(), user_id uuid not null, prompt text,
+            negative_prompt text, status text not null default 'pending', error_message text, updated_at timestamptz default now());
+        create table images (id uuid primary key default gen_random_uuid(),
+            generation_id uuid references image_generations (id), user_id uuid, storage_path text, public_url text, width int);";
+    // What is odd, what is said of it (nothing: it takes its picture) and what mends it.
+    let shapes = [
+        ("as they are", "", "", ""),
+        ("no updated_at, no error_message", "alter table image_generations drop updated_at, drop error_message", "", ""),
+        ("no storage_path, no width", "alter table images drop storage_path, drop width", "", ""),
+        (
+            "an enum status without cancelled and downloading",
+            "create type state as enum ('pending', 'queued', 'processing', 'completed', 'failed');
+            alter table image_generations alter status drop default, alter status type state using status::state,
+            alter status set default 'pending'",
+            "",
+            "",
+        ),
+        (
+            "a check without ours",
+            "alter table image_generations add constraint states check (status in ('pending', 'ready', 'failed'))",
+            "violates check constraint \"states\"",
+            "alter table image_generations drop constraint states",
+        ),
+        (
+            "a title that must be there",
+            "alter table images add column title text not null",
+            "null value in column \"title\" of relation \"images\"",
+            "alter table images alter column title set default ''",
+        ),
+        (
+            "owner_id for user_id",
+            "alter table image_generations rename user_id to owner_id",
+            "public.image_generations has no column user_id",
+            "alter table image_generations rename owner_id to user_id",
+        ),
+        (
+            "no status",
+            "alter table image_generations drop status",
+            "column g.status does not exist",
+            "alter table image_generations add column status text",
+        ),
+        (
+            "a trigger that raises",
+            "create or replace function no() returns trigger language plpgsql as $$ begin raise exception 'no pictures on Sundays'; end $$;
+            create trigger no before insert on images for each row execute function no()",
+            "no pictures on Sundays",
+            "drop trigger no on images",
+        ),
+        (
+            "generated columns",
+            "alter table images drop public_url, add column public_url text generated always as ('https://cdn/' || storage_path) stored",
+            "",
+            "",
+        ),
+        (
+            "text ids",
+            "alter table images drop constraint images_generation_id_fkey, alter generation_id type text, alter user_id type text;
+            alter table image_generations alter id drop default, alter id type text, alter user_id type text",
+            "",
+            "",
+        ),
+        (
+            "pictures that are there twice",
+            "alter table images drop constraint images_generation_id_fkey; insert into images (generation_id, storage_path)
+            select '11111111-1111-4111-8111-111111111111', 'p.png' from generate_series(1, 3)",
+            "",
+            "",
+        ),
+    ];
+    let stack = start(settings(&[("POLL_INTERVAL_MS", "100")])).await;
+    let mut payload = generate(ID, "a red fox");
+    payload["user_id"] = json!("00000000-0000-4000-8000-000000000001");
+    for (number, (what, odd, said, mended_by)) in shapes.into_iter().enumerate() {
+        execute(&stack, &format!("delete from job_queue; {TABLES} {odd}")).await;
+        local_stack::migrate(&mut stack.sql().await.unwrap()).await.unwrap_or_else(|error| panic!("{what}: {error:#}"));
+        let paid = stack.replicate().predictions().len();
+        assert_eq!(paid, number, "{what}: one each before");
+        if !said.is_empty() {
+            // Where the job's own generation cannot be written either, it is not even enqueued.
+            let sql = stack.sql().await.unwrap();
+            let taken = sql.execute("select enqueue_job('generate-image', $1)", &[&payload]).await.is_ok();
+            stack.post_drain().await.unwrap();
+            let health = call(&stack, "GET", "/health", &[], None).await.body;
+            let reason = health["queue"]["paused"][0]["reason"].as_str().unwrap_or_default();
+            assert!(reason.contains(said), "{what}: {health}");
+            assert_eq!(stack.replicate().predictions().len(), paid, "{what}: nothing is paid");
+            execute(&stack, mended_by).await;
+            if !taken {
+                enqueue(&stack, "generate-image", &payload).await;
+            }
+        } else {
+            enqueue(&stack, "generate-image", &payload).await;
+        }
+        drain_until_done(&stack).await;
+        assert_eq!(stack.replicate().predictions().len(), paid + 1, "{what}: paid once");
+        let states = count(&stack, "select count(*) from job_queue where status = 'completed'").await;
+        assert_eq!(states, 2, "{what}: {}", row(&stack, "select jsonb_agg(j) from job_queue j", &[]).await);
+        let stored = "select count(*) from images i where to_jsonb(i) ->> 'public_url' like '%11111111%'";
+        assert_eq!(count(&stack, stored).await, 1, "{what}: the picture");
+        assert_eq!(
+            count(&stack, "select count(*) from image_generations where status::text = 'completed'").await,
+            1,
+            "{what}"
+        );
+    }
+}

@@ -132,7 +132,7 @@ Watch it, and look at the picture:
 Ctrl-C stops everything."#,
         publishable = stack.publishable_key(),
         replicate = match stack.function().setting("REPLICATE_API_URL") {
-            Some(url) if *url == stack.replicate().api_url().to_string() => format!("{url} (a stand-in)"),
+            Some(url) if url == stack.replicate().api_url() => format!("{url} (a stand-in)"),
             Some(url) => url.to_owned(),
             None => "Replicate itself: each prediction is paid".to_owned(),
         },
