@@ -39,6 +39,15 @@ begin
   return query select 'privileges of users', coalesce(array_to_string(v_texts, ', '), 'none'),
     case when v_texts is not null then 'revoke execute on it, unless you have granted it yourself: a job may name any user, and costs money' end;
 
+  -- An app's own queue keeps its privileges.
+  return query
+  select 'rows of job_queue', format('%s may read all of them', string_agg(r.name, ' and ' order by r.name)),
+    'alter table public.job_queue enable row level security, with a policy for what users may see'
+  from unnest('{anon,authenticated}'::text[]) r (name)
+  where has_table_privilege(r.name, 'public.job_queue', 'select')
+    and not (select c.relrowsecurity from pg_catalog.pg_class c where c.oid = 'public.job_queue'::regclass)
+  having count(*) > 0;
+
   if to_regclass('cron.job') is null then
     v_text := null;
   else

@@ -1,6 +1,6 @@
 -- Each line, as it is where all is well and where it is not.
 begin;
-select plan(40);
+select plan(43);
 set local client_min_messages = error;
 create function pg_temp.finding(p_subject text) returns text language sql as
 $$ select string_agg(d.finding, ' | ') from process_jobs_doctor() d where d.subject = p_subject $$;
@@ -42,6 +42,11 @@ select is(pg_temp.advice('privileges of service_role'), 'run the migration again
 grant execute on function retry_job(uuid, int) to authenticated;
 select is(pg_temp.finding('privileges of users'), 'authenticated may call public.retry_job(uuid,integer)', 'what users may');
 select matches(pg_temp.advice('privileges of users'), '^revoke execute', 'and should not');
+grant select on job_queue to anon, authenticated;
+select is(pg_temp.finding('rows of job_queue'), null, 'row level security hides jobs from users');
+alter table job_queue disable row level security;
+select is(pg_temp.finding('rows of job_queue'), 'anon and authenticated may read all of them', 'without it they see what others ask for');
+select matches(pg_temp.advice('rows of job_queue'), 'enable row level security', 'and it can be enabled');
 update process_jobs.worker set said = said || '{"webhooks": false}';
 select matches(pg_temp.advice('webhooks'), 'REPLICATE_WEBHOOK_SECRET', 'webhooks that are off');
 update process_jobs.worker set said = said || '{"version": "0.0.9"}';
