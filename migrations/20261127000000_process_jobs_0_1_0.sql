@@ -40,6 +40,14 @@ begin
 end
 $$;
 
+do $$
+begin
+  if to_regnamespace('process_jobs') is not null and to_regclass('process_jobs.releases') is null then
+    raise exception E'process-jobs cannot move in:\n- schema process_jobs: process-jobs has one of this name; rename yours'
+      using errcode = '55000';
+  end if;
+end
+$$;
 create schema if not exists process_jobs;
 revoke all on schema process_jobs from public, anon, authenticated, service_role;
 
@@ -54,6 +62,16 @@ create table if not exists process_jobs.undo (
   n bigint primary key generated always as identity,
   statement text not null
 );
+
+-- What is granted of ours already: an upgrade leaves it (moved_in.sql).
+create temp table process_jobs_granted on commit drop as
+  select 'function' as kind, p.oid, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
+  from pg_catalog.pg_proc p
+  where p.pronamespace = 'public'::regnamespace and exists (select from process_jobs.releases)
+  union all
+  select 'table', c.oid, coalesce(c.relacl, acldefault('r', c.relowner))
+  from pg_catalog.pg_class c
+  where c.oid = to_regclass('public.job_types') and exists (select from process_jobs.releases);
 
 -- ── queue/column_type.sql ──
 
@@ -87,19 +105,32 @@ $$;
 
 -- ── operate/public_functions.sql ──
 
--- public_functions: the functions of the interface, as they are in the schema public.
+-- public_functions: the functions of the interface, those that there are; with those that callers of before go on calling.
 create or replace function process_jobs.public_functions() returns oid[]
 language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select array_agg(p.oid)
-  from pg_catalog.pg_proc p
-  where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
-    claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
-    process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,
-    schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}')
+  select array_agg(s.function)
+  from (
+    select to_regprocedure('public.' || f.signature)::oid as function
+    from unnest(array[
+      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int)',
+      'complete_job(uuid, jsonb, text, uuid, text, text, jsonb)', 'complete_job(uuid, text, jsonb)',
+      'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
+      'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
+      'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
+      'exchange_jobs(jsonb, text[], int, jsonb)', 'heartbeat_job(uuid, uuid, int, int)',
+      'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
+      'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
+      'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
+      'schedule_process_jobs(text, text, text, int)', 'seconds_until_next_job(text[])',
+      'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text)', 'unschedule_process_jobs()',
+      'wake_job(uuid, jsonb, int)'
+    ]) f (signature)
+  ) s
+  where s.function is not null
 $$;
 
 -- ── operate/worker.sql ──
@@ -123,8 +154,8 @@ create table if not exists process_jobs.worker (
 --   attempt_number, result; enqueue_job(…, p_priority, p_max_attempts), complete_job(p_job_id, p_result, p_error),
 --   claim_next_job()
 --
--- The table is brought to our form where it lies, so that its views, policies, triggers, keys and grants stay; how each
--- change is undone is kept in process_jobs.undo. Where something does not fit, all that does not is told at once, and
+-- The table is brought to our form where it lies, so that its columns, views, policies, triggers, keys and grants stay; how
+-- each change is undone is kept in process_jobs.undo. Where something does not fit, all that does not is told at once, and
 -- nothing is changed.
 do $$
 declare
@@ -138,37 +169,70 @@ declare
   v_enable text[] := '{}';
   v_statement text;
   v_has_attempts boolean;
+  v_is_ours boolean := obj_description(v_table, 'pg_class') is not distinct from 'made by process-jobs';
   v_search_path text := current_setting('search_path');
 begin
-  if exists (select from process_jobs.releases)
-    or obj_description(v_table, 'pg_class') is not distinct from 'made by process-jobs'
-  then
+  if exists (select from process_jobs.releases) then
     return;
   end if;
 
-  -- Functions that have the names of ours.
+  -- Functions that have the names of ours: known are those of the scripts, by what callers see of them.
   create temp table theirs on commit drop as
-    select p.oid, format('public.%I(%s)', p.proname, oidvectortypes(p.proargtypes)) as signature,
-      case format('%s(%s)', p.proname, oidvectortypes(p.proargtypes))
-        when 'claim_next_job()' then 'known'
-        when 'claim_next_job(text[])' then 'known'
-        when 'enqueue_job(text, jsonb, integer, integer)' then 'known'
-        when 'enqueue_job(text, jsonb, integer, timestamp with time zone, integer)' then 'scheduled_at first'
-        when 'complete_job(uuid, jsonb, text)' then 'known'
-        when 'complete_job(uuid, text, jsonb)' then 'error_message first'
-      end as form
+    select p.oid, format('public.%I(%s)', p.proname, oidvectortypes(p.proargtypes)) as signature, known.form
     from pg_catalog.pg_proc p
-    where p.oid = any (process_jobs.public_functions());
+    left join (values
+      ('claim_next_job()', null, 'known'),
+      ('claim_next_job(text[])', '{p_job_types}', 'known'),
+      ('enqueue_job(text, jsonb, integer, integer)', '{p_job_type,p_payload,p_priority,p_max_attempts}', 'known'),
+      ('enqueue_job(text, jsonb, integer, timestamp with time zone, integer)',
+        '{p_job_type,p_payload,p_priority,p_scheduled_at,p_max_attempts}', 'scheduled_at first'),
+      ('complete_job(uuid, jsonb, text)', '{p_job_id,p_result,p_error}', 'known'),
+      ('complete_job(uuid, text, jsonb)', '{p_job_id,p_error_message,p_error_details}', 'error_message first')
+    ) known (signature, names, form)
+      on known.signature = format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) and p.prokind = 'f'
+      and known.names is not distinct from nullif((coalesce(p.proargnames, '{}'))[1:p.pronargs], '{}')::text
+      and case p.proname
+        when 'claim_next_job' then p.proretset
+        when 'enqueue_job' then p.prorettype = 'uuid'::regtype and not p.proretset
+        else p.prorettype in ('void'::regtype, 'boolean'::regtype) and not p.proretset
+      end
+    where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
+      claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
+      process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,
+      schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}');
 
   v_refusals := array(
     select format('function %s: process-jobs has one of this name; rename yours or drop it', t.signature)
-    from theirs t where t.form is null order by t.signature);
-  if to_regclass('public.job_types') is not null then
-    v_refusals := v_refusals || 'table public.job_types: process-jobs has one of this name; rename yours'::text;
-  end if;
-  if v_table is not null then
+    from theirs t where t.form is null
+    union all
+    select format('function %s: %s depends on it, and process-jobs has one of this name; drop that first, and make it anew afterwards',
+      t.signature, pg_describe_object(d.classid, d.objid, d.objsubid))
+    from theirs t
+    join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_proc'::regclass and d.refobjid = t.oid and d.deptype = 'n'
+    where t.form is not null
+    union all
+    select format('%s public.%s: process-jobs has one of this name; rename yours',
+      case c.relkind when 'r' then 'table' when 'i' then 'index' when 'v' then 'view' else 'relation' end, c.relname)
+    from pg_catalog.pg_class c
+    where c.relnamespace = 'public'::regnamespace and (
+      c.relname = 'job_types'
+      or c.relname = any ('{job_queue_claim_order,job_queue_next_due,job_queue_woken,job_queue_lease_expiry,job_queue_failed,
+        job_queue_unique_unfinished,job_queue_generation}'))
+    union all
+    select format('table public.%s: it belongs to %s, and %s may not change it', c.relname, pg_get_userbyid(c.relowner), current_user)
+    from pg_catalog.pg_class c
+    where c.oid in (v_table, to_regclass('public.image_generations')) and c.relkind = 'r'
+      and not pg_has_role(current_user, c.relowner, 'usage'));
+  if v_table is not null and not v_is_ours then
     v_refusals := v_refusals || array(
       select 'public.job_queue is no plain table' from pg_catalog.pg_class c where c.oid = v_table and c.relkind <> 'r'
+      union all
+      select format('public.job_queue: %s uses its row type, so that it cannot be changed; use a column of type jsonb instead',
+        pg_describe_object('pg_catalog.pg_class'::regclass, a.attrelid, a.attnum))
+      from pg_catalog.pg_attribute a
+      join pg_catalog.pg_class c on c.oid = v_table and a.atttypid in (c.reltype, (select t.typarray from pg_catalog.pg_type t where t.oid = c.reltype))
+      join pg_catalog.pg_class u on u.oid = a.attrelid and u.relkind in ('r', 'p', 'm')
+      where not a.attisdropped
       union all
       select 'public.job_queue has no primary key or unique constraint on id alone: alter table public.job_queue add primary key (id)'
       where not exists (
@@ -178,6 +242,7 @@ begin
       union all
       select case
           when a.attname is null then format('public.job_queue has no column %s %s', wanted.name, wanted.types[1])
+          when wanted.types = '{}' then format('public.job_queue.%s: process-jobs has a column of this name; rename yours', wanted.name)
           else format('public.job_queue.%s is of type %s: alter table public.job_queue alter column %1$s type %3$s',
             wanted.name, format_type(a.atttypid, a.atttypmod), wanted.types[1])
         end
@@ -211,6 +276,17 @@ begin
       where a.attrelid = v_table and a.attname = 'status' and not exists (
         select from pg_catalog.pg_enum e where e.enumtypid = t.oid and e.enumlabel = s.status)
     );
+    if v_refusals = '{}' and process_jobs.column_type('public.job_queue', 'unique_key') is not null then
+      execute $q$
+        select array_agg(format('public.job_queue.unique_key: two unfinished jobs of type %s have the key %L', d.job_type, left(d.unique_key, 100)))
+        from (
+          select j.job_type::text, j.unique_key from public.job_queue j
+          where j.unique_key is not null and j.status::text in ('pending', 'processing')
+          group by 1, 2 having count(*) > 1 limit 10
+        ) d
+      $q$ into v_refusals;
+      v_refusals := coalesce(v_refusals, '{}');
+    end if;
   end if;
   if v_refusals <> '{}' then
     raise exception E'process-jobs cannot move in:\n- %', (
@@ -230,7 +306,14 @@ begin
     from (
       select 1 as n, 0::bigint as m, pg_get_functiondef(v_function.oid) as statement
       union all
-      select 2, 0, format('revoke all on function %s from public, anon, authenticated, service_role', v_function.signature)
+      select 2, row_number() over (), format('revoke all on function %s from %s', v_function.signature, r.role)
+      from (
+        select 'public' as role
+        union all
+        select quote_ident(r.rolname) from pg_catalog.pg_roles r
+        where r.oid in (
+          select (aclexplode(d.defaclacl)).grantee from pg_catalog.pg_default_acl d where d.defaclobjtype = 'f')
+      ) r
       union all
       select 3, a.m, format('grant execute on function %s to %s', v_function.signature,
         case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
@@ -240,6 +323,10 @@ begin
       union all
       select 4, 0, format('comment on function %s is %L', v_function.signature, obj_description(v_function.oid, 'pg_proc'))
       where obj_description(v_function.oid, 'pg_proc') is not null
+      union all
+      select 5, 0, format('alter function %s owner to %I', v_function.signature, pg_get_userbyid(p.proowner))
+      from pg_catalog.pg_proc p
+      where p.oid = v_function.oid and pg_get_userbyid(p.proowner) <> current_user
     ) s
     order by s.n desc, s.m desc;
     execute 'drop function ' || v_function.signature;
@@ -251,7 +338,7 @@ begin
   end if;
 
   perform set_config('search_path', v_search_path, true);
-  if v_table is null then
+  if v_table is null or v_is_ours then
     return;
   end if;
 
@@ -266,15 +353,6 @@ begin
   end loop;
 
   v_has_attempts := process_jobs.column_type('public.job_queue', 'attempts') is not null;
-  if v_has_attempts and process_jobs.column_type('public.job_queue', 'attempt_number') is null then
-    -- Who reads attempts goes on reading it.
-    alter table public.job_queue rename column attempts to attempt_number;
-    alter table public.job_queue add column attempts int generated always as (attempt_number) stored;
-    insert into process_jobs.undo (statement) values
-      ('alter table public.job_queue rename column attempt_number to attempts'),
-      ('alter table public.job_queue drop column attempts');
-    v_has_attempts := false;
-  end if;
   for v_column in
     select wanted.*
     from (values
@@ -290,7 +368,7 @@ begin
     where process_jobs.column_type('public.job_queue', wanted.name) is null
   loop
     execute format('alter table public.job_queue add column %I %s', v_column.name, v_column.definition);
-    insert into process_jobs.undo (statement) values (format('alter table public.job_queue drop column %I', v_column.name));
+    insert into process_jobs.undo (statement) values (format('alter table public.job_queue drop column if exists %I', v_column.name));
   end loop;
 
   -- Rows. Workers of before held no leases and kept no bound on attempts; what they were at runs again.
@@ -322,6 +400,9 @@ begin
   update public.job_queue j
   set completed_at = j.updated_at
   where j.status in ('completed', 'failed', 'cancelled') and j.completed_at is null;
+  if v_has_attempts then
+    update public.job_queue set attempts = attempt_number where attempts is distinct from attempt_number;
+  end if;
 
   for v_column in
     select a.attname, not a.atthasdef as lacks_default, wanted.default_value
@@ -356,16 +437,65 @@ begin
       and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false),
     add constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200);
   insert into process_jobs.undo (statement)
-  select format('alter table public.job_queue drop %s', d.what)
+  select format('alter table public.job_queue drop %s if exists %s', split_part(d.what, ' ', 1), split_part(d.what, ' ', 2))
   from unnest('{column begun,column delayed,constraint job_queue_status_is_known,constraint job_queue_processing_has_lease,
     constraint job_queue_attempts_within_max,constraint job_queue_progress_is_percent,constraint job_queue_errors_is_array,
     constraint job_queue_scheduled_at_finite,constraint job_queue_times_are_finite,constraint job_queue_unique_key_length}'::text[]) d (what);
-  insert into process_jobs.undo (statement)
-  select 'alter table public.job_queue reset (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold, autovacuum_analyze_scale_factor)'
-  from pg_catalog.pg_class c where c.oid = v_table and c.reloptions is null;
+  for v_column in
+    select w.name, w.value
+    from (values ('autovacuum_vacuum_scale_factor', '0.01'), ('autovacuum_vacuum_threshold', '1000'),
+      ('autovacuum_analyze_scale_factor', '0.02')) w (name, value)
+    where not exists (
+      select from pg_catalog.pg_class c, unnest(c.reloptions) o (option)
+      where c.oid = v_table and split_part(o.option, '=', 1) = w.name)
+  loop
+    execute format('alter table public.job_queue set (%s = %s)', v_column.name, v_column.value);
+    insert into process_jobs.undo (statement) values (format('alter table public.job_queue reset (%s)', v_column.name));
+  end loop;
+
+  -- What an app's own workers and functions go on writing: attempts, and jobs at work without a lease. It comes before
+  -- the app's triggers, which may read attempts.
+  execute format(
+    $q$
+    create function process_jobs.keep_old_columns() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp
+    as $f$
+    begin
+      %s
+      new.max_attempts := greatest(new.max_attempts, new.attempt_number);
+      if new.status = 'processing' and new.lease_token is null then
+        new.lease_token := gen_random_uuid();
+        -- Nobody takes back a job of a type that the app runs itself.
+        new.lease_expires_at := now() + case
+          when new.job_type in ('generate-image', 'download-image') then interval '10 minutes'
+          else interval '10 years'
+        end;
+      end if;
+      return new;
+    end
+    $f$
+    $q$, case when v_has_attempts then $q$
+      if tg_op = 'INSERT' then
+        new.attempt_number := greatest(new.attempt_number, new.attempts, 0);
+        new.attempts := new.attempt_number;
+      elsif new.attempt_number is distinct from old.attempt_number then
+        new.attempts := new.attempt_number;
+      elsif new.attempts is distinct from old.attempts then
+        new.attempt_number := greatest(new.attempts, 0);
+      end if;$q$ end);
+  create trigger "_process_jobs_keep_old_columns" before insert or update on public.job_queue
+    for each row execute function process_jobs.keep_old_columns();
 
   foreach v_statement in array v_enable loop
     execute v_statement;
+  end loop;
+  for v_trigger in
+    select t.tgname from pg_catalog.pg_trigger t
+    where t.tgrelid = v_table and not t.tgisinternal and t.tgtype & 2 = 2
+      and pg_get_triggerdef(t.oid) ~* ' when .*(old|new)\.\*'
+  loop
+    raise warning 'trigger % of public.job_queue compares whole rows, which a restore of a dump refuses while the table has generated columns: have it compare columns',
+      v_trigger.tgname;
   end loop;
 
   -- By position the older forms differ from ours; by name only complete_job's does.
@@ -523,6 +653,11 @@ begin
       and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false
     ),
     constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200)
+  )
+  -- Each run leaves two dead rows. By default they would be cleared when they are a fifth of the table, finished jobs
+  -- included.
+  with (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02
   );
   alter table public.job_queue enable row level security;
   revoke all on public.job_queue from public, anon, authenticated, service_role;
@@ -550,12 +685,6 @@ create index if not exists job_queue_failed
 -- One unfinished job a key, counted by type: two types may use the same id as their key.
 create unique index if not exists job_queue_unique_unfinished
   on public.job_queue (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing');
-
--- Each run leaves two dead rows. By default they would be cleared when they are a fifth of the table, finished jobs
--- included.
-alter table public.job_queue set (
-  autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02
-);
 
 -- ── queue/job_troubles.sql ──
 
@@ -658,7 +787,7 @@ begin
   grant select, insert, update, delete on public.image_generations to service_role;
   alter table public.image_generations enable row level security;
   comment on table public.image_generations is 'made by process-jobs';
-  create index image_generations_user_id on public.image_generations (user_id, created_at desc);
+  create index on public.image_generations (user_id, created_at desc);
 end
 $$;
 
@@ -689,7 +818,11 @@ declare
   v_id_type text := coalesce(process_jobs.column_type('public.image_generations', 'id'), 'text');
   v_user_id_type text := coalesce(process_jobs.column_type('public.image_generations', 'user_id'), 'text');
   v_references text := case
-    when to_regclass('public.image_generations') is not null
+    when exists (
+      select from pg_catalog.pg_index i
+      join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+      where i.indrelid = to_regclass('public.image_generations') and i.indisunique and i.indimmediate and i.indnkeyatts = 1
+        and i.indpred is null and a.attname = 'id')
     then 'references public.image_generations (id) on delete cascade'
   end;
 begin
@@ -722,8 +855,8 @@ begin
   grant select, insert, update, delete on public.images to service_role;
   alter table public.images enable row level security;
   comment on table public.images is 'made by process-jobs';
-  create unique index images_generation_id_filename on public.images (generation_id, filename);
-  create index images_user_id on public.images (user_id, created_at desc);
+  create unique index on public.images (generation_id, filename);
+  create index on public.images (user_id, created_at desc);
 end
 $$;
 
@@ -811,7 +944,7 @@ as $$
 declare
   v_refusal text := process_jobs.json_refusal('payload', new.payload);
 begin
-  if tg_op = 'INSERT' and new.updated_at <> now() then
+  if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
     return new;
   end if;
   if new.payload is null or jsonb_typeof(new.payload) <> 'object' then
@@ -824,7 +957,7 @@ begin
 end
 $$;
 
-create or replace trigger check_job_payload
+create or replace trigger process_jobs_check_payload
   before insert or update of payload on public.job_queue
   for each row
   execute function process_jobs.check_job_payload();
@@ -877,6 +1010,7 @@ declare
   v_picked uuid[];
   v_part uuid[];
   v_claimed uuid[] := '{}';
+  v_count bigint;
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'p_limit must be between 1 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
@@ -885,6 +1019,8 @@ begin
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
   end if;
   v_window := p_limit + 20;
+  -- So that what an app checks at the end of a transaction is refused for one job, and not for all.
+  set constraints all immediate;
 
   if exists (
     select from process_jobs.job_troubles t
@@ -1121,6 +1257,10 @@ begin
         woken_at = null,
         updated_at = now()
       where j.id = any (v_part);
+      get diagnostics v_count = row_count;
+      if v_count < cardinality(v_part) then
+        raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
+      end if;
       v_claimed := v_claimed || v_part;
       exit when v_n = 0;
     exception
@@ -1346,7 +1486,7 @@ $$;
 --                 answered and nothing is enqueued, also when many ask at once
 --
 -- Refuses (22023) a type without a row in job_types and arguments out of these bounds.
--- created_by becomes the token's `sub`, else its `role`, else the database's session user.
+-- created_by becomes the token's `sub`, else its `role`, else the database's session user; in an app's own job_queue `sub` only.
 
 create or replace function public.enqueue_job(
   p_job_type text,
@@ -1364,8 +1504,13 @@ declare
   v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
 begin
   return process_jobs.insert_job(p_job_type, p_payload, p_priority, p_max_attempts, p_scheduled_at, p_unique_key,
-    -- A name's collation would become that of all arguments, and no index has it.
-    coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user) collate "default");
+    case
+      when v_claims ->> 'sub' is not null then v_claims ->> 'sub'
+      -- An app's own column holds users, and may be a key of theirs.
+      when obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then null
+      -- A name's collation would become that of all arguments, and no index has it.
+      else coalesce(v_claims ->> 'role', session_user) collate "default"
+    end);
 end
 $$;
 
@@ -1585,7 +1730,7 @@ begin
   end if;
 
   -- The job that holds the key may end between the insert and the look for it: then the key is free.
-  loop
+  for v_n in 1 .. case when p_unique_key is null then 1 else 100 end loop
     insert into public.job_queue (
       id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
       unique_key, created_by
@@ -1597,14 +1742,16 @@ begin
     on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
     do nothing
     returning id into v_id;
-    exit when v_id is not null;
-
-    select j.id into v_id
-    from public.job_queue j
-    where j.job_type = p_job_type and j.unique_key = p_unique_key and j.status in ('pending', 'processing');
-    exit when v_id is not null;
+    if v_id is null then
+      select j.id into v_id
+      from public.job_queue j
+      where j.job_type = p_job_type and j.unique_key = p_unique_key and j.status in ('pending', 'processing');
+    end if;
+    if v_id is not null then
+      return v_id;
+    end if;
   end loop;
-  return v_id;
+  raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
 end
 $$;
 
@@ -1645,11 +1792,12 @@ $$;
 
 -- ── queue/keep_cancel_a_wish.sql ──
 
--- keep_cancel_a_wish: trigger on job_queue; a job set to cancelled by an update, as apps do, goes the way of cancel_job:
--- one that may have begun something is cancelled once a worker has ended that.
+-- note_cancel, keep_cancel_a_wish: triggers on job_queue; a job set to cancelled by an update, as apps do, goes the way of
+-- cancel_job: one that may have begun something is cancelled once a worker has ended that.
 --
--- No function of ours cancels a job that keeps its lease_token.
-create or replace function process_jobs.keep_cancel_a_wish() returns trigger
+-- No function of ours cancels a job that keeps its lease_token. Until it is put back, after the statement, such a job is
+-- `cancelled`, as the app's own policies may demand of it.
+create or replace function process_jobs.note_cancel() returns trigger
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -1659,7 +1807,6 @@ begin
     new.event := null;
     new.completed_at := coalesce(new.completed_at, now());
   else
-    new.status := old.status;
     new.cancel_requested_at := coalesce(old.cancel_requested_at, now());
     new.checkpoint := coalesce(old.checkpoint, '{}');
     new.scheduled_at := case
@@ -1674,11 +1821,30 @@ begin
 end
 $$;
 
-create or replace trigger keep_cancel_a_wish
+create or replace function process_jobs.keep_cancel_a_wish() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update public.job_queue j set status = old.status where j.id = new.id and j.status is not distinct from 'cancelled';
+  return null;
+end
+$$;
+
+create or replace trigger process_jobs_note_cancel
   before update of status on public.job_queue
   for each row
   when (
     new.status = 'cancelled' and old.status in ('pending', 'processing')
+    and new.lease_token is not distinct from old.lease_token
+  )
+  execute function process_jobs.note_cancel();
+create or replace trigger process_jobs_keep_cancel_a_wish
+  after update of status on public.job_queue
+  for each row
+  when (
+    new.status = 'cancelled' and new.cancel_requested_at is not null and old.status in ('pending', 'processing')
     and new.lease_token is not distinct from old.lease_token
   )
   execute function process_jobs.keep_cancel_a_wish();
@@ -1701,7 +1867,7 @@ begin
 end
 $$;
 
-create or replace trigger keep_lease_of_job_put_back
+create or replace trigger process_jobs_keep_lease
   before update of status on public.job_queue
   for each row
   when (old.status = 'processing' and new.status = 'pending' and new.lease_token is not null)
@@ -1975,6 +2141,8 @@ begin
   if p_outcomes = '[]' then
     return '{}';
   end if;
+  -- As in claim_jobs.
+  set constraints all immediate;
   if jsonb_path_exists(p_outcomes, '$[*] ? (@.type() != "object")') then
     raise exception 'p_outcomes must hold json objects' using errcode = '22023';
   end if;
@@ -2354,7 +2522,13 @@ declare
   v_id_pattern constant text := '^[A-Za-z0-9_-]{1,128}$';
   v_is_theirs boolean := false;
 begin
-  if tg_op = 'INSERT' and new.updated_at <> now() then
+  if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
+    return null;
+  end if;
+  -- Not cancelled yet: it will be put back (keep_cancel_a_wish).
+  if tg_op = 'UPDATE' and new.status = 'cancelled' and new.cancel_requested_at is not null
+    and old.status in ('pending', 'processing') and new.lease_token is not distinct from old.lease_token
+  then
     return null;
   end if;
   if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then
@@ -2405,7 +2579,7 @@ begin
 end
 $$;
 
-create or replace trigger apply_image_job
+create or replace trigger process_jobs_follow
   after insert or update of status, checkpoint on public.job_queue
   for each row
   when (new.job_type in ('generate-image', 'download-image'))
@@ -2665,6 +2839,32 @@ $$;
 
 revoke execute on function public.keep_model_schema(text, jsonb, boolean) from public, anon, authenticated;
 grant execute on function public.keep_model_schema(text, jsonb, boolean) to service_role;
+
+-- ── images/keep_users_apart.sql ──
+
+-- keep_users_apart: trigger on job_queue; where an app lets users write jobs, whoever does so asks for pictures of his own
+-- only: what follows the job (apply_image_job) is written past the policies of the image tables.
+--
+-- It runs as who writes: functions of the app's own, and ours, ask for whom they like. Refuses (42501).
+create or replace function process_jobs.keep_users_apart() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_user in ('anon', 'authenticated') and new.payload ->> 'user_id' is distinct from
+    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
+  then
+    raise exception 'payload: user_id must be your own' using errcode = '42501';
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger process_jobs_keep_users_apart
+  before insert or update of job_type, payload on public.job_queue
+  for each row
+  when (new.job_type in ('generate-image', 'download-image'))
+  execute function process_jobs.keep_users_apart();
 
 -- ── images/look_at_image_tables.sql ──
 
@@ -2938,6 +3138,7 @@ begin
                   case when v_step.status = 'failed' then 'rehearsal' end,
                   case when v_step.status = 'processing' then 'rehearsal' end, true);
               end if;
+              set constraints all immediate;
             exception
               when check_violation or invalid_text_representation then
                 if v_step.instead is null or v_statuses ? v_step.status then
@@ -3249,6 +3450,15 @@ begin
     raise exception 'no key is stored yet: give p_secret_key, a secret or service-role key' using errcode = '55000';
   end if;
 
+  -- One of that name that an app has had before is replaced, and comes back when process-jobs is taken out.
+  execute format(
+    $q$
+    insert into process_jobs.undo (statement)
+    select format('select %%s(%%L, %%L, %%L)', $1, j.jobname, j.schedule, j.command)
+    from %s j
+    where j.jobname = 'process-jobs-worker' and j.username = current_user and j.command !~ '^select process_jobs\.'
+    $q$, to_regclass('cron.job'))
+  using v_schedule_job::regproc;
   execute format('select %s($1, $2, $3)', v_schedule_job::regproc)
   using 'process-jobs-worker', v_schedule,
     format('select process_jobs.tick(%L, %s)', p_function_url, p_timeout_milliseconds)
@@ -3362,7 +3572,8 @@ $$;
 -- unschedule_process_jobs: removes the cron job process-jobs-worker, and process-jobs-prune-runs; true: removed, false:
 -- there was none.
 --
--- The stored key stays, so that schedule_process_jobs needs none the next time.
+-- The stored key stays, so that schedule_process_jobs needs none the next time. Cron jobs of the same names that call
+-- something else are not ours, and stay.
 create or replace function public.unschedule_process_jobs() returns boolean
 language plpgsql
 security definer
@@ -3376,7 +3587,8 @@ begin
     return false;
   end if;
   execute format(
-    'select coalesce(bool_or(%s(jobid) and jobname = $1), false) from %s where jobname in ($1, $2) and username = current_user',
+    'select coalesce(bool_or(%s(jobid) and jobname = $1), false) from %s
+    where jobname in ($1, $2) and username = current_user and command ~ ''^select process_jobs\.(tick|prune_runs)\(''',
     to_regprocedure('cron.unschedule(bigint)')::regproc, v_cron_jobs)
   using 'process-jobs-worker', 'process-jobs-prune-runs'
   into v_removed;
@@ -3830,8 +4042,8 @@ grant execute on function public.redrive_failed_jobs(text, timestamptz, int, int
 
 -- ── operate/rehearse_queue.sql ──
 
--- rehearse_queue: tries what the worker does with a job of each image type in a job_queue that was an app's before, and
--- undoes it; why it cannot be; null: it can.
+-- rehearse_queue: tries what the worker does with jobs of each image type in a job_queue that was an app's before, each to
+-- another end, and what prune_jobs does; undoes it. Answers why it cannot be; null: it can.
 create or replace function process_jobs.rehearse_queue() returns text
 language plpgsql
 security definer
@@ -3841,22 +4053,31 @@ as $$
 declare
   v_job_id uuid;
   v_step record;
+  v_count bigint;
 begin
   for v_step in
     select t.job_type, s.status
     from (values ('generate-image'), ('download-image')) t (job_type)
-    cross join (values (1, 'enqueue'), (2, 'processing'), (3, 'pending'), (4, 'completed'), (5, 'failed'), (6, 'cancelled')) s (n, status)
-    order by t.job_type, s.n
+    cross join (values (1, 'completed'), (2, 'failed'), (3, 'cancelled')) e (n, ended)
+    cross join lateral (values (1, 'enqueued'), (2, 'processing'), (3, 'pending'), (4, 'processing'), (5, e.ended), (6, 'deleted')) s (n, status)
+    order by t.job_type, e.n, s.n
   loop
-    if v_step.status = 'enqueue' then
+    if v_step.status = 'enqueued' then
       v_job_id := public.enqueue_job(v_step.job_type, '{}');
+    elsif v_step.status = 'deleted' then
+      delete from public.job_queue j where j.id = v_job_id;
     else
       execute format(
         'update public.job_queue set status = %L, attempt_number = attempt_number + 1, max_attempts = 9, updated_at = now(),
           lease_token = %s, lease_expires_at = now(), checkpoint = $1, progress = 1, errors = $2 where id = $3',
         v_step.status, case when v_step.status = 'processing' then 'gen_random_uuid()' else 'null' end)
       using '{"a": 1}'::jsonb, '[{"a": 1}]'::jsonb, v_job_id;
+      get diagnostics v_count = row_count;
+      if v_count = 0 then
+        raise exception 'a trigger lets its row be as it is';
+      end if;
     end if;
+    set constraints all immediate;
   end loop;
   raise exception using errcode = 'PJ000';
 exception
@@ -3875,7 +4096,8 @@ $$;
 -- uninstall: takes process-jobs out of the database, and leaves the app as it was before: its queue in its old form and
 -- its old functions.
 --
--- A job_queue, image_generations and images of our own making are left with what lies in them, unless p_drop_tables. Of the schedule and the stored key nothing is left.
+-- A job_queue, image_generations and images of our own making are left with what lies in them, unless p_drop_tables. Of the
+-- schedule and the stored key nothing is left. Refuses (2BP01) while something of the app's depends on what is ours.
 create or replace function process_jobs.uninstall(p_drop_tables boolean default false) returns void
 language plpgsql
 security definer
@@ -3886,7 +4108,27 @@ as $$
 declare
   v_object record;
   v_statements text[] := array(select u.statement from process_jobs.undo u order by u.n desc);
+  v_dependents text;
 begin
+  -- What the app has made of ours since would go with it.
+  select string_agg(distinct coalesce(format('view %s', c.oid::regclass), pg_describe_object(d.classid, d.objid, d.objsubid)), E'\n- ')
+  into v_dependents
+  from pg_catalog.pg_depend d
+  cross join lateral pg_identify_object(d.classid, d.objid, d.objsubid) o
+  left join pg_catalog.pg_rewrite r on d.classid = 'pg_catalog.pg_rewrite'::regclass and r.oid = d.objid
+  left join pg_catalog.pg_class c on c.oid = r.ev_class
+  where d.deptype = 'n' and coalesce(c.relnamespace::regnamespace::text, o.schema) is distinct from 'process_jobs'
+    and o.type not in ('trigger', 'table constraint', 'default value', 'policy')
+    and (d.refclassid, d.refobjid) in (
+      select 'pg_catalog.pg_proc'::regclass::oid, p.oid from pg_catalog.pg_proc p
+      where p.pronamespace = 'process_jobs'::regnamespace or p.oid = any (process_jobs.public_functions())
+      union all
+      select 'pg_catalog.pg_class'::regclass, t.oid from pg_catalog.pg_class t
+      where t.relnamespace = 'process_jobs'::regnamespace or t.oid = 'public.job_types'::regclass);
+  if v_dependents is not null then
+    raise exception E'process-jobs cannot be taken out, for these depend on it:\n- %', v_dependents using errcode = '2BP01';
+  end if;
+
   perform public.unschedule_process_jobs();
   if to_regclass('vault.secrets') is not null then
     execute format('delete from %s where name = $1', to_regclass('vault.secrets')) using 'process_jobs_secret_key';
@@ -3903,7 +4145,8 @@ begin
     union all
     select format('drop index public.%I', c.relname)
     from pg_catalog.pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relname = any ('{job_queue_claim_order,job_queue_next_due,
+    join pg_catalog.pg_index i on i.indexrelid = c.oid and i.indrelid = 'public.job_queue'::regclass
+    where c.relname = any ('{job_queue_claim_order,job_queue_next_due,
       job_queue_woken,job_queue_lease_expiry,job_queue_failed,job_queue_unique_unfinished,job_queue_generation}')
     union all
     select format('drop table public.%I cascade', c.relname)
@@ -3922,6 +4165,32 @@ end
 $$;
 
 -- ── moved_in.sql ──
+
+-- What is new belongs to service_role alone, whatever is granted by default; what an app has granted before stays.
+do $$
+declare
+  v_grant record;
+begin
+  for v_grant in
+    select format('revoke all on function %s from %s', n.oid::regprocedure, n.role) as statement
+    from (
+      select distinct p.oid, case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as role
+      from pg_catalog.pg_proc p, aclexplode(p.proacl) a
+      where p.oid = any (process_jobs.public_functions()) and a.grantee <> p.proowner
+        and pg_get_userbyid(a.grantee) <> 'service_role'
+        and not exists (select from process_jobs_granted g where g.oid = p.oid)
+    ) n
+    union all
+    select format('grant %s on %s %s to %s', a.privilege_type, g.kind,
+      case g.kind when 'function' then g.oid::regprocedure::text else g.oid::regclass::text end,
+      case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
+    from process_jobs_granted g, aclexplode(g.acl) a
+    where g.oid = any (process_jobs.public_functions()) or g.kind = 'table'
+  loop
+    execute v_grant.statement;
+  end loop;
+end
+$$;
 
 -- What is said and tried when all is there.
 do $$

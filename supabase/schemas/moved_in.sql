@@ -1,3 +1,29 @@
+-- What is new belongs to service_role alone, whatever is granted by default; what an app has granted before stays.
+do $$
+declare
+  v_grant record;
+begin
+  for v_grant in
+    select format('revoke all on function %s from %s', n.oid::regprocedure, n.role) as statement
+    from (
+      select distinct p.oid, case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as role
+      from pg_catalog.pg_proc p, aclexplode(p.proacl) a
+      where p.oid = any (process_jobs.public_functions()) and a.grantee <> p.proowner
+        and pg_get_userbyid(a.grantee) <> 'service_role'
+        and not exists (select from process_jobs_granted g where g.oid = p.oid)
+    ) n
+    union all
+    select format('grant %s on %s %s to %s', a.privilege_type, g.kind,
+      case g.kind when 'function' then g.oid::regprocedure::text else g.oid::regclass::text end,
+      case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
+    from process_jobs_granted g, aclexplode(g.acl) a
+    where g.oid = any (process_jobs.public_functions()) or g.kind = 'table'
+  loop
+    execute v_grant.statement;
+  end loop;
+end
+$$;
+
 -- What is said and tried when all is there.
 do $$
 declare

@@ -42,7 +42,7 @@ async fn shape(client: &Client) -> Vec<String> {
         union all select indexdef from pg_indexes where schemaname in ('public', 'process_jobs')
         union all select format('policy %s', p) from pg_policies p where schemaname = 'public'
         union all select format('%s %s', pg_get_triggerdef(oid), tgenabled) from pg_trigger where not tgisinternal
-        union all select format('%s %s %s', pg_get_functiondef(oid), array(select unnest(proacl)::text order by 1), obj_description(oid, 'pg_proc')) from pg_proc
+        union all select format('%s %s %s %s', pg_get_functiondef(oid), pg_get_userbyid(proowner), array(select unnest(proacl)::text order by 1), obj_description(oid, 'pg_proc')) from pg_proc
             where pronamespace in ('public'::regnamespace, to_regnamespace('process_jobs')) and prokind = 'f'
         union all select format('schema %s', nspname) from pg_namespace where nspname !~ '^pg_'
         order by 1";
@@ -297,6 +297,231 @@ async fn a_refusal_lists_everything_at_once() {
         sql.split_once("do $$\n").map(|(_, rest)| rest.split_once("$$;\n").expect("a block").0).expect("a guard");
     let error = owner.batch_execute(&format!("do $$\n{guard}$$")).await.expect_err("not in one transaction");
     assert!(error.as_db_error().expect("refused").message().contains("--single-transaction"));
+    drop(owner);
+    database.drop().await;
+}
+
+/// A queue as the scripts made it, with nothing beside it.
+const QUEUE: &str = "create table job_queue (
+    id uuid primary key default gen_random_uuid(), job_type text not null, payload jsonb not null,
+    status text not null default 'pending', priority int not null default 0, attempts int not null default 0,
+    max_attempts int not null default 3, scheduled_at timestamptz not null default now(), started_at timestamptz,
+    completed_at timestamptz, error_message text, created_by uuid, created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now());";
+
+/// What has the name of something of ours, or would break, is refused by name, and nothing of it is taken over.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_an_app_has_are_not_taken_over() {
+    let table = [
+        ("create schema process_jobs; create table process_jobs.history (n int)", "schema process_jobs: process-jobs has one of this name"),
+        ("create index job_queue_failed on job_queue (created_at)", "index public.job_queue_failed: process-jobs has one"),
+        ("create view job_queue_failed as select id from job_queue", "view public.job_queue_failed: process-jobs has one"),
+        (
+            "create function enqueue_job(type text, data jsonb, prio int default 0, tries int default 3) returns uuid language sql as 'select null::uuid'",
+            "function public.enqueue_job(text, jsonb, integer, integer): process-jobs has one of this name; rename yours",
+        ),
+        (
+            "create function enqueue_job(p_job_type text, p_payload jsonb, p_priority int, p_max_attempts int) returns job_queue language sql as 'select null::job_queue'",
+            "function public.enqueue_job(text, jsonb, integer, integer): process-jobs has one of this name",
+        ),
+        (
+            "create procedure complete_job(p_job_id uuid, p_result jsonb, p_error text) language sql as 'select 1'",
+            "function public.complete_job(uuid, jsonb, text): process-jobs has one of this name",
+        ),
+        (
+            "create function complete_job(p_job_id uuid, p_result jsonb default null, p_error text default null) returns void language sql as 'select 1';
+            create function mine() returns void begin atomic select complete_job(gen_random_uuid()); end",
+            "function public.complete_job(uuid, jsonb, text): function mine() depends on it",
+        ),
+        ("create table audit (old job_queue)", "public.job_queue: column old of table audit uses its row type"),
+        ("alter table job_queue add column delayed boolean", "public.job_queue.delayed: process-jobs has a column of this name; rename yours"),
+        (
+            "alter table job_queue add column unique_key text; insert into job_queue (job_type, payload, unique_key) values ('a', '{}', 'k'), ('a', '{}', 'k')",
+            "public.job_queue.unique_key: two unfinished jobs of type a have the key 'k'",
+        ),
+        (
+            "create function guard() returns trigger language plpgsql as $$ begin return null; end $$;
+            create trigger guard before insert on job_queue for each row execute function guard()",
+            "public.job_queue refuses a job enqueued of type download-image: a trigger of job_queue has taken no job",
+        ),
+        (
+            "create function guard() returns trigger language plpgsql as $$ begin return null; end $$;
+            create trigger guard before update on job_queue for each row when (new.status = 'processing') execute function guard()",
+            "public.job_queue refuses a job processing of type download-image: a trigger lets its row be as it is",
+        ),
+        (
+            "create function keep() returns trigger language plpgsql as $$ begin raise 'jobs are kept'; end $$;
+            create trigger keep before delete on job_queue for each row execute function keep()",
+            "public.job_queue refuses a job deleted of type download-image: jobs are kept",
+        ),
+    ];
+    for (odd, said) in table {
+        let (database, owner) = app("moving_in_names", &[QUEUE, odd]).await;
+        let refused = refusals(&owner).await;
+        assert!(refused.iter().any(|refusal| refusal.starts_with(said)), "{odd}: {refused:?}");
+        drop(owner);
+        database.drop().await;
+    }
+}
+
+/// What an app goes on doing with its queue, and what it has made of ours, survives both ways.
+#[tokio::test(flavor = "multi_thread")]
+async fn habits_of_an_app_go_on() {
+    let habits = "
+        create schema auth; grant usage on schema auth to authenticated;
+        create function auth.uid() returns uuid language sql stable as
+          $$ select (current_setting('request.jwt.claims', true)::jsonb ->> 'sub')::uuid $$;
+        create function check_payload() returns trigger language plpgsql as $$ begin return new; end $$;
+        create trigger check_job_payload before insert on job_queue for each row execute function check_payload();
+        create function final() returns trigger language plpgsql as $$ begin
+            if old.status = 'completed' and new.status <> old.status then raise 'a completed job is final'; end if; return new; end $$;
+        create trigger final before update on job_queue for each row execute function final();
+        create function read_attempts() returns trigger language plpgsql as $$ begin
+            if new.attempts > 7 then new.error_message := 'too often'; end if; return new; end $$;
+        create trigger read_attempts before update on job_queue for each row execute function read_attempts();
+        alter table job_queue enable row level security, set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+        revoke all on job_queue from anon, authenticated;
+        grant select (id, status, attempts), update (status), insert on job_queue to authenticated;
+        create policy see on job_queue for select to authenticated using (true);
+        create policy ask on job_queue for insert to authenticated with check (created_by = auth.uid());
+        create policy cancel on job_queue for update to authenticated using (status = 'pending') with check (status = 'cancelled');
+        create view waiting as select * from job_queue where status = 'pending';
+        create function run_cleanup() returns void language sql as
+          $$ update public.job_queue set status = 'processing', started_at = now(), attempts = attempts + 1 where job_type = 'cleanup' $$;
+        create function complete_job(p_job_id uuid, p_result jsonb default null, p_error text default null) returns void
+          language sql security definer as 'select 1';
+        create role moving_in_reporting; alter default privileges in schema public grant execute on functions to moving_in_reporting;
+        revoke execute on function complete_job from moving_in_reporting;
+        grant moving_in_reporting to current_user; grant create on schema public to moving_in_reporting;
+        create function claim_next_job() returns setof job_queue language sql security definer as 'select * from public.job_queue limit 0';
+        alter function claim_next_job owner to moving_in_reporting;
+        insert into job_queue (job_type, payload, attempts) values ('cleanup', '{}', 1), ('generate-image', '{}', 1)";
+    let (database, owner) =
+        app("moving_in_habits", &["do $$ begin drop role if exists moving_in_reporting; end $$;", QUEUE, habits]).await;
+    let before = shape(&owner).await;
+    install(&owner).await.expect("it moves in");
+
+    // attempts is read, written and counted as before, from both sides.
+    owner.batch_execute("select run_cleanup()").await.expect("a worker of the app's own");
+    assert_eq!(rows(&owner, "select attempts, attempt_number, status, lease_expires_at > now() + interval '1 year' from job_queue where job_type = 'cleanup'").await, ["2 2 processing t"]);
+    owner
+        .batch_execute("update job_queue set status = 'pending', attempts = 0 where job_type = 'cleanup'")
+        .await
+        .expect("put back");
+    assert_eq!(
+        rows(&owner, "select attempts, attempt_number from job_queue where job_type = 'cleanup'").await,
+        ["0 0"]
+    );
+    exchange(&owner, json!([]), 9).await;
+    assert_eq!(
+        rows(&owner, "select attempts, attempt_number, status from job_queue where job_type = 'generate-image'").await,
+        ["2 2 processing"]
+    );
+    owner
+        .batch_execute("update job_queue set status = 'pending', lease_token = null where job_type = 'generate-image'")
+        .await
+        .expect("again");
+    owner
+        .batch_execute("insert into job_queue (job_type, payload, attempts) values ('cleanup', '{}', 5)")
+        .await
+        .expect("an insert with attempts");
+    assert_eq!(rows(&owner, "select attempt_number, max_attempts from job_queue where attempts = 5").await, ["5 5"]);
+
+    // A user cancels by the app's own policy, and asks for no picture of somebody else's.
+    let user =
+        format!("set role authenticated; select set_config('request.jwt.claims', '{{\"sub\": \"{USER}\"}}', false)");
+    owner.batch_execute(&user).await.expect("the user");
+    assert_eq!(rows(&owner, "select max(attempts) from job_queue").await, ["5"], "a grant of a column stays");
+    owner.batch_execute("update job_queue set status = 'cancelled' where status = 'pending'").await.expect("a cancel");
+    let ask = |whose: &str| {
+        format!(
+            "insert into job_queue (job_type, payload, created_by) values ('generate-image', '{{\"generation_id\": \"g-1\", \"user_id\": \"{whose}\"}}', '{USER}')"
+        )
+    };
+    let refused = owner.batch_execute(&ask("somebody-else")).await.expect_err("not one's own");
+    assert_eq!(refused.as_db_error().expect("refused").message(), "payload: user_id must be your own");
+    owner.batch_execute(&ask(USER)).await.expect("one's own");
+    owner.batch_execute("reset role").await.expect("the owner");
+    assert_eq!(
+        rows(
+            &owner,
+            "select job_type, status, cancel_requested_at is not null from job_queue where attempts > 0 order by 1"
+        )
+        .await,
+        ["cleanup pending t", "generate-image pending t"],
+        "what may have begun is ended by a worker"
+    );
+    assert_eq!(rows(&owner, "select status from image_generations").await, ["queued"], "and nothing else is changed");
+
+    // A second run keeps what was granted and set since; nobody but service_role was granted anything by it.
+    owner
+        .batch_execute(
+            "grant execute on function enqueue_job(text, jsonb, int, int, timestamptz, text) to authenticated;
+        grant select on job_types to authenticated; alter table job_queue set (autovacuum_vacuum_threshold = 7);
+        create function enqueue_job(p_generation uuid) returns uuid language sql as $$ select null::uuid $$",
+        )
+        .await
+        .expect("an app's own");
+    install(&owner).await.expect("a second run");
+    let granted = "select has_function_privilege('authenticated', 'enqueue_job(text, jsonb, int, int, timestamptz, text)', 'execute'), has_table_privilege('authenticated', 'job_types', 'select'),
+        has_function_privilege('moving_in_reporting', 'claim_next_job(text[], int, int)', 'execute'), reloptions from pg_class where relname = 'job_queue'";
+    assert_eq!(
+        rows(&owner, granted).await,
+        [
+            "t t f {fillfactor=80,autovacuum_vacuum_scale_factor=0.05,autovacuum_analyze_scale_factor=0.02,autovacuum_vacuum_threshold=7}"
+        ]
+    );
+
+    // What was made of ours since stands in the way, by name.
+    owner
+        .batch_execute("create view paused as select job_type from job_types where paused_at is not null")
+        .await
+        .expect("a view");
+    let refused = owner.batch_execute("select process_jobs.uninstall(true)").await.expect_err("it is used");
+    assert!(refused.as_db_error().expect("refused").message().contains("view public.paused"), "{refused:?}");
+    owner
+        .batch_execute(
+            "drop view paused; alter table job_queue drop column progress; select process_jobs.uninstall(true)",
+        )
+        .await
+        .expect("uninstall");
+    assert_eq!(
+        rows(&owner, "select to_regprocedure('enqueue_job(uuid)') is not null").await,
+        ["t"],
+        "an app's own overload stays"
+    );
+    owner
+        .batch_execute("drop function enqueue_job(uuid); alter table job_queue reset (autovacuum_vacuum_threshold)")
+        .await
+        .expect("as before");
+    assert_eq!(shape(&owner).await, before, "the app is as it was");
+    owner.batch_execute("drop owned by moving_in_reporting; drop role moving_in_reporting").await.ok();
+    drop(owner);
+    database.drop().await;
+}
+
+/// What an app checks only at the end of a transaction is one job's trouble, and seen before anything is paid.
+#[tokio::test(flavor = "multi_thread")]
+async fn constraints_that_are_deferred_hold_up_no_other_job() {
+    let tables = "create table profiles (id uuid primary key); insert into profiles values ('00000000-0000-4000-8000-000000000001');
+        create table image_generations (id uuid primary key, user_id uuid references profiles deferrable initially deferred, status text, prompt text);
+        create table images (id uuid primary key default gen_random_uuid(), generation_id uuid, filename text);
+        insert into job_queue (job_type, payload) values
+            ('generate-image', '{\"generation_id\": \"00000000-0000-4000-8000-0000000000f1\", \"user_id\": \"00000000-0000-4000-8000-0000000000f1\"}'),
+            ('generate-image', '{\"generation_id\": \"00000000-0000-4000-8000-0000000000f2\", \"user_id\": \"00000000-0000-4000-8000-000000000001\"}')";
+    let (database, owner) = app("moving_in_deferred", &[QUEUE, tables]).await;
+    install(&owner).await.expect("it moves in");
+    let claimed = exchange(&owner, json!([]), 9).await;
+    assert_eq!(claimed["jobs"].as_array().map(Vec::len), Some(1), "{claimed}");
+    assert_eq!(work(&owner, &claimed["jobs"][0]).await, json!(true));
+    assert_eq!(rows(&owner, "select kind from process_jobs.job_troubles").await, ["claim"]);
+
+    owner.batch_execute("alter table images add column user_id uuid, add column title text; create function titled() returns trigger language plpgsql as $$ begin
+            if new.title is null then raise 'a picture needs a title'; end if; return null; end $$;
+        create constraint trigger titled after insert on images deferrable initially deferred for each row execute function titled()").await.expect("a check at the end");
+    exchange(&owner, json!([]), 1).await;
+    let paused = text(&owner, "select paused_reason from job_types where job_type = 'generate-image'").await;
+    assert!(paused.contains("a picture needs a title"), "{paused}");
     drop(owner);
     database.drop().await;
 }

@@ -135,8 +135,8 @@ async fn a_restore_brings_back_what_was_dumped() {
             update image_generations set status = 'completed' where id = 'g-2';
             insert into images (generation_id, user_id, filename, storage_path) values ('g-2', 'u', 'g-2.png', 'u/g-2.png');
             delete from image_generations where id = 'g-3';
-            insert into job_queue (job_type, payload, updated_at)
-            values ('generate-image', '\"of before payloads were looked at\"', now() - interval '1 year');
+            insert into job_queue (job_type, payload, created_at, updated_at)
+            values ('generate-image', '\"of before payloads were looked at\"', now() - interval '1 year', now() - interval '1 year');
             select wake_job(id, '{\"a\": 1}') from job_queue where checkpoint is not null limit 1;
             select pause_job_type('generate-image', 'no credit'), keep_model_schema('a/b', '{}'), process_jobs.store_secret('k');
             insert into process_jobs.job_troubles (job_id, kind, message, retry_at) select id, 'effect', 'x', now() from job_queue limit 1;

@@ -36,7 +36,13 @@ declare
   v_id_pattern constant text := '^[A-Za-z0-9_-]{1,128}$';
   v_is_theirs boolean := false;
 begin
-  if tg_op = 'INSERT' and new.updated_at <> now() then
+  if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
+    return null;
+  end if;
+  -- Not cancelled yet: it will be put back (keep_cancel_a_wish).
+  if tg_op = 'UPDATE' and new.status = 'cancelled' and new.cancel_requested_at is not null
+    and old.status in ('pending', 'processing') and new.lease_token is not distinct from old.lease_token
+  then
     return null;
   end if;
   if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then
@@ -87,7 +93,7 @@ begin
 end
 $$;
 
-create or replace trigger apply_image_job
+create or replace trigger process_jobs_follow
   after insert or update of status, checkpoint on public.job_queue
   for each row
   when (new.job_type in ('generate-image', 'download-image'))

@@ -40,7 +40,7 @@ begin
   grant select, insert, update, delete on public.image_generations to service_role;
   alter table public.image_generations enable row level security;
   comment on table public.image_generations is 'made by process-jobs';
-  create index image_generations_user_id on public.image_generations (user_id, created_at desc);
+  create index on public.image_generations (user_id, created_at desc);
 end
 $$;
 

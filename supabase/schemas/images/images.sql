@@ -9,7 +9,11 @@ declare
   v_id_type text := coalesce(process_jobs.column_type('public.image_generations', 'id'), 'text');
   v_user_id_type text := coalesce(process_jobs.column_type('public.image_generations', 'user_id'), 'text');
   v_references text := case
-    when to_regclass('public.image_generations') is not null
+    when exists (
+      select from pg_catalog.pg_index i
+      join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+      where i.indrelid = to_regclass('public.image_generations') and i.indisunique and i.indimmediate and i.indnkeyatts = 1
+        and i.indpred is null and a.attname = 'id')
     then 'references public.image_generations (id) on delete cascade'
   end;
 begin
@@ -42,8 +46,8 @@ begin
   grant select, insert, update, delete on public.images to service_role;
   alter table public.images enable row level security;
   comment on table public.images is 'made by process-jobs';
-  create unique index images_generation_id_filename on public.images (generation_id, filename);
-  create index images_user_id on public.images (user_id, created_at desc);
+  create unique index on public.images (generation_id, filename);
+  create index on public.images (user_id, created_at desc);
 end
 $$;
 

@@ -115,6 +115,7 @@ begin
                   case when v_step.status = 'failed' then 'rehearsal' end,
                   case when v_step.status = 'processing' then 'rehearsal' end, true);
               end if;
+              set constraints all immediate;
             exception
               when check_violation or invalid_text_representation then
                 if v_step.instead is null or v_statuses ? v_step.status then

@@ -1,14 +1,27 @@
--- public_functions: the functions of the interface, as they are in the schema public.
+-- public_functions: the functions of the interface, those that there are; with those that callers of before go on calling.
 create or replace function process_jobs.public_functions() returns oid[]
 language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select array_agg(p.oid)
-  from pg_catalog.pg_proc p
-  where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
-    claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
-    process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,
-    schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}')
+  select array_agg(s.function)
+  from (
+    select to_regprocedure('public.' || f.signature)::oid as function
+    from unnest(array[
+      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int)',
+      'complete_job(uuid, jsonb, text, uuid, text, text, jsonb)', 'complete_job(uuid, text, jsonb)',
+      'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
+      'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
+      'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
+      'exchange_jobs(jsonb, text[], int, jsonb)', 'heartbeat_job(uuid, uuid, int, int)',
+      'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
+      'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
+      'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
+      'schedule_process_jobs(text, text, text, int)', 'seconds_until_next_job(text[])',
+      'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text)', 'unschedule_process_jobs()',
+      'wake_job(uuid, jsonb, int)'
+    ]) f (signature)
+  ) s
+  where s.function is not null
 $$;

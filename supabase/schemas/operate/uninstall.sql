@@ -1,7 +1,8 @@
 -- uninstall: takes process-jobs out of the database, and leaves the app as it was before: its queue in its old form and
 -- its old functions.
 --
--- A job_queue, image_generations and images of our own making are left with what lies in them, unless p_drop_tables. Of the schedule and the stored key nothing is left.
+-- A job_queue, image_generations and images of our own making are left with what lies in them, unless p_drop_tables. Of the
+-- schedule and the stored key nothing is left. Refuses (2BP01) while something of the app's depends on what is ours.
 create or replace function process_jobs.uninstall(p_drop_tables boolean default false) returns void
 language plpgsql
 security definer
@@ -12,7 +13,27 @@ as $$
 declare
   v_object record;
   v_statements text[] := array(select u.statement from process_jobs.undo u order by u.n desc);
+  v_dependents text;
 begin
+  -- What the app has made of ours since would go with it.
+  select string_agg(distinct coalesce(format('view %s', c.oid::regclass), pg_describe_object(d.classid, d.objid, d.objsubid)), E'\n- ')
+  into v_dependents
+  from pg_catalog.pg_depend d
+  cross join lateral pg_identify_object(d.classid, d.objid, d.objsubid) o
+  left join pg_catalog.pg_rewrite r on d.classid = 'pg_catalog.pg_rewrite'::regclass and r.oid = d.objid
+  left join pg_catalog.pg_class c on c.oid = r.ev_class
+  where d.deptype = 'n' and coalesce(c.relnamespace::regnamespace::text, o.schema) is distinct from 'process_jobs'
+    and o.type not in ('trigger', 'table constraint', 'default value', 'policy')
+    and (d.refclassid, d.refobjid) in (
+      select 'pg_catalog.pg_proc'::regclass::oid, p.oid from pg_catalog.pg_proc p
+      where p.pronamespace = 'process_jobs'::regnamespace or p.oid = any (process_jobs.public_functions())
+      union all
+      select 'pg_catalog.pg_class'::regclass, t.oid from pg_catalog.pg_class t
+      where t.relnamespace = 'process_jobs'::regnamespace or t.oid = 'public.job_types'::regclass);
+  if v_dependents is not null then
+    raise exception E'process-jobs cannot be taken out, for these depend on it:\n- %', v_dependents using errcode = '2BP01';
+  end if;
+
   perform public.unschedule_process_jobs();
   if to_regclass('vault.secrets') is not null then
     execute format('delete from %s where name = $1', to_regclass('vault.secrets')) using 'process_jobs_secret_key';
@@ -29,7 +50,8 @@ begin
     union all
     select format('drop index public.%I', c.relname)
     from pg_catalog.pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relname = any ('{job_queue_claim_order,job_queue_next_due,
+    join pg_catalog.pg_index i on i.indexrelid = c.oid and i.indrelid = 'public.job_queue'::regclass
+    where c.relname = any ('{job_queue_claim_order,job_queue_next_due,
       job_queue_woken,job_queue_lease_expiry,job_queue_failed,job_queue_unique_unfinished,job_queue_generation}')
     union all
     select format('drop table public.%I cascade', c.relname)

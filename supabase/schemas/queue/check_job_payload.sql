@@ -11,7 +11,7 @@ as $$
 declare
   v_refusal text := process_jobs.json_refusal('payload', new.payload);
 begin
-  if tg_op = 'INSERT' and new.updated_at <> now() then
+  if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
     return new;
   end if;
   if new.payload is null or jsonb_typeof(new.payload) <> 'object' then
@@ -24,7 +24,7 @@ begin
 end
 $$;
 
-create or replace trigger check_job_payload
+create or replace trigger process_jobs_check_payload
   before insert or update of payload on public.job_queue
   for each row
   execute function process_jobs.check_job_payload();

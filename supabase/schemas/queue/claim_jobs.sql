@@ -44,6 +44,7 @@ declare
   v_picked uuid[];
   v_part uuid[];
   v_claimed uuid[] := '{}';
+  v_count bigint;
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'p_limit must be between 1 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
@@ -52,6 +53,8 @@ begin
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
   end if;
   v_window := p_limit + 20;
+  -- So that what an app checks at the end of a transaction is refused for one job, and not for all.
+  set constraints all immediate;
 
   if exists (
     select from process_jobs.job_troubles t
@@ -288,6 +291,10 @@ begin
         woken_at = null,
         updated_at = now()
       where j.id = any (v_part);
+      get diagnostics v_count = row_count;
+      if v_count < cardinality(v_part) then
+        raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
+      end if;
       v_claimed := v_claimed || v_part;
       exit when v_n = 0;
     exception

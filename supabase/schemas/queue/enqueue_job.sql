@@ -9,7 +9,7 @@
 --                 answered and nothing is enqueued, also when many ask at once
 --
 -- Refuses (22023) a type without a row in job_types and arguments out of these bounds.
--- created_by becomes the token's `sub`, else its `role`, else the database's session user.
+-- created_by becomes the token's `sub`, else its `role`, else the database's session user; in an app's own job_queue `sub` only.
 
 create or replace function public.enqueue_job(
   p_job_type text,
@@ -27,8 +27,13 @@ declare
   v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
 begin
   return process_jobs.insert_job(p_job_type, p_payload, p_priority, p_max_attempts, p_scheduled_at, p_unique_key,
-    -- A name's collation would become that of all arguments, and no index has it.
-    coalesce(v_claims ->> 'sub', v_claims ->> 'role', session_user) collate "default");
+    case
+      when v_claims ->> 'sub' is not null then v_claims ->> 'sub'
+      -- An app's own column holds users, and may be a key of theirs.
+      when obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then null
+      -- A name's collation would become that of all arguments, and no index has it.
+      else coalesce(v_claims ->> 'role', session_user) collate "default"
+    end);
 end
 $$;
 

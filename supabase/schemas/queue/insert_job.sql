@@ -47,7 +47,7 @@ begin
   end if;
 
   -- The job that holds the key may end between the insert and the look for it: then the key is free.
-  loop
+  for v_n in 1 .. case when p_unique_key is null then 1 else 100 end loop
     insert into public.job_queue (
       id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
       unique_key, created_by
@@ -59,13 +59,15 @@ begin
     on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
     do nothing
     returning id into v_id;
-    exit when v_id is not null;
-
-    select j.id into v_id
-    from public.job_queue j
-    where j.job_type = p_job_type and j.unique_key = p_unique_key and j.status in ('pending', 'processing');
-    exit when v_id is not null;
+    if v_id is null then
+      select j.id into v_id
+      from public.job_queue j
+      where j.job_type = p_job_type and j.unique_key = p_unique_key and j.status in ('pending', 'processing');
+    end if;
+    if v_id is not null then
+      return v_id;
+    end if;
   end loop;
-  return v_id;
+  raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
 end
 $$;

@@ -60,6 +60,11 @@ begin
       and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false
     ),
     constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200)
+  )
+  -- Each run leaves two dead rows. By default they would be cleared when they are a fifth of the table, finished jobs
+  -- included.
+  with (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02
   );
   alter table public.job_queue enable row level security;
   revoke all on public.job_queue from public, anon, authenticated, service_role;
@@ -87,9 +92,3 @@ create index if not exists job_queue_failed
 -- One unfinished job a key, counted by type: two types may use the same id as their key.
 create unique index if not exists job_queue_unique_unfinished
   on public.job_queue (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing');
-
--- Each run leaves two dead rows. By default they would be cleared when they are a fifth of the table, finished jobs
--- included.
-alter table public.job_queue set (
-  autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02
-);

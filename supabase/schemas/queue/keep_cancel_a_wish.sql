@@ -1,8 +1,9 @@
--- keep_cancel_a_wish: trigger on job_queue; a job set to cancelled by an update, as apps do, goes the way of cancel_job:
--- one that may have begun something is cancelled once a worker has ended that.
+-- note_cancel, keep_cancel_a_wish: triggers on job_queue; a job set to cancelled by an update, as apps do, goes the way of
+-- cancel_job: one that may have begun something is cancelled once a worker has ended that.
 --
--- No function of ours cancels a job that keeps its lease_token.
-create or replace function process_jobs.keep_cancel_a_wish() returns trigger
+-- No function of ours cancels a job that keeps its lease_token. Until it is put back, after the statement, such a job is
+-- `cancelled`, as the app's own policies may demand of it.
+create or replace function process_jobs.note_cancel() returns trigger
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -12,7 +13,6 @@ begin
     new.event := null;
     new.completed_at := coalesce(new.completed_at, now());
   else
-    new.status := old.status;
     new.cancel_requested_at := coalesce(old.cancel_requested_at, now());
     new.checkpoint := coalesce(old.checkpoint, '{}');
     new.scheduled_at := case
@@ -27,11 +27,30 @@ begin
 end
 $$;
 
-create or replace trigger keep_cancel_a_wish
+create or replace function process_jobs.keep_cancel_a_wish() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update public.job_queue j set status = old.status where j.id = new.id and j.status is not distinct from 'cancelled';
+  return null;
+end
+$$;
+
+create or replace trigger process_jobs_note_cancel
   before update of status on public.job_queue
   for each row
   when (
     new.status = 'cancelled' and old.status in ('pending', 'processing')
+    and new.lease_token is not distinct from old.lease_token
+  )
+  execute function process_jobs.note_cancel();
+create or replace trigger process_jobs_keep_cancel_a_wish
+  after update of status on public.job_queue
+  for each row
+  when (
+    new.status = 'cancelled' and new.cancel_requested_at is not null and old.status in ('pending', 'processing')
     and new.lease_token is not distinct from old.lease_token
   )
   execute function process_jobs.keep_cancel_a_wish();

@@ -14,7 +14,7 @@ begin
 end
 $$;
 
-create or replace trigger keep_lease_of_job_put_back
+create or replace trigger process_jobs_keep_lease
   before update of status on public.job_queue
   for each row
   when (old.status = 'processing' and new.status = 'pending' and new.lease_token is not null)

@@ -24,6 +24,14 @@ begin
 end
 $$;
 
+do $$
+begin
+  if to_regnamespace('process_jobs') is not null and to_regclass('process_jobs.releases') is null then
+    raise exception E'process-jobs cannot move in:\n- schema process_jobs: process-jobs has one of this name; rename yours'
+      using errcode = '55000';
+  end if;
+end
+$$;
 create schema if not exists process_jobs;
 revoke all on schema process_jobs from public, anon, authenticated, service_role;
 
@@ -38,3 +46,13 @@ create table if not exists process_jobs.undo (
   n bigint primary key generated always as identity,
   statement text not null
 );
+
+-- What is granted of ours already: an upgrade leaves it (moved_in.sql).
+create temp table process_jobs_granted on commit drop as
+  select 'function' as kind, p.oid, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
+  from pg_catalog.pg_proc p
+  where p.pronamespace = 'public'::regnamespace and exists (select from process_jobs.releases)
+  union all
+  select 'table', c.oid, coalesce(c.relacl, acldefault('r', c.relowner))
+  from pg_catalog.pg_class c
+  where c.oid = to_regclass('public.job_types') and exists (select from process_jobs.releases);

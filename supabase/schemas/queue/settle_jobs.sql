@@ -40,6 +40,8 @@ begin
   if p_outcomes = '[]' then
     return '{}';
   end if;
+  -- As in claim_jobs.
+  set constraints all immediate;
   if jsonb_path_exists(p_outcomes, '$[*] ? (@.type() != "object")') then
     raise exception 'p_outcomes must hold json objects' using errcode = '22023';
   end if;

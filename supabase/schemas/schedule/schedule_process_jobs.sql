@@ -77,6 +77,15 @@ begin
     raise exception 'no key is stored yet: give p_secret_key, a secret or service-role key' using errcode = '55000';
   end if;
 
+  -- One of that name that an app has had before is replaced, and comes back when process-jobs is taken out.
+  execute format(
+    $q$
+    insert into process_jobs.undo (statement)
+    select format('select %%s(%%L, %%L, %%L)', $1, j.jobname, j.schedule, j.command)
+    from %s j
+    where j.jobname = 'process-jobs-worker' and j.username = current_user and j.command !~ '^select process_jobs\.'
+    $q$, to_regclass('cron.job'))
+  using v_schedule_job::regproc;
   execute format('select %s($1, $2, $3)', v_schedule_job::regproc)
   using 'process-jobs-worker', v_schedule,
     format('select process_jobs.tick(%L, %s)', p_function_url, p_timeout_milliseconds)

@@ -1,7 +1,8 @@
 -- unschedule_process_jobs: removes the cron job process-jobs-worker, and process-jobs-prune-runs; true: removed, false:
 -- there was none.
 --
--- The stored key stays, so that schedule_process_jobs needs none the next time.
+-- The stored key stays, so that schedule_process_jobs needs none the next time. Cron jobs of the same names that call
+-- something else are not ours, and stay.
 create or replace function public.unschedule_process_jobs() returns boolean
 language plpgsql
 security definer
@@ -15,7 +16,8 @@ begin
     return false;
   end if;
   execute format(
-    'select coalesce(bool_or(%s(jobid) and jobname = $1), false) from %s where jobname in ($1, $2) and username = current_user',
+    'select coalesce(bool_or(%s(jobid) and jobname = $1), false) from %s
+    where jobname in ($1, $2) and username = current_user and command ~ ''^select process_jobs\.(tick|prune_runs)\(''',
     to_regprocedure('cron.unschedule(bigint)')::regproc, v_cron_jobs)
   using 'process-jobs-worker', 'process-jobs-prune-runs'
   into v_removed;

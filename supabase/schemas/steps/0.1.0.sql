@@ -5,8 +5,8 @@
 --   attempt_number, result; enqueue_job(…, p_priority, p_max_attempts), complete_job(p_job_id, p_result, p_error),
 --   claim_next_job()
 --
--- The table is brought to our form where it lies, so that its views, policies, triggers, keys and grants stay; how each
--- change is undone is kept in process_jobs.undo. Where something does not fit, all that does not is told at once, and
+-- The table is brought to our form where it lies, so that its columns, views, policies, triggers, keys and grants stay; how
+-- each change is undone is kept in process_jobs.undo. Where something does not fit, all that does not is told at once, and
 -- nothing is changed.
 do $$
 declare
@@ -20,37 +20,70 @@ declare
   v_enable text[] := '{}';
   v_statement text;
   v_has_attempts boolean;
+  v_is_ours boolean := obj_description(v_table, 'pg_class') is not distinct from 'made by process-jobs';
   v_search_path text := current_setting('search_path');
 begin
-  if exists (select from process_jobs.releases)
-    or obj_description(v_table, 'pg_class') is not distinct from 'made by process-jobs'
-  then
+  if exists (select from process_jobs.releases) then
     return;
   end if;
 
-  -- Functions that have the names of ours.
+  -- Functions that have the names of ours: known are those of the scripts, by what callers see of them.
   create temp table theirs on commit drop as
-    select p.oid, format('public.%I(%s)', p.proname, oidvectortypes(p.proargtypes)) as signature,
-      case format('%s(%s)', p.proname, oidvectortypes(p.proargtypes))
-        when 'claim_next_job()' then 'known'
-        when 'claim_next_job(text[])' then 'known'
-        when 'enqueue_job(text, jsonb, integer, integer)' then 'known'
-        when 'enqueue_job(text, jsonb, integer, timestamp with time zone, integer)' then 'scheduled_at first'
-        when 'complete_job(uuid, jsonb, text)' then 'known'
-        when 'complete_job(uuid, text, jsonb)' then 'error_message first'
-      end as form
+    select p.oid, format('public.%I(%s)', p.proname, oidvectortypes(p.proargtypes)) as signature, known.form
     from pg_catalog.pg_proc p
-    where p.oid = any (process_jobs.public_functions());
+    left join (values
+      ('claim_next_job()', null, 'known'),
+      ('claim_next_job(text[])', '{p_job_types}', 'known'),
+      ('enqueue_job(text, jsonb, integer, integer)', '{p_job_type,p_payload,p_priority,p_max_attempts}', 'known'),
+      ('enqueue_job(text, jsonb, integer, timestamp with time zone, integer)',
+        '{p_job_type,p_payload,p_priority,p_scheduled_at,p_max_attempts}', 'scheduled_at first'),
+      ('complete_job(uuid, jsonb, text)', '{p_job_id,p_result,p_error}', 'known'),
+      ('complete_job(uuid, text, jsonb)', '{p_job_id,p_error_message,p_error_details}', 'error_message first')
+    ) known (signature, names, form)
+      on known.signature = format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) and p.prokind = 'f'
+      and known.names is not distinct from nullif((coalesce(p.proargnames, '{}'))[1:p.pronargs], '{}')::text
+      and case p.proname
+        when 'claim_next_job' then p.proretset
+        when 'enqueue_job' then p.prorettype = 'uuid'::regtype and not p.proretset
+        else p.prorettype in ('void'::regtype, 'boolean'::regtype) and not p.proretset
+      end
+    where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
+      claim_next_job,complete_job,enqueue_job,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
+      process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,
+      schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}');
 
   v_refusals := array(
     select format('function %s: process-jobs has one of this name; rename yours or drop it', t.signature)
-    from theirs t where t.form is null order by t.signature);
-  if to_regclass('public.job_types') is not null then
-    v_refusals := v_refusals || 'table public.job_types: process-jobs has one of this name; rename yours'::text;
-  end if;
-  if v_table is not null then
+    from theirs t where t.form is null
+    union all
+    select format('function %s: %s depends on it, and process-jobs has one of this name; drop that first, and make it anew afterwards',
+      t.signature, pg_describe_object(d.classid, d.objid, d.objsubid))
+    from theirs t
+    join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_proc'::regclass and d.refobjid = t.oid and d.deptype = 'n'
+    where t.form is not null
+    union all
+    select format('%s public.%s: process-jobs has one of this name; rename yours',
+      case c.relkind when 'r' then 'table' when 'i' then 'index' when 'v' then 'view' else 'relation' end, c.relname)
+    from pg_catalog.pg_class c
+    where c.relnamespace = 'public'::regnamespace and (
+      c.relname = 'job_types'
+      or c.relname = any ('{job_queue_claim_order,job_queue_next_due,job_queue_woken,job_queue_lease_expiry,job_queue_failed,
+        job_queue_unique_unfinished,job_queue_generation}'))
+    union all
+    select format('table public.%s: it belongs to %s, and %s may not change it', c.relname, pg_get_userbyid(c.relowner), current_user)
+    from pg_catalog.pg_class c
+    where c.oid in (v_table, to_regclass('public.image_generations')) and c.relkind = 'r'
+      and not pg_has_role(current_user, c.relowner, 'usage'));
+  if v_table is not null and not v_is_ours then
     v_refusals := v_refusals || array(
       select 'public.job_queue is no plain table' from pg_catalog.pg_class c where c.oid = v_table and c.relkind <> 'r'
+      union all
+      select format('public.job_queue: %s uses its row type, so that it cannot be changed; use a column of type jsonb instead',
+        pg_describe_object('pg_catalog.pg_class'::regclass, a.attrelid, a.attnum))
+      from pg_catalog.pg_attribute a
+      join pg_catalog.pg_class c on c.oid = v_table and a.atttypid in (c.reltype, (select t.typarray from pg_catalog.pg_type t where t.oid = c.reltype))
+      join pg_catalog.pg_class u on u.oid = a.attrelid and u.relkind in ('r', 'p', 'm')
+      where not a.attisdropped
       union all
       select 'public.job_queue has no primary key or unique constraint on id alone: alter table public.job_queue add primary key (id)'
       where not exists (
@@ -60,6 +93,7 @@ begin
       union all
       select case
           when a.attname is null then format('public.job_queue has no column %s %s', wanted.name, wanted.types[1])
+          when wanted.types = '{}' then format('public.job_queue.%s: process-jobs has a column of this name; rename yours', wanted.name)
           else format('public.job_queue.%s is of type %s: alter table public.job_queue alter column %1$s type %3$s',
             wanted.name, format_type(a.atttypid, a.atttypmod), wanted.types[1])
         end
@@ -93,6 +127,17 @@ begin
       where a.attrelid = v_table and a.attname = 'status' and not exists (
         select from pg_catalog.pg_enum e where e.enumtypid = t.oid and e.enumlabel = s.status)
     );
+    if v_refusals = '{}' and process_jobs.column_type('public.job_queue', 'unique_key') is not null then
+      execute $q$
+        select array_agg(format('public.job_queue.unique_key: two unfinished jobs of type %s have the key %L', d.job_type, left(d.unique_key, 100)))
+        from (
+          select j.job_type::text, j.unique_key from public.job_queue j
+          where j.unique_key is not null and j.status::text in ('pending', 'processing')
+          group by 1, 2 having count(*) > 1 limit 10
+        ) d
+      $q$ into v_refusals;
+      v_refusals := coalesce(v_refusals, '{}');
+    end if;
   end if;
   if v_refusals <> '{}' then
     raise exception E'process-jobs cannot move in:\n- %', (
@@ -112,7 +157,14 @@ begin
     from (
       select 1 as n, 0::bigint as m, pg_get_functiondef(v_function.oid) as statement
       union all
-      select 2, 0, format('revoke all on function %s from public, anon, authenticated, service_role', v_function.signature)
+      select 2, row_number() over (), format('revoke all on function %s from %s', v_function.signature, r.role)
+      from (
+        select 'public' as role
+        union all
+        select quote_ident(r.rolname) from pg_catalog.pg_roles r
+        where r.oid in (
+          select (aclexplode(d.defaclacl)).grantee from pg_catalog.pg_default_acl d where d.defaclobjtype = 'f')
+      ) r
       union all
       select 3, a.m, format('grant execute on function %s to %s', v_function.signature,
         case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
@@ -122,6 +174,10 @@ begin
       union all
       select 4, 0, format('comment on function %s is %L', v_function.signature, obj_description(v_function.oid, 'pg_proc'))
       where obj_description(v_function.oid, 'pg_proc') is not null
+      union all
+      select 5, 0, format('alter function %s owner to %I', v_function.signature, pg_get_userbyid(p.proowner))
+      from pg_catalog.pg_proc p
+      where p.oid = v_function.oid and pg_get_userbyid(p.proowner) <> current_user
     ) s
     order by s.n desc, s.m desc;
     execute 'drop function ' || v_function.signature;
@@ -133,7 +189,7 @@ begin
   end if;
 
   perform set_config('search_path', v_search_path, true);
-  if v_table is null then
+  if v_table is null or v_is_ours then
     return;
   end if;
 
@@ -148,15 +204,6 @@ begin
   end loop;
 
   v_has_attempts := process_jobs.column_type('public.job_queue', 'attempts') is not null;
-  if v_has_attempts and process_jobs.column_type('public.job_queue', 'attempt_number') is null then
-    -- Who reads attempts goes on reading it.
-    alter table public.job_queue rename column attempts to attempt_number;
-    alter table public.job_queue add column attempts int generated always as (attempt_number) stored;
-    insert into process_jobs.undo (statement) values
-      ('alter table public.job_queue rename column attempt_number to attempts'),
-      ('alter table public.job_queue drop column attempts');
-    v_has_attempts := false;
-  end if;
   for v_column in
     select wanted.*
     from (values
@@ -172,7 +219,7 @@ begin
     where process_jobs.column_type('public.job_queue', wanted.name) is null
   loop
     execute format('alter table public.job_queue add column %I %s', v_column.name, v_column.definition);
-    insert into process_jobs.undo (statement) values (format('alter table public.job_queue drop column %I', v_column.name));
+    insert into process_jobs.undo (statement) values (format('alter table public.job_queue drop column if exists %I', v_column.name));
   end loop;
 
   -- Rows. Workers of before held no leases and kept no bound on attempts; what they were at runs again.
@@ -204,6 +251,9 @@ begin
   update public.job_queue j
   set completed_at = j.updated_at
   where j.status in ('completed', 'failed', 'cancelled') and j.completed_at is null;
+  if v_has_attempts then
+    update public.job_queue set attempts = attempt_number where attempts is distinct from attempt_number;
+  end if;
 
   for v_column in
     select a.attname, not a.atthasdef as lacks_default, wanted.default_value
@@ -238,16 +288,65 @@ begin
       and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false),
     add constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200);
   insert into process_jobs.undo (statement)
-  select format('alter table public.job_queue drop %s', d.what)
+  select format('alter table public.job_queue drop %s if exists %s', split_part(d.what, ' ', 1), split_part(d.what, ' ', 2))
   from unnest('{column begun,column delayed,constraint job_queue_status_is_known,constraint job_queue_processing_has_lease,
     constraint job_queue_attempts_within_max,constraint job_queue_progress_is_percent,constraint job_queue_errors_is_array,
     constraint job_queue_scheduled_at_finite,constraint job_queue_times_are_finite,constraint job_queue_unique_key_length}'::text[]) d (what);
-  insert into process_jobs.undo (statement)
-  select 'alter table public.job_queue reset (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold, autovacuum_analyze_scale_factor)'
-  from pg_catalog.pg_class c where c.oid = v_table and c.reloptions is null;
+  for v_column in
+    select w.name, w.value
+    from (values ('autovacuum_vacuum_scale_factor', '0.01'), ('autovacuum_vacuum_threshold', '1000'),
+      ('autovacuum_analyze_scale_factor', '0.02')) w (name, value)
+    where not exists (
+      select from pg_catalog.pg_class c, unnest(c.reloptions) o (option)
+      where c.oid = v_table and split_part(o.option, '=', 1) = w.name)
+  loop
+    execute format('alter table public.job_queue set (%s = %s)', v_column.name, v_column.value);
+    insert into process_jobs.undo (statement) values (format('alter table public.job_queue reset (%s)', v_column.name));
+  end loop;
+
+  -- What an app's own workers and functions go on writing: attempts, and jobs at work without a lease. It comes before
+  -- the app's triggers, which may read attempts.
+  execute format(
+    $q$
+    create function process_jobs.keep_old_columns() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp
+    as $f$
+    begin
+      %s
+      new.max_attempts := greatest(new.max_attempts, new.attempt_number);
+      if new.status = 'processing' and new.lease_token is null then
+        new.lease_token := gen_random_uuid();
+        -- Nobody takes back a job of a type that the app runs itself.
+        new.lease_expires_at := now() + case
+          when new.job_type in ('generate-image', 'download-image') then interval '10 minutes'
+          else interval '10 years'
+        end;
+      end if;
+      return new;
+    end
+    $f$
+    $q$, case when v_has_attempts then $q$
+      if tg_op = 'INSERT' then
+        new.attempt_number := greatest(new.attempt_number, new.attempts, 0);
+        new.attempts := new.attempt_number;
+      elsif new.attempt_number is distinct from old.attempt_number then
+        new.attempts := new.attempt_number;
+      elsif new.attempts is distinct from old.attempts then
+        new.attempt_number := greatest(new.attempts, 0);
+      end if;$q$ end);
+  create trigger "_process_jobs_keep_old_columns" before insert or update on public.job_queue
+    for each row execute function process_jobs.keep_old_columns();
 
   foreach v_statement in array v_enable loop
     execute v_statement;
+  end loop;
+  for v_trigger in
+    select t.tgname from pg_catalog.pg_trigger t
+    where t.tgrelid = v_table and not t.tgisinternal and t.tgtype & 2 = 2
+      and pg_get_triggerdef(t.oid) ~* ' when .*(old|new)\.\*'
+  loop
+    raise warning 'trigger % of public.job_queue compares whole rows, which a restore of a dump refuses while the table has generated columns: have it compare columns',
+      v_trigger.tgname;
   end loop;
 
   -- By position the older forms differ from ours; by name only complete_job's does.

@@ -2,7 +2,7 @@
 begin;
 select plan(22);
 set local client_min_messages = error;
-alter table job_queue disable trigger check_job_payload; -- rows of before there was one
+alter table job_queue disable trigger process_jobs_check_payload; -- rows of before there was one
 create function pg_temp.fails_with_a_reason(p_payload jsonb, p_name text) returns setof text language plpgsql as $$
 declare
   v_job record;

@@ -67,7 +67,7 @@ select is(pg_temp.finding('bucket generated-images'), 'not there', 'a bucket tha
 update process_jobs.worker set said = said || '{"bucket": "another"}';
 select is(pg_temp.finding('bucket another'), 'not there', 'is the function''s');
 
-drop index images_generation_id_filename;
+drop index images_generation_id_filename_idx;
 select is(pg_temp.advice('pictures of a generation'), 'create index on public.images (generation_id)', 'pictures without an index');
 alter table images add column title text not null;
 select matches(pg_temp.finding('image tables'), 'null value in column "title"', 'tables that take no picture');
