@@ -5,9 +5,18 @@
 -- do: all of it or nothing.
 do $$ begin perform set_config('process_jobs.installs', 'yes', true); end $$;
 do $$
+declare
+  v_newer text;
 begin
   if current_setting('process_jobs.installs', true) is distinct from 'yes' then
     raise exception 'process-jobs is installed in one transaction: psql --single-transaction' using errcode = '25000';
+  end if;
+  if to_regclass('process_jobs.releases') is not null then
+    execute 'select r.version from process_jobs.releases r where string_to_array(r.version, ''.'')::int[] > string_to_array($1, ''.'')::int[]'
+    into v_newer using '0.1.0';
+  end if;
+  if v_newer is not null then
+    raise exception 'the database has process-jobs %, and this is 0.1.0', v_newer using errcode = '55000';
   end if;
 end
 $$;
@@ -3727,7 +3736,7 @@ begin
       when string_to_array(v_worker.said ->> 'version', '.')::int[] < string_to_array(process_jobs.version(), '.')::int[]
       then 'supabase functions deploy process-jobs'
       when string_to_array(v_worker.said ->> 'version', '.')::int[] > string_to_array(process_jobs.version(), '.')::int[]
-      then 'supabase db push'
+      then 'supabase db push --remote'
     end;
   return query select 'webhooks', case v_worker.said -> 'webhooks' when 'true' then 'on' when 'false' then 'off: predictions are polled' else 'unknown' end,
     case when v_worker.said -> 'webhooks' = 'false' then 'set REPLICATE_WEBHOOK_SECRET and PUBLIC_FUNCTION_URL' end;

@@ -36,13 +36,12 @@ export interface ProcessJobs {
   job(id: string): Promise<Job | null>;
 }
 
-/** A supabase-js client, of whichever version. */
+/** A supabase-js client, of whichever version, and of whichever `Database`. */
 export interface Supabase {
-  rpc(
-    name: string,
-    args: object,
-  ): PromiseLike<{ data: unknown; error: unknown }>;
-  from(table: string): unknown;
+  // deno-lint-ignore no-explicit-any
+  rpc(name: any, args: any): PromiseLike<{ data: unknown; error: unknown }>;
+  // deno-lint-ignore no-explicit-any
+  from(table: any): unknown;
 }
 
 export function processJobs(supabase: Supabase): ProcessJobs;

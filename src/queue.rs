@@ -143,7 +143,9 @@ pub async fn exchange(
 }
 
 fn older_schema(found: &str) -> String {
-    format!("the database is {found}, and this function process-jobs {VERSION}: apply its migration (supabase db push)")
+    format!(
+        "the database is {found}, and this function process-jobs {VERSION}: apply its migration (supabase db push --remote)"
+    )
 }
 
 /// Of a version, to be compared.

@@ -14,7 +14,7 @@ const HELP = `process-jobs ${version}: a background job worker in your Supabase 
   npx process-jobs doctor       ask the running project whether all is as it must be
 
   --dir <path>      the project, with supabase/config.toml in it (default: here, or the next one above)
-  --yes             do not ask
+  --yes             do not ask; files that are yours are left
   --drop-tables     uninstall: with the tables that process-jobs has made, and what is in them
   --url, --key      doctor: https://<project>.supabase.co and a secret key (or SUPABASE_URL, SUPABASE_SECRET_KEY)
 `;
@@ -77,7 +77,7 @@ const NEXT = `
 Next, with the Supabase CLI:
 
   npx supabase login && npx supabase link     once
-  npx supabase db push                        --include-all, if it says that the migration comes before your newest one
+  npx supabase db push --remote               --include-all, if it says that the migration comes before your newest one
   npx supabase secrets set REPLICATE_API_TOKEN=<token>
   npx supabase functions deploy process-jobs
 
@@ -90,7 +90,7 @@ then, in the SQL editor, with a secret key of the project:
 const AFTER_UNINSTALL = `
 Next, with the Supabase CLI:
 
-  npx supabase db push
+  npx supabase db push --remote
   npx supabase functions delete process-jobs
 `;
 
@@ -107,7 +107,7 @@ function refuse(why) {
 async function change(plan, yes, next) {
   console.log(describe(plan));
   if (plan.changes.length === 0) return 0;
-  if (!(await carryOut(plan, yes))) return 1;
-  console.log(next);
-  return 0;
+  const outcome = await carryOut(plan, yes);
+  if (outcome !== "not done") console.log(next);
+  return outcome === "done" ? 0 : 1;
 }

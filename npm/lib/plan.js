@@ -1,6 +1,15 @@
 // What is to be changed in a project: shown first, then carried out.
 
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline/promises";
 
@@ -9,6 +18,7 @@ import { createInterface } from "node:readline/promises";
  * @property {string} path  below the project, with forward slashes
  * @property {string | Uint8Array | null} content  null: it is removed
  * @property {boolean} isTheirs  somebody has changed what is there: it is asked for by itself
+ * @property {boolean} [together]  one of the worker's files: where one of them is left as it is, all are
  * @property {string} [note]
  *
  * @typedef {object} Plan
@@ -33,52 +43,62 @@ export function describe({ title, changes, warnings, root }) {
   ].join("\n");
 }
 
-/** Asks, unless `yes`, and does it all. False: not all of it was done. @param {Plan} plan @param {boolean} yes */
+/**
+ * Asks, unless `yes`, and does it.
+ * @param {Plan} plan @param {boolean} yes @returns {Promise<"done" | "some left" | "not done">}
+ */
 export async function carryOut({ root, changes }, yes) {
-  const isOurs = changes.filter((change) => !change.isTheirs);
-  const theirs = changes.filter((change) => change.isTheirs);
   if (!process.stdin.isTTY && !yes) {
-    console.error(
-      "\nNobody can be asked here: run it again with --yes to do that.",
-    );
-    return false;
+    console.error("\nNobody can be asked here: run it again with --yes to do that.");
+    return "not done";
   }
-  if (!yes && isOurs.length > 0 && !(await asked("\nDo that?"))) return false;
-  const agreed = [...isOurs];
+  if (!yes && changes.some(({ isTheirs }) => !isTheirs) && !(await asked("\nDo that?"))) return "not done";
   const left = [];
-  for (const change of theirs) {
+  for (const change of changes.filter(({ isTheirs }) => isTheirs)) {
     const what = change.content === null ? "Remove" : "Overwrite";
     // --yes says yes to the plan, not to the loss of somebody's work.
-    if (
-      process.stdin.isTTY &&
-      (await asked(`${what} ${change.path}, which is yours?`))
-    ) agreed.push(change);
-    else left.push(change.path);
+    if (yes || !(await asked(`${what} ${change.path}, which is yours?`))) left.push(change);
   }
-  for (const { path, content } of agreed) {
-    const file = join(root, ...path.split("/"));
-    if (content === null) {
-      rmSync(file, { recursive: true, force: true });
-    } else {
-      mkdirSync(dirname(file), { recursive: true });
-      writeFileSync(file, content);
-    }
+  const isHalf = left.some(({ together }) => together);
+  for (const change of changes) {
+    if (!left.includes(change) && !(isHalf && change.together)) apply(root, change);
   }
-  if (left.length > 0) {
-    console.error(
-      `\nLeft as they are, for they are yours: ${left.join(", ")}. Move them away, and run it again.`,
-    );
+  if (left.length === 0) return "done";
+  const names = left.map(({ path }) => path).join(", ");
+  console.error(
+    `\nLeft as they are, for they are yours: ${names}.${
+      isHalf ? " The worker's other files were left, too: they belong together." : ""
+    } Move them away, and run it again.`,
+  );
+  return "some left";
+}
+
+/** Whole or not at all, should this be cut short. @param {string} root @param {Change} change */
+function apply(root, { path, content }) {
+  const file = join(root, ...path.split("/"));
+  if (content === null) {
+    rmSync(file, { force: true });
+    for (let above = dirname(file); above !== root && isEmpty(above); above = dirname(above)) rmdirSync(above);
+    return;
   }
-  return left.length === 0;
+  mkdirSync(dirname(file), { recursive: true });
+  const target = existsSync(file) ? realpathSync(file) : file;
+  writeFileSync(`${target}.new`, content);
+  renameSync(`${target}.new`, target);
+}
+
+/** @param {string} directory */
+function isEmpty(directory) {
+  return existsSync(directory) && readdirSync(directory).length === 0;
 }
 
 /** @param {string} question */
 async function asked(question) {
-  const lines = createInterface({
-    input: process.stdin,
-    output: process.stdout,
-  });
-  const answer = await lines.question(`${question} [y/N] `);
+  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  const answer = await Promise.race([
+    lines.question(`${question} [y/N] `),
+    new Promise((resolve) => lines.once("close", () => resolve(""))),
+  ]);
   lines.close();
-  return /^y(es)?$/i.test(answer.trim());
+  return /^y(es)?$/i.test(String(answer).trim());
 }

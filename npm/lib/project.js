@@ -10,9 +10,7 @@ export function findProject(directory) {
     if (existsSync(join(at, "supabase", "config.toml"))) return at;
     const above = dirname(at);
     if (directory !== undefined || above === at) {
-      throw new Error(
-        `there is no supabase/config.toml in ${resolve(directory ?? ".")}: run npx supabase init first`,
-      );
+      throw new Error(`there is no supabase/config.toml in ${resolve(directory ?? ".")}: run npx supabase init first`);
     }
     at = above;
   }
@@ -21,67 +19,41 @@ export function findProject(directory) {
 /** The files below a directory, with forward slashes. @param {string} directory @returns {string[]} */
 export function filesBelow(directory) {
   if (!existsSync(directory)) return [];
-  const names = readdirSync(directory).sort();
-  return names.flatMap((name) => {
+  if (!statSync(directory).isDirectory()) throw new Error(`${directory} is to be a directory`);
+  const entries = readdirSync(directory).sort();
+  return entries.flatMap((name) => {
     const path = join(directory, name);
-    return statSync(path).isDirectory() ? filesBelow(path).map((below) => `${name}/${below}`) : [name];
+    return existsSync(path) && statSync(path).isDirectory()
+      ? filesBelow(path).map((below) => `${name}/${below}`)
+      : [name];
   });
+}
+
+/** The names of the migrations: the CLI, too, looks at nothing below. @param {string} root @returns {string[]} */
+export function migrationsOf(root) {
+  const directory = join(root, "supabase", "migrations");
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory).filter((name) => name.endsWith(".sql")).sort();
 }
 
 /** @param {string} path @returns {Buffer | undefined} */
 export function read(path) {
-  return existsSync(path) ? readFileSync(path) : undefined;
+  if (!existsSync(path)) return undefined;
+  if (statSync(path).isDirectory()) throw new Error(`${path} is a directory, and a file is to be written there`);
+  return readFileSync(path);
 }
 
-/** A time for a new migration, after all that are there: `db push` refuses older ones. @param {string[]} names */
+/**
+ * The version of a new migration, 14 digits that come after all that are there: `db push` refuses older ones. The CLI
+ * orders them as texts.
+ * @param {string[]} names
+ */
 export function stampAfter(names) {
   const now = new Date().toISOString().replace(/\D/g, "").slice(0, 14);
-  const stamps = names.map((name) => /^(\d{14})_/.exec(name)?.[1] ?? "").sort();
-  const last = stamps.at(-1) ?? "";
-  return last < now ? now : String(BigInt(last) + 1n);
-}
-
-const HEADER = /^\s*\[functions\.(?:process-jobs|"process-jobs")\]\s*(?:#.*)?$/;
-
-/** config.toml with the function's settings; all else, comments too, as it is. @param {string} config */
-export function withFunction(config) {
-  const eol = config.includes("\r\n") ? "\r\n" : "\n";
-  const lines = config.split(/\r?\n/);
-  const at = lines.findIndex((line) => HEADER.test(line));
-  if (at < 0) {
-    const added = [
-      "",
-      "[functions.process-jobs]",
-      "# It checks its callers itself; the platform's check lets everybody's anon key through.",
-      "verify_jwt = false",
-      "",
-    ];
-    return config.replace(/\s*$/, eol) + added.join(eol);
-  }
-  const next = lines.findIndex((line, index) => index > at && /^\s*\[/.test(line));
-  const end = next < 0 ? lines.length : next;
-  const setting = lines.findIndex((line, index) => index > at && index < end && /^\s*verify_jwt\s*=/.test(line));
-  if (setting < 0) lines.splice(at + 1, 0, "verify_jwt = false");
-  else lines[setting] = lines[setting].replace(/=\s*\w+/, "= false");
-  return lines.join(eol);
-}
-
-/** config.toml without what `withFunction` has added, where it is as that wrote it. @param {string} config */
-export function withoutFunction(config) {
-  const eol = config.includes("\r\n") ? "\r\n" : "\n";
-  const lines = config.split(/\r?\n/);
-  const at = lines.findIndex((line) => HEADER.test(line));
-  const ours = [
-    "[functions.process-jobs]",
-    "# It checks",
-    "verify_jwt = false",
-  ];
-  if (
-    at < 0 || !ours.every((line, index) => lines[at + index]?.startsWith(line))
-  ) return config;
-  const rest = lines.slice(at + ours.length);
-  const next = rest.find((line) => line.trim() !== "");
-  if (next !== undefined && !/^\s*[[#]/.test(next)) return config;
-  const before = lines[at - 1]?.trim() === "" ? at - 1 : at;
-  return [...lines.slice(0, before), ...rest].join(eol);
+  const versions = names.map((name) => /^(\d+)_/.exec(name)?.[1] ?? "").sort();
+  const last = versions.at(-1) ?? "";
+  if (last < now) return now;
+  const next = String(BigInt(last.slice(0, 14).padEnd(14, "0")) + 1n).padStart(14, "0");
+  if (next.length > 14) throw new Error(`no migration can come after ${last}: rename that one`);
+  return next;
 }

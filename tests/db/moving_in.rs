@@ -289,6 +289,17 @@ async fn a_refusal_lists_everything_at_once() {
     let refused = refusals(&owner).await;
     assert!(refused[0].starts_with("public.job_queue refuses a job cancelled of type download-image: "), "{refused:?}");
 
+    // Nor does an older release go over a newer one.
+    owner.batch_execute("drop table job_queue").await.expect("nothing there");
+    install(&owner).await.expect("it moves in");
+    owner.batch_execute("insert into process_jobs.releases (version) values ('0.10.0')").await.expect("a newer one");
+    let error = install(&owner).await.expect_err("an older one");
+    assert_eq!(
+        error.as_db_error().expect("refused").message(),
+        "the database has process-jobs 0.10.0, and this is 0.1.0"
+    );
+    owner.batch_execute("rollback").await.expect("roll back");
+
     // Outside of a transaction nothing is begun.
     let (name, sql) = migrations().pop().expect("a migration");
     let first = sql.split_inclusive(";\n").take(2).collect::<Vec<_>>();

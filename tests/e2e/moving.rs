@@ -33,7 +33,7 @@ async fn a_deploy_loses_no_job_in_whichever_order_it_comes() {
     until(&stack, "the function says what to deploy", async || {
         let answer = call(&stack, "POST", "", &[], None).await;
         let error = answer.body["error"].as_str().unwrap_or_default().to_owned();
-        answer.status == 500 && error.contains("apply its migration (supabase db push)")
+        answer.status == 500 && error.contains("apply its migration (supabase db push --remote)")
     })
     .await;
     untouched("without the function").await;

@@ -308,7 +308,7 @@ fn sentence_of(state: &str) -> String {
         "401" | "403" => "; the secret key is refused: see SUPABASE_SECRET_KEYS, else SUPABASE_SERVICE_ROLE_KEY",
         _ if json["code"] == "PGRST202" => {
             "; the database is of another version, and this function process-jobs 0.1.0: \
-             apply its migration (supabase db push)"
+             apply its migration (supabase db push --remote)"
         }
         _ => "",
     };

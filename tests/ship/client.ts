@@ -61,6 +61,24 @@ assert(refused.code === "22023", `the code of Postgres: ${refused.code}`);
 const lost = processJobs(createClient("http://127.0.0.1:9", key, { auth: { persistSession: false } }));
 assert((await refusal(lost.cancel(id))).message !== "", "a project that does not answer");
 
+// Whatever the project's own types are.
+type Of<Functions> = {
+  public: {
+    Tables: Record<never, never>;
+    Views: Record<never, never>;
+    Functions: Functions;
+    Enums: Record<never, never>;
+    CompositeTypes: Record<never, never>;
+  };
+};
+type Mail = { Args: { to: string }; Returns: undefined };
+type Nothing = { Args: never; Returns: undefined };
+const _untyped = () => processJobs(createClient(url, key));
+const _without = () => processJobs(createClient<Of<{ [_ in never]: never }>>(url, key));
+const _others = () => processJobs(createClient<Of<{ mail: Mail; nothing: Nothing }>>(url, key));
+const _merged = () =>
+  processJobs(createClient<Of<Database["public"]["Functions"] & { mail: Mail; nothing: Nothing }>>(url, key));
+
 // @ts-expect-error: a prompt must be there
 const _noPrompt = () => jobs.enqueue("generate-image", { generation_id: "g", user_id: "u", model_id: "m" });
 // @ts-expect-error: there is no such job type

@@ -69,9 +69,18 @@ fn migration() -> Result<String> {
          -- do: all of it or nothing.\n\
          do $$ begin perform set_config('process_jobs.installs', 'yes', true); end $$;\n\
          do $$\n\
+         declare\n  \
+           v_newer text;\n\
          begin\n  \
            if current_setting('process_jobs.installs', true) is distinct from 'yes' then\n    \
              raise exception 'process-jobs is installed in one transaction: psql --single-transaction' using errcode = '25000';\n  \
+           end if;\n  \
+           if to_regclass('process_jobs.releases') is not null then\n    \
+             execute 'select r.version from process_jobs.releases r where string_to_array(r.version, ''.'')::int[] > string_to_array($1, ''.'')::int[]'\n    \
+             into v_newer using '{version}';\n  \
+           end if;\n  \
+           if v_newer is not null then\n    \
+             raise exception 'the database has process-jobs %, and this is {version}', v_newer using errcode = '55000';\n  \
            end if;\n\
          end\n\
          $$;\n"

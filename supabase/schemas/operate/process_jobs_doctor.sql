@@ -89,7 +89,7 @@ begin
       when string_to_array(v_worker.said ->> 'version', '.')::int[] < string_to_array(process_jobs.version(), '.')::int[]
       then 'supabase functions deploy process-jobs'
       when string_to_array(v_worker.said ->> 'version', '.')::int[] > string_to_array(process_jobs.version(), '.')::int[]
-      then 'supabase db push'
+      then 'supabase db push --remote'
     end;
   return query select 'webhooks', case v_worker.said -> 'webhooks' when 'true' then 'on' when 'false' then 'off: predictions are polled' else 'unknown' end,
     case when v_worker.said -> 'webhooks' = 'false' then 'set REPLICATE_WEBHOOK_SECRET and PUBLIC_FUNCTION_URL' end;

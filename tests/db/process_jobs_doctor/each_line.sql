@@ -52,7 +52,7 @@ select matches(pg_temp.advice('webhooks'), 'REPLICATE_WEBHOOK_SECRET', 'webhooks
 update process_jobs.worker set said = said || '{"version": "0.0.9"}';
 select is(pg_temp.advice('versions'), 'supabase functions deploy process-jobs', 'a function that is older');
 update process_jobs.worker set said = said || '{"version": "0.10.0"}';
-select is(pg_temp.advice('versions'), 'supabase db push', 'one that is newer');
+select is(pg_temp.advice('versions'), 'supabase db push --remote', 'one that is newer');
 update process_jobs.worker set said = said || '{"version": "0.1.0"}', seen_at = now() - interval '1 hour';
 select is(pg_temp.advice('function'), null, 'a function without work need not have been there');
 insert into job_queue (job_type) values ('generate-image');
