@@ -1,4 +1,4 @@
--- process-jobs 0.1.0. Made by `cargo xtask release` of supabase/schemas, where each part says what it does.
+-- process-jobs 0.1.0. Made by `cargo xtask migration` of supabase/schemas, where each part says what it does.
 --
 -- It fills an empty database, moves into an app that is there, and brings every earlier version up to date; a
 -- second run changes nothing. To be run in one transaction, as `supabase db push` and `psql --single-transaction`
@@ -23,12 +23,11 @@ $$;
 
 -- ── queue/schema.sql ──
 
--- process_jobs: the private schema, for the inner functions and tables that are nobody's business: no role of the API
--- may look into it, and PostgREST does not show it.
+-- process_jobs: the private schema for internal functions and tables: no role of the API has access to it, and
+-- PostgREST does not expose it.
 --
--- The roles of the API are the three that Supabase brings along. On plain Postgres the missing ones are made without
--- login. Roles belong to the whole cluster, and two databases may be migrated at once: who comes second finds the
--- role made.
+-- The roles of the API are the three that Supabase provides. On plain Postgres the missing ones are created without
+-- login. Roles belong to the whole cluster, and two databases may be migrated at once: the second finds the role made.
 do $$
 declare
   v_role record;
@@ -60,19 +59,19 @@ $$;
 create schema if not exists process_jobs;
 revoke all on schema process_jobs from public, anon, authenticated, service_role;
 
--- releases: which versions were installed here, and when.
+-- releases: the versions that were installed here, and when.
 create table if not exists process_jobs.releases (
   version text primary key,
   installed_at timestamptz not null default now()
 );
 
--- undo: how what the installation changed of an app's own is undone, the last first (uninstall).
+-- undo: the statements that undo the installation's changes of an app's own objects, run last first (uninstall).
 create table if not exists process_jobs.undo (
   n bigint primary key generated always as identity,
   statement text not null
 );
 
--- What is granted of ours already: an upgrade leaves it (moved_in.sql).
+-- The existing grants on process-jobs' objects: an upgrade keeps them (moved_in.sql).
 create temp table process_jobs_granted on commit drop as
   select 'function' as kind, p.oid, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
   from pg_catalog.pg_proc p
@@ -84,7 +83,7 @@ create temp table process_jobs_granted on commit drop as
 
 -- ── queue/column_type.sql ──
 
--- column_type: the type of a table's column; null: there is no such table or column.
+-- column_type: the type of a table's column; null if there is no such table or column.
 create or replace function process_jobs.column_type(p_table text, p_column text) returns text
 language plpgsql
 stable
@@ -102,7 +101,7 @@ $$;
 
 -- ── operate/version.sql ──
 
--- version: the newest release that was installed here; null: none.
+-- version: the newest release that was installed here; null if none was.
 create or replace function process_jobs.version() returns text
 language sql
 stable
@@ -114,7 +113,7 @@ $$;
 
 -- ── operate/public_functions.sql ──
 
--- public_functions: the functions of the interface, those that there are; with those that callers of before go on calling.
+-- public_functions: the existing functions of the interface, with those kept for callers from before the installation.
 create or replace function process_jobs.public_functions() returns oid[]
 language sql
 stable
@@ -125,12 +124,12 @@ as $$
   from (
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
-      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int)',
+      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int, jsonb)',
       'complete_job(uuid, jsonb, text, uuid, text, text, jsonb)', 'complete_job(uuid, text, jsonb)',
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
       'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
-      'exchange_jobs(jsonb, text[], int, jsonb)', 'heartbeat_job(uuid, uuid, int, int)',
+      'exchange_jobs(jsonb, text[], int)', 'heartbeat_job(uuid, uuid, int, int)',
       'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
       'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
       'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
@@ -144,8 +143,7 @@ $$;
 
 -- ── operate/worker.sql ──
 
--- worker: which worker has drained the queue last, what it said of itself (before_drain), and the types that it handles;
--- one row.
+-- worker: the worker that drained the queue last, its description of itself (before_drain), and its job types; one row.
 create table if not exists process_jobs.worker (
   only_row boolean primary key default true,
   said jsonb not null,
@@ -156,16 +154,16 @@ create table if not exists process_jobs.worker (
 
 -- ── steps/0.1.0.sql ──
 
--- 0.1.0: moves into an app that has a queue of the scripts that process-jobs takes over from. Their two forms:
+-- 0.1.0: moves into an app that has a queue of the scripts that process-jobs takes over from. They have two forms:
 --
 --   attempts, scheduled_at, error_details, created_by uuid; enqueue_job(…, p_priority, p_scheduled_at, p_max_attempts),
 --   complete_job(p_job_id, p_error_message, p_error_details), claim_next_job(p_job_types)
 --   attempt_number, result; enqueue_job(…, p_priority, p_max_attempts), complete_job(p_job_id, p_result, p_error),
 --   claim_next_job()
 --
--- The table is brought to our form where it lies, so that its columns, views, policies, triggers, keys and grants stay; how
--- each change is undone is kept in process_jobs.undo. Where something does not fit, all that does not is told at once, and
--- nothing is changed.
+-- The table is changed to process-jobs' form in place, so that its columns, views, policies, triggers, keys and grants
+-- stay; process_jobs.undo keeps the statements that undo each change. If anything does not fit, the error lists
+-- everything that does not, and nothing is changed.
 do $$
 declare
   v_table regclass := to_regclass('public.job_queue');
@@ -550,21 +548,20 @@ $$;
 
 -- ── policy/job_types.sql ──
 
--- job_types: one row a job type, its policy and whether its jobs may be claimed.
+-- job_types: one row per job type, with its policy and the state of its claims.
 --
 -- backoff_base_seconds, backoff_max_seconds  a job runs again base * 2^(attempt - 1) seconds after a failed
 --                    attempt, at most max, which is 30 days at most, each ±25 %
--- lease_seconds      how long a claim is the worker's without a heartbeat; below the 15 s that a worker may wait
---                    for another claim, it can end while its run goes on
--- starts_per_minute  how many jobs may begin a minute, 0.00001 to a million, null: no bound; a tenth of it, at least
---                    one, may begin at once, so that no minute sees more than 1.1 times as many. start_tokens of that
---                    tenth were left at start_tokens_at (available_starts)
--- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun go on
--- held_until         no job of the type begins until then
--- begun_held_until   no job of the type that has begun goes on until then, but one that was woken
+-- lease_seconds      the time that a claim lasts without a heartbeat; below the 15 s that a worker may wait for another
+--                    claim, it can end while its run goes on
+-- starts_per_minute  the number of jobs that may begin per minute, 0.00001 to a million, null: no limit; a tenth of it,
+--                    at least one, may begin at once, so that no minute sees more than 1.1 times as many. start_tokens
+--                    of that tenth were left at start_tokens_at (available_starts)
+-- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
+-- held_until         no job of the type begins before this time
+-- begun_held_until   no job of the type that has begun continues before this time, except a woken one
 --
--- A job *has begun* when it has a checkpoint. Only types with a row here are enqueued by enqueue_job and
--- claimed by claim_next_job.
+-- A job *has begun* when it has a checkpoint. enqueue_job and claim_next_job accept only types with a row here.
 create table if not exists public.job_types (
   job_type text primary key,
   backoff_base_seconds double precision not null default 5,
@@ -604,16 +601,16 @@ grant select, insert, update, delete on public.job_types to service_role;
 --
 -- A parked or retrying job is `pending` with a later scheduled_at.
 --
--- life                 1, and one more with each retry_job
+-- life                 1, plus one for each retry_job
 -- started_at           first claim of this life; null again while it waits without having begun
 -- first_started_at     first claim of all lives
--- checkpoint, begun    what the next run must know; a job that has one has begun
--- delayed              true: not due from its creation on, but parked, retrying or scheduled for later
--- event, woken_at      what wake_job was told last, and when, while no run has seen it
--- follow_ups           of a job that failed because its completion was refused: what that would have enqueued
--- cancel_requested_at  cancel_job was called for a job that has something to end first
--- A table of that name that an app has had before is brought to this form by steps/0.1.0.sql; its privileges, policies
--- and row level security stay the app's.
+-- checkpoint, begun    the state for the next run; a job that has one has begun
+-- delayed              true: not due from its creation on, because it was parked, retried or scheduled for later
+-- event, woken_at      the last event of wake_job; the time of wake_job or cancel_job, until the next claim
+-- follow_ups           of a job that failed because its completion was refused: the follow-ups of that completion
+-- cancel_requested_at  the time of cancel_job for a job that must end something first
+-- An app's existing table of that name is brought to this form by steps/0.1.0.sql; its privileges, policies and row
+-- level security stay the app's.
 do $$
 begin
   if to_regclass('public.job_queue') is not null then
@@ -675,36 +672,36 @@ begin
 end
 $$;
 
--- The claim's order within one type, for jobs that have begun and those that have not, those due from their creation
--- on and those delayed. scheduled_at comes last so that what is not due is passed over inside the index.
+-- The claim's order within one type, separately for jobs that have begun or not, and that are due from their creation
+-- on or delayed. scheduled_at comes last so that jobs not yet due are skipped inside the index.
 create index if not exists job_queue_claim_order
   on public.job_queue (job_type, begun, delayed, priority desc, created_at, id, scheduled_at) where status = 'pending';
--- Which delayed jobs are due, and when the next of a type is.
+-- Finds the due delayed jobs, and the time of a type's next one.
 create index if not exists job_queue_next_due
   on public.job_queue (job_type, begun, scheduled_at) where status = 'pending' and delayed;
--- Which jobs were told something that no run has seen.
+-- Finds the jobs with an event that no run has seen.
 create index if not exists job_queue_woken
   on public.job_queue (job_type, priority desc, created_at, id) where status = 'pending' and begun and woken_at is not null;
--- Which leases have expired.
+-- Finds the expired leases.
 create index if not exists job_queue_lease_expiry
   on public.job_queue (lease_expires_at) where status = 'processing';
--- Which jobs have failed, the longest failed first.
+-- Finds the failed jobs, the longest failed first.
 create index if not exists job_queue_failed
   on public.job_queue (job_type, completed_at) where status = 'failed';
--- One unfinished job a key, counted by type: two types may use the same id as their key.
+-- Allows one unfinished job per type and key: two types may use the same id as their key.
 create unique index if not exists job_queue_unique_unfinished
   on public.job_queue (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing');
 
 -- ── queue/job_troubles.sql ──
 
--- job_troubles: what stands in a job's way; each is tried again by itself.
+-- job_troubles: the obstacles of a job; all but those of kind settle are retried automatically.
 --
--- kind      claim   the database refuses to let it be claimed, or taken back: claims pass over it until retry_at
---           effect  what follows it (a trigger of ours) could not: retry_job_troubles has it follow at retry_at
---           cancel  it is to be cancelled, and somebody has it: retry_job_troubles cancels it at retry_at
---           settle  what its run under lease_token came to could not be recorded; for the message of that lease's end
+-- kind      claim   the database refuses to let it be claimed or taken back: claims skip it until retry_at
+--           effect  a trigger of process-jobs that follows it failed: retry_job_troubles repeats it at retry_at
+--           cancel  it is to be cancelled but locked: retry_job_troubles cancels it at retry_at
+--           settle  its run's outcome under lease_token could not be recorded; for the message when that lease ends
 -- message   the database's words
--- tries     how often in a row
+-- tries     the number of tries in a row
 create table if not exists process_jobs.job_troubles (
   job_id uuid not null,
   kind text not null,
@@ -720,12 +717,12 @@ create index if not exists job_troubles_retry_at on process_jobs.job_troubles (r
 
 -- ── images/image_tables.sql ──
 
--- image_tables: what look_at_image_tables has found of the image tables; one row.
+-- image_tables: the findings of look_at_image_tables about the image tables; one row.
 --
--- shape     of what they were then (image_tables_shape)
--- statuses  {"cancelled": "failed", …}: what is written for a status that the table does not take
--- tried     false: there is no user yet to try them with
--- refusal   why no picture can be recorded, and what to do; null: it can
+-- shape     the tables' shape at that time (image_tables_shape)
+-- statuses  {"cancelled": "failed", …}: the status written instead of one that the table does not accept
+-- tried     false: they could not be tried yet (no user, or a lock), or need not be (the app writes both)
+-- refusal   why no picture can be recorded, and what to do; null: pictures can be recorded
 create table if not exists process_jobs.image_tables (
   only_row boolean primary key default true,
   shape text not null,
@@ -736,8 +733,8 @@ create table if not exists process_jobs.image_tables (
   constraint image_tables_is_one_row check (only_row)
 );
 
--- image_writers: functions of the app's own that write in our place; this is where they are named, and no upgrade
--- touches them.
+-- image_writers: the app's own functions that write instead of process-jobs. The app names them here; no upgrade
+-- changes this table.
 --
 -- writes         'generation': function(p_payload jsonb, p_generation jsonb {status, error_message,
 --                replicate_prediction_id}), called whenever a generation's status changes
@@ -745,7 +742,8 @@ create table if not exists process_jobs.image_tables (
 --                [{filename, storage_path, public_url, file_size, width, height, format}]
 -- function_name  schema and name, as 'app.write_generation'
 --
--- Both may be called twice with the same and must end the same. What they raise, they refuse.
+-- Both may be called twice with the same arguments and must give the same result. An error that they raise is a
+-- refusal.
 create table if not exists process_jobs.image_writers (
   writes text primary key,
   function_name text not null,
@@ -754,12 +752,12 @@ create table if not exists process_jobs.image_writers (
 
 -- ── images/image_generations.sql ──
 
--- image_generations: one row a requested picture; its status follows the jobs (apply_image_job).
+-- image_generations: one row per requested picture; its status follows the jobs (apply_image_job).
 --
--- Ids are text by default, because payloads carry strings. width and height become those of the stored picture.
--- Users read their own rows, where the schema auth exists.
--- A table that is there already stays the app's: its columns, which may be uuid, its privileges and its policies, beside
--- which one of ours could show more. The comment tells a table of ours when the migrations run again.
+-- Ids are text by default, because payloads carry strings. width and height become those of the stored picture. Users
+-- read their own rows if the schema auth exists. An existing table stays the app's, with its columns, which may be
+-- uuid, its privileges and its policies, because an added policy could show more. The table's comment identifies
+-- process-jobs' own table when the migrations run again.
 do $$
 begin
   if to_regclass('public.image_generations') is not null
@@ -816,12 +814,11 @@ $$;
 
 -- ── images/images.sql ──
 
--- images: one row a stored picture, unique by generation and file name, so that a download that runs
--- twice leaves one row.
+-- images: one row per stored picture, unique by generation and file name, so that a download that runs twice leaves one
+-- row.
 --
--- width, height (pixels), file_size (bytes) and format are those of the stored file.
--- Users read their own rows, where the schema auth exists. A table that is there already stays the app's, as
--- image_generations does.
+-- width, height (pixels), file_size (bytes) and format are those of the stored file. Users read their own rows if the
+-- schema auth exists. An existing table stays the app's, as for image_generations.
 do $$
 declare
   v_id_type text := coalesce(process_jobs.column_type('public.image_generations', 'id'), 'text');
@@ -885,33 +882,33 @@ $$;
 
 -- ── queue/cancel_job.sql ──
 
--- cancel_job: ends a job that is not wanted any more; true: cancelled or on its way, false: already final,
--- not there, or not the caller's.
+-- cancel_job: ends a job that is not wanted any more; true: cancelled or being cancelled, false: it is final already,
+-- does not exist, or is not the caller's.
 --
 -- pending, never at work              -> cancelled
 -- pending, parked or retrying         -> stays pending, due now (put back by hand: when its lease is over), with
---                                        cancel_requested_at: a worker ends what it has begun, then the job
--- processing                          -> goes on, with cancel_requested_at; its run's end is `cancelled`,
---                                        and where the run parks, a worker ends what it has begun
--- processing, with p_lease_token      -> cancelled: the worker says that nothing goes on outside
+--                                        cancel_requested_at: a worker ends what the job has begun, then the job
+-- processing                          -> continues, with cancel_requested_at; its run's end is `cancelled`; if the run
+--                                        parks the job, a worker ends what the job has begun
+-- processing, with p_lease_token      -> cancelled: the worker reports that nothing runs outside
 --
--- A job asked to cancel counts as begun, so that a pause of its type does not keep it. A worker that fails to
--- end it tries again as after any error; at the last attempt it is cancelled all the same.
+-- A job with a cancel request counts as begun, so that a pause of its type does not stop it. If a worker fails to end
+-- it, it is retried as after any error; after the last attempt it is cancelled all the same.
 create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null) returns boolean
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
--- would let a planner go through a partial index.)
+-- Look up by key, whatever the statistics say: they may be from when the table was empty. (No = beside the id, which
+-- would let a planner use a partial index.)
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
   if p_lease_token is not null then
-    return p_job_id is not null and (process_jobs.settle_jobs(jsonb_build_array(jsonb_build_object(
-      'outcome', 'cancelled', 'job_id', p_job_id, 'lease_token', p_lease_token))))[1];
+    return p_job_id is not null and process_jobs.settle_one(jsonb_build_object(
+      'outcome', 'cancelled', 'job_id', p_job_id, 'lease_token', p_lease_token));
   end if;
 
   update public.job_queue j
@@ -940,11 +937,11 @@ grant execute on function public.cancel_job(uuid, uuid) to service_role;
 
 -- ── queue/check_job_payload.sql ──
 
--- check_job_payload: trigger on job_queue; lets in only payloads that a worker can read, however they come.
+-- check_job_payload: trigger on job_queue; accepts only payloads that a worker can read, whoever writes them.
 --
--- One that a worker cannot read would spoil the claim of the others in its batch. Refuses (22023) what is no
--- json object, and what json_refusal does. Rows that are there already are not looked at, nor are those that a restore
--- brings back, which are not of now: one from before this trigger would fail the COPY of them all.
+-- A payload that a worker cannot read would spoil the claim of the other jobs in its batch. Refuses (22023) anything
+-- but a json object, and whatever json_refusal refuses. Existing rows are not checked, nor are rows that a restore
+-- inserts, whose times are not of now: one from before this trigger would fail the whole COPY.
 create or replace function process_jobs.check_job_payload() returns trigger
 language plpgsql
 security definer
@@ -973,10 +970,10 @@ create or replace trigger process_jobs_check_payload
 
 -- ── queue/claim_jobs.sql ──
 
--- claim_jobs: what claim_next_job does, for it and for exchange_jobs.
+-- claim_jobs: the work of claim_next_job, for it and for exchange_jobs.
 --
--- p_waits  whether the turn may be waited for: not by one who holds locks already, for whom the jobs that need it
---          wait until the next claim
+-- p_waits  true: it may wait for the turn. A caller that holds locks already must not wait: the jobs that need the turn
+--          are left to the next claim
 create or replace function process_jobs.claim_jobs(
   p_job_types text[],
   p_limit int,
@@ -986,30 +983,24 @@ create or replace function process_jobs.claim_jobs(
   id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
   life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
   lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
-  search_from timestamptz
+  search_from timestamptz, seconds_until_next double precision
 )
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- One plan, whatever the statistics say: they may be of when the queue was empty. Without these the planner would
--- sort all that is ready, or plan anew in each call.
+-- One plan, whatever the statistics say: they may be from when the queue was empty. Without these settings the planner
+-- would sort all ready jobs, or plan anew in each call.
 set enable_seqscan = off
 set enable_sort = off
 set enable_bitmapscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
--- For what follows a job: whoever holds that, a claim does not stand still for it.
+-- For the rows that follow a job: a claim does not wait long for whoever has locked them.
 set lock_timeout = '20ms'
 as $$
 #variable_conflict use_column
 declare
-  v_lease_expired constant text := 'lease expired on attempt %s of %s: %s';
-  v_bytes_most constant int := 8388608;
-  -- Of the column's type, which may be an app's own.
-  v_pending constant public.job_queue.status%type := 'pending';
-  v_cancelled constant public.job_queue.status%type := 'cancelled';
-  v_failed constant public.job_queue.status%type := 'failed';
   v_window int;
   v_woken uuid[];
   v_ready uuid[];
@@ -1020,6 +1011,7 @@ declare
   v_part uuid[];
   v_claimed uuid[] := '{}';
   v_count bigint;
+  v_next double precision;
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'p_limit must be between 1 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
@@ -1138,61 +1130,11 @@ begin
         from (
           select t.job_type from public.job_types t where t.starts_per_minute is not null for update skip locked
         ) counted;
-        select array_agg(expired.id) into v_picked
-        from (
-          select j.id
-          from public.job_queue j
-          where j.status = 'processing' and j.lease_expires_at <= now()
-            and not exists (
-              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
-          order by j.lease_expires_at
-          limit 100
-          for update skip locked
-        ) expired;
       exception
         when lock_not_available then
           v_counted := '{}';
-          v_picked := null;
       end;
-      -- All at once; only where that is refused, one by one.
-      for v_n in 0 .. coalesce(cardinality(v_picked), 0) loop
-        v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
-        begin
-          update public.job_queue j
-          set (status, errors, error_message, completed_at, event) = (
-              select
-                case
-                  when j.attempt_number < j.max_attempts then v_pending
-                  when j.cancel_requested_at is not null then v_cancelled
-                  else v_failed
-                end,
-                j.errors || jsonb_build_object(
-                  'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired', 'message', why.message),
-                why.message,
-                case when j.attempt_number < j.max_attempts then null else now() end,
-                case when j.attempt_number < j.max_attempts then j.event end
-              from (
-                select format(v_lease_expired, j.attempt_number, j.max_attempts, coalesce(
-                  (
-                    select 'what the run came to could not be recorded: ' || b.message
-                    from process_jobs.job_troubles b
-                    where b.job_id = j.id and b.kind = 'settle' and b.lease_token = j.lease_token
-                  ),
-                  'the worker was killed or lost'))
-              ) why (message)
-            ),
-            lease_token = null, lease_expires_at = null, updated_at = now()
-          where j.id = any (v_part);
-          exit when v_n = 0;
-        exception
-          when others then
-            if process_jobs.is_server_state(sqlstate) then
-              raise;
-            elsif v_n > 0 then
-              perform process_jobs.note_job_trouble(v_part[1], 'claim', 'it cannot be taken back from a lost worker: ' || sqlerrm);
-            end if;
-        end;
-      end loop;
+      perform process_jobs.take_back_jobs();
       continue;
     end if;
 
@@ -1229,26 +1171,7 @@ begin
     return;
   end if;
 
-  -- No more than fits into an answer; compressed, text is up to 255 times as short.
-  if cardinality(v_picked) > 1 and v_bytes_most / 255 < (
-    select sum(
-      pg_column_size(j.payload) + coalesce(pg_column_size(j.checkpoint), 0) + coalesce(pg_column_size(j.event), 0))
-    from public.job_queue j
-    where j.id = any (v_picked)
-  ) then
-    select array_agg(sized.id order by sized.n) into v_picked
-    from (
-      select picked.id, picked.n, sum(picked.bytes) over (order by picked.n) as bytes
-      from (
-        select j.id, array_position(v_picked, j.id) as n,
-          octet_length(j.payload::text) + coalesce(octet_length(j.checkpoint::text), 0)
-            + coalesce(octet_length(j.event::text), 0) as bytes
-        from public.job_queue j
-        where j.id = any (v_picked)
-      ) picked
-    ) sized
-    where sized.bytes <= v_bytes_most or sized.n = 1;
-  end if;
+  v_picked := process_jobs.jobs_that_fit(v_picked);
 
   -- All at once; only where that is refused, one by one.
   for v_n in 0 .. cardinality(v_picked) loop
@@ -1282,17 +1205,6 @@ begin
     end;
   end loop;
 
-  return query
-  select c.id, c.job_type::text, c.payload, c.status::text, c.priority, c.attempt_number, c.max_attempts,
-    c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
-    extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
-    extract(epoch from now() - c.started_at)::double precision,
-    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute'
-  from public.job_queue c
-  -- (Not joined: a planner that takes the table for empty would go through all of it.)
-  where c.id = any (v_claimed)
-  order by array_position(v_claimed, c.id);
-
   if v_turn = 'mine' then
     update public.job_types t
     set start_tokens = process_jobs.available_starts(t) - begun.jobs, start_tokens_at = now()
@@ -1304,72 +1216,93 @@ begin
     ) begun
     where t.job_type = begun.job_type and t.starts_per_minute is not null;
   end if;
+  if cardinality(v_claimed) < p_limit then
+    v_next := public.seconds_until_next_job(p_job_types);
+  end if;
+  return query
+  select c.id, c.job_type::text, c.payload, c.status::text, c.priority, c.attempt_number, c.max_attempts,
+    c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
+    extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
+    extract(epoch from now() - c.started_at)::double precision,
+    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute', v_next
+  from public.job_queue c
+  -- (Not joined: a planner that takes the table for empty would go through all of it.)
+  where c.id = any (v_claimed)
+  order by array_position(v_claimed, c.id);
 end
 $$;
 
 -- ── queue/claim_next_job.sql ──
 
--- claim_next_job: gives a worker up to p_limit jobs, each with a lease that only it may settle.
+-- claim_next_job: gives a worker up to p_limit jobs, each under a lease whose token is needed to settle it.
 --
 -- processing, lease expired, attempts left   -> pending, ready now, one entry more in errors
--- processing, lease expired, attempts spent  -> failed, or cancelled where that was asked for
+-- processing, lease expired, attempts spent  -> failed, or cancelled if that was requested
 -- pending and due, of an open type           -> processing, attempt_number + 1, fresh lease_token
 --
--- Order: highest priority, then oldest, then id; before all others those that have begun and were woken. p_job_types
--- null: every type with a row in job_types. p_lease_seconds null: the type's lease_seconds. Of a paused or held type
--- only jobs that have begun are claimed, where those are held only what was woken; of one with starts_per_minute no
--- more begin than that allows. No more are claimed than 8 MiB of payloads, checkpoints and events, but one.
+-- Order: first the jobs that have begun and were woken, then by highest priority, oldest, id. p_job_types null: every
+-- type with a row in job_types. p_lease_seconds null: the type's lease_seconds. Of a paused or held type only jobs that
+-- have begun are claimed, and if those are held, only woken ones; of a type with starts_per_minute no more begin than
+-- that allows. One call claims at most 8 MiB of payloads, checkpoints and events, but at least one job.
 --
--- Jobs that another transaction has locked are passed over, so workers never get the same job and wait for one
--- another only where starts are counted, leases have expired or troubles are tried again: those claims take turns, by a
--- lock that they take before any other. For a row that follows a job, as an image's generation does, they wait 20 ms.
--- What is refused for one job is that job's trouble (job_troubles): it is passed over for a while, and the others are
--- claimed.
--- A job put back by hand after its last attempt gets one attempt more, and max_attempts rises with it.
--- At most 100 expired leases are taken back in one call.
+-- Jobs that another transaction has locked are skipped, so workers never get the same job. They wait for one another
+-- only if starts are counted, leases have expired or troubles are retried: those claims take turns, by a lock that they
+-- take before any other. For a row that follows a job, such as an image's generation, they wait 20 ms. A job that the
+-- database refuses is skipped for a while (job_troubles), and the others are claimed.
+-- A job put back by hand after its last attempt gets one attempt more, and max_attempts rises with it. One call takes
+-- back at most 100 expired leases.
 --
--- What a worker needs beside the columns: cancel_requested; lease_seconds; age_seconds since started_at, by the
--- database's clock; and search_from, before which the job has done nothing outside: a minute before its very first
--- claim, for clocks that differ, and two hours ago at most.
+-- Values for the worker besides the columns: cancel_requested; lease_seconds; age_seconds since started_at, by the
+-- database's clock; and search_from, before which the job did nothing outside: a minute before its very first claim,
+-- because clocks differ, and at most two hours and a minute ago.
 --
--- Refuses (22023) p_limit outside 1 to 1000 and p_lease_seconds outside 1 to 86400.
+-- seconds_until_next, the same in each row, is that of seconds_until_next_job if fewer jobs than p_limit came.
+--
+-- p_worker  {"version", "needs", "webhooks", "bucket"}, with the first call of a drain: describes the worker, which
+--           before_drain checks
+--
+-- Refuses (22023) p_limit outside 1 to 1000 and p_lease_seconds outside 1 to 86400, and whatever before_drain refuses.
 
 create or replace function public.claim_next_job(
   p_job_types text[] default null,
   p_limit int default 1,
-  p_lease_seconds int default null
+  p_lease_seconds int default null,
+  p_worker jsonb default null
 ) returns table (
   id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
   life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
   lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
-  search_from timestamptz
+  search_from timestamptz, seconds_until_next double precision
 )
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if p_worker is not null then
+    perform process_jobs.before_drain(p_worker, p_job_types);
+  end if;
   return query select * from process_jobs.claim_jobs(p_job_types, p_limit, p_lease_seconds, true);
 end
 $$;
 
-revoke execute on function public.claim_next_job(text[], int, int) from public, anon, authenticated;
-grant execute on function public.claim_next_job(text[], int, int) to service_role;
+revoke execute on function public.claim_next_job(text[], int, int, jsonb) from public, anon, authenticated;
+grant execute on function public.claim_next_job(text[], int, int, jsonb) to service_role;
 
 -- ── queue/complete_job.sql ──
 
--- complete_job: settles a claimed job for good or for another attempt; true: recorded, false: the job
--- is not the caller's any more, already final, or not there, and nothing was changed.
+-- complete_job: settles a claimed job for good or for another attempt; true: recorded, false: the job is not the
+-- caller's any more, is final already, or does not exist, and nothing changed.
 --
 -- no p_error                                   -> completed with p_result, p_follow_ups enqueued with it
 -- p_error, p_retry 'backoff', attempts left    -> pending after the type's backoff, one entry more in errors
 -- p_error, p_retry 'never' or attempts spent   -> failed, one entry more in errors
 --
--- Where cancel_job has been called meanwhile, both ends are `cancelled` instead, without result and
--- follow-ups. What ends keeps neither its event nor its lease.
+-- If cancel_job was called meanwhile, both ends are `cancelled` instead, without result and follow-ups. A job that ends
+-- keeps neither its event nor its lease.
 --
--- p_lease_token  the claim's; fits while nobody else has claimed the job, also after an operator has
---                put it back to pending by hand. null, as before leases: any job that is processing
+-- p_lease_token  the claim's; valid while nobody else has claimed the job, also after an operator has put it back to
+--                pending by hand. null, as before leases: any job that is processing
 -- p_error_kind   a word for the entry in errors, default 'error'
 -- p_follow_ups   [{job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}]
 --
@@ -1388,8 +1321,10 @@ create or replace function public.complete_job(
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
--- would let a planner go through a partial index.)
+-- As in exchange_jobs, for the row that it locks itself.
+set lock_timeout = '300ms'
+-- Look up by key, whatever the statistics say: they may be from when the table was empty. (No = beside the id, which
+-- would let a planner use a partial index.)
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -1413,10 +1348,10 @@ begin
     for update;
     v_lease_token := coalesce(v_lease_token, gen_random_uuid()); -- of no claim
   end if;
-  return (process_jobs.settle_jobs(jsonb_build_array(jsonb_build_object(
+  return process_jobs.settle_one(jsonb_build_object(
     'outcome', case when p_error is null then 'completed' else 'failed' end,
     'job_id', p_job_id, 'lease_token', v_lease_token, 'result', p_result, 'follow_ups', p_follow_ups,
-    'error', p_error, 'error_kind', p_error_kind, 'retry', p_retry))))[1];
+    'error', p_error, 'error_kind', p_error_kind, 'retry', p_retry));
 end
 $$;
 
@@ -1425,14 +1360,15 @@ grant execute on function public.complete_job(uuid, jsonb, text, uuid, text, tex
 
 -- ── queue/enqueue_follow_ups.sql ──
 
--- enqueue_follow_ups: enqueues the jobs that a completed one asks for, through insert_job, as of the
--- same person (created_by); for settle_jobs and retry_job only.
+-- enqueue_follow_ups: enqueues a completed job's follow-ups through insert_job, with the same created_by; only for
+-- settle_jobs and retry_job.
 --
 -- p_follow_ups is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?,
--- waiting_since?}. A follow-up has at least its parent's priority. waiting_since is its place among its equals: what
--- it carries on has waited since then; one that is no time, or to come, counts for nothing.
+-- waiting_since?}. A follow-up has at least its parent's priority. waiting_since decides its place among jobs of equal
+-- priority: the work that it continues has waited since then. A value that is not a time, or is in the future, is
+-- ignored.
 --
--- Refuses (22023) an element that is no object or has another key, and what enqueue_job refuses.
+-- Refuses (22023) an element that is not an object or has another key, and whatever enqueue_job refuses.
 
 create or replace function process_jobs.enqueue_follow_ups(p_follow_ups jsonb, p_priority int, p_created_by text)
 returns void
@@ -1484,15 +1420,15 @@ $$;
 
 -- ── queue/enqueue_job.sql ──
 
--- enqueue_job: puts a job into the queue as `pending` and answers its id.
+-- enqueue_job: puts a job into the queue as `pending` and returns its id.
 --
 -- p_payload       a json object that a worker can read (check_job_payload)
--- p_priority      higher first, any int
+-- p_priority      higher runs first, any int
 -- p_max_attempts  1 to 100
--- p_scheduled_at  not before this time, a finite one; null: now. A past one is its place among its equals, as if it
---                 had been enqueued then
--- p_unique_key    1 to 200 characters; while a job of this type and key is unfinished, its id is
---                 answered and nothing is enqueued, also when many ask at once
+-- p_scheduled_at  not before this time, a finite one; null: now. A past time decides the place among jobs of equal
+--                 priority, as if the job had been enqueued then
+-- p_unique_key    1 to 200 characters; while a job of this type and key is unfinished, its id is returned and nothing
+--                 is enqueued, even if many call at once
 --
 -- Refuses (22023) a type without a row in job_types and arguments out of these bounds.
 -- created_by becomes the token's `sub`, else its `role`, else the database's session user; in an app's own job_queue `sub` only.
@@ -1528,32 +1464,29 @@ grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz,
 
 -- ── queue/exchange_jobs.sql ──
 
--- exchange_jobs: a worker's round trip: records what its runs came to and claims what it runs next.
+-- exchange_jobs: a worker's round trip: records the outcomes of its runs and claims its next jobs.
 --
--- p_outcomes   what settle_jobs takes, each on its own: one that is refused hinders no other
+-- p_outcomes   as for settle_jobs, each settled on its own: a refused one does not hinder the others
 -- p_job_types  as for claim_next_job
 -- p_limit      as for claim_next_job; 0: nothing is claimed
--- p_worker     with the first call of a drain, {"version", "webhooks", "bucket"}: who is there. before_drain looks whether
---              all is well, and the answer has "version", the schema's
 --
--- Answers {"settled": […], "jobs": […], "seconds_until_next": …}. settled has for each outcome
+-- Returns {"settled": […], "jobs": […], "seconds_until_next": …}. settled has for each outcome
 --   true             recorded
 --   false            the job is not the caller's any more
---   a text           refused for what the outcome itself is (SQLSTATE classes 22, 23, 44, P0, PT), and why
---   {"again": text}  not recorded, for what passes or can be mended, a lock or a missing right: to be sent again. Should
---                    the lease end first, the text is in the message of that end
--- jobs are those of claim_next_job. seconds_until_next is that of seconds_until_next_job, for when there were fewer
--- than p_limit.
+--   a text           the reason of a refusal for the outcome itself (SQLSTATE classes 22, 23, 44, P0, PT)
+--   {"again": text}  not recorded for a reason that passes or can be mended, a lock or a missing right: send it again.
+--                    If the lease ends first, the text is in the message of that end
+-- jobs are those of claim_next_job. seconds_until_next is that of seconds_until_next_job if there were fewer than
+-- p_limit.
 --
--- Where somebody else holds what an outcome needs, it waits for 300 ms. A state of the server (is_server_state) undoes
--- it all, and it can be called again. Locks are taken in one order: turn, jobs, what follows jobs, types; so the turn
--- comes first where the claim will need it, or where outcomes are to be tried one by one.
--- Refuses (22023) a p_outcomes that is no json array, and p_limit outside 0 to 1000.
+-- If another session has locked what an outcome needs, the call waits 300 ms. A state of the server (is_server_state)
+-- rolls the whole call back, and it can be called again. Locks are taken in one order: turn, jobs, rows that follow
+-- jobs, types; so the turn comes first if the claim will need it or outcomes are tried one by one. Refuses (22023) a
+-- p_outcomes that is not a json array, and p_limit outside 0 to 1000.
 create or replace function public.exchange_jobs(
   p_outcomes jsonb default '[]',
   p_job_types text[] default null,
-  p_limit int default 0,
-  p_worker jsonb default null
+  p_limit int default 0
 ) returns json
 language plpgsql
 security definer
@@ -1563,7 +1496,7 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
--- Below deadlock_timeout: who waits in a ring in spite of all gives way, instead of being a deadlock.
+-- Below deadlock_timeout: sessions that wait in a ring all the same give up before it counts as a deadlock.
 set lock_timeout = '300ms'
 as $$
 declare
@@ -1571,8 +1504,8 @@ declare
   v_settled jsonb;
   v_has_turn boolean = false;
   v_jobs json;
-  v_count int = 0;
-  v_version text;
+  v_count int;
+  v_next double precision;
 begin
   if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' then
     raise exception 'p_outcomes must be a json array, not %', coalesce(jsonb_typeof(p_outcomes), 'null') using errcode = '22023';
@@ -1581,9 +1514,6 @@ begin
     raise exception 'p_limit must be between 0 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
   end if;
 
-  if p_worker is not null then
-    v_version := process_jobs.before_drain(p_worker, p_job_types);
-  end if;
   if p_limit > 0 and p_outcomes <> '[]' and (
     exists (select from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
     or exists (
@@ -1629,28 +1559,29 @@ begin
   end if;
 
   if p_limit > 0 then
-    select json_agg(to_json(c)), count(*) into v_jobs, v_count
+    select json_agg(to_json(c)), count(*), max(c.seconds_until_next) into v_jobs, v_count, v_next
     from process_jobs.claim_jobs(p_job_types, p_limit, null, v_has_turn or p_outcomes = '[]') c;
+    if v_count = 0 then
+      v_next := public.seconds_until_next_job(p_job_types);
+    end if;
   end if;
   return json_build_object(
     'settled', v_settled,
     'jobs', coalesce(v_jobs, '[]'),
-    'seconds_until_next', case when v_count < p_limit then public.seconds_until_next_job(p_job_types) end,
-    'version', v_version);
+    'seconds_until_next', v_next);
 end
 $$;
 
-revoke execute on function public.exchange_jobs(jsonb, text[], int, jsonb) from public, anon, authenticated;
-grant execute on function public.exchange_jobs(jsonb, text[], int, jsonb) to service_role;
+revoke execute on function public.exchange_jobs(jsonb, text[], int) from public, anon, authenticated;
+grant execute on function public.exchange_jobs(jsonb, text[], int) to service_role;
 
 -- ── queue/heartbeat_job.sql ──
 
--- heartbeat_job: extends the lease of a job at work to p_lease_seconds from now (null: its type's
--- lease_seconds); true: extended, false: the job is not processing under this token any more, and the caller
--- had better stop.
+-- heartbeat_job: extends the lease of a running job to p_lease_seconds from now (null: its type's lease_seconds); true:
+-- extended, false: the job is not processing under this token any more, and the caller should stop.
 --
--- An expired lease that nobody has taken back yet is extended too. Refuses (22023) p_lease_seconds
--- outside 1 to 86400 and p_progress outside 0 to 100; p_progress null keeps the stored one.
+-- An expired lease that nobody has taken back is extended too. Refuses (22023) p_lease_seconds outside 1 to 86400 and
+-- p_progress outside 0 to 100; p_progress null keeps the stored one.
 create or replace function public.heartbeat_job(
   p_job_id uuid,
   p_lease_token uuid,
@@ -1659,10 +1590,10 @@ create or replace function public.heartbeat_job(
 ) returns boolean
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
--- would let a planner go through a partial index.)
+-- Look up by key, whatever the statistics say: they may be from when the table was empty. (No = beside the id, which
+-- would let a planner use a partial index.)
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -1690,9 +1621,9 @@ grant execute on function public.heartbeat_job(uuid, uuid, int, int) to service_
 
 -- ── queue/insert_job.sql ──
 
--- insert_job: what enqueue_job does, for it and for enqueue_follow_ups; every column that must have a value gets one.
+-- insert_job: the work of enqueue_job, for it and for enqueue_follow_ups; every column that must have a value gets one.
 --
--- p_created_by  null, too, where the column is of a type that cannot hold it
+-- p_created_by becomes null if the column's type cannot hold it.
 create or replace function process_jobs.insert_job(
   p_job_type text,
   p_payload jsonb,
@@ -1704,9 +1635,9 @@ create or replace function process_jobs.insert_job(
 ) returns uuid
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty.
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -1766,8 +1697,8 @@ $$;
 
 -- ── queue/is_server_state.sql ──
 
--- is_server_state: whether an error is of the server or of the whole transaction (SQLSTATE classes 08, 25, 40, 53, 54,
--- 57, 58, XX), and not about one job: it is raised, for the caller to try again.
+-- is_server_state: true if an error concerns the server or the whole transaction (SQLSTATE classes 08, 25, 40, 53, 54,
+-- 57, 58, XX) rather than one job: callers raise it, so that the call is repeated.
 create or replace function process_jobs.is_server_state(p_sqlstate text) returns boolean
 language sql
 immutable
@@ -1777,11 +1708,53 @@ as $$
   select p_sqlstate ~ '^(08|25|40|53|54|57|58|XX)'
 $$;
 
+-- ── queue/jobs_that_fit.sql ──
+
+-- jobs_that_fit: the first of these jobs that together have at most 8 MiB of payloads, checkpoints and events, but one at
+-- least: no more fits into an answer of PostgREST. For claim_jobs.
+create or replace function process_jobs.jobs_that_fit(p_picked uuid[]) returns uuid[]
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in claim_jobs.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_max_bytes constant int := 8388608;
+begin
+  -- Compressed, text is up to 255 times as short.
+  if cardinality(p_picked) = 1 or v_max_bytes / 255 >= (
+    select sum(
+      pg_column_size(j.payload) + coalesce(pg_column_size(j.checkpoint), 0) + coalesce(pg_column_size(j.event), 0))
+    from public.job_queue j
+    where j.id = any (p_picked)
+  ) then
+    return p_picked;
+  end if;
+  return (
+    select array_agg(sized.id order by sized.n)
+    from (
+      select picked.id, picked.n, sum(picked.bytes) over (order by picked.n) as bytes
+      from (
+        select j.id, array_position(p_picked, j.id) as n,
+          octet_length(j.payload::text) + coalesce(octet_length(j.checkpoint::text), 0)
+            + coalesce(octet_length(j.event::text), 0) as bytes
+        from public.job_queue j
+        where j.id = any (p_picked)
+      ) picked
+    ) sized
+    where sized.bytes <= v_max_bytes or sized.n = 1
+  );
+end
+$$;
+
 -- ── queue/json_refusal.sql ──
 
--- json_refusal: why a worker could not read this json, null: it can; for the functions that let it into a job.
+-- json_refusal: why a worker could not read this json, or null if it can; for the functions that store it with a job.
 --
--- It reads at most 1048576 bytes as text, 100 levels deep, numbers below 1e308.
+-- A worker reads at most 1048576 bytes as text, 100 levels deep, numbers below 1e308.
 create or replace function process_jobs.json_refusal(p_name text, p_json jsonb) returns text
 language plpgsql
 immutable
@@ -1801,11 +1774,11 @@ $$;
 
 -- ── queue/keep_cancel_a_wish.sql ──
 
--- note_cancel, keep_cancel_a_wish: triggers on job_queue; a job set to cancelled by an update, as apps do, goes the way of
--- cancel_job: one that may have begun something is cancelled once a worker has ended that.
+-- note_cancel, keep_cancel_a_wish: triggers on job_queue. A job that an app's update sets to cancelled is treated as by
+-- cancel_job: if it may have begun something, it is cancelled once a worker has ended that.
 --
--- No function of ours cancels a job that keeps its lease_token. Until it is put back, after the statement, such a job is
--- `cancelled`, as the app's own policies may demand of it.
+-- No function of process-jobs cancels a job that keeps its lease_token. Until it is put back, after the statement, the
+-- job is `cancelled`, as the app's own policies may demand.
 create or replace function process_jobs.note_cancel() returns trigger
 language plpgsql
 security definer
@@ -1860,11 +1833,11 @@ create or replace trigger process_jobs_keep_cancel_a_wish
 
 -- ── queue/keep_lease_of_job_put_back.sql ──
 
--- keep_lease_of_job_put_back: trigger on job_queue; a job put back to pending by hand while a worker has it is
--- not claimed before its lease is over.
+-- keep_lease_of_job_put_back: trigger on job_queue. A job put back to pending by hand while a worker has it is not
+-- claimed before its lease is over.
 --
--- The worker may be in the middle of something that must not happen twice; its settle counts as long as nobody
--- else has claimed the job. No function of ours puts a job back with its token.
+-- The worker may be in the middle of an effect that must not happen twice; its settle counts while nobody else has
+-- claimed the job. No function of process-jobs puts a job back with its token.
 create or replace function process_jobs.keep_lease_of_job_put_back() returns trigger
 language plpgsql
 security definer
@@ -1884,10 +1857,10 @@ create or replace trigger process_jobs_keep_lease
 
 -- ── queue/note_job_trouble.sql ──
 
--- note_job_trouble: keeps what stands in a job's way (job_troubles), to be tried again after 5 s, then twice as long
--- each time, ten minutes at most; for the queue's own functions only.
+-- note_job_trouble: records an obstacle of a job (job_troubles), to be retried after 5 s, then twice as long each time,
+-- at most ten minutes; only for the queue's own functions.
 --
--- A trouble of kind settle is kept for an hour.
+-- A trouble of kind settle is kept for at least an hour.
 create or replace function process_jobs.note_job_trouble(p_job_id uuid, p_kind text, p_message text, p_lease_token uuid default null)
 returns void
 language plpgsql
@@ -1914,24 +1887,24 @@ $$;
 
 -- ── queue/retry_job.sql ──
 
--- retry_job: gives a job that has failed or was cancelled a new life; true: pending now, or completed, false: it is
--- neither failed nor cancelled, or not there.
+-- retry_job: gives a failed or cancelled job a new life; true: pending now, or completed, false: it is neither failed
+-- nor cancelled, or does not exist.
 --
 -- failed, cancelled     -> pending, due now, with p_attempts more and a new age
--- failed, its completion having been refused -> completed, with the result and the follow-ups of then: its work is
---                                               done; what refused it may do so again, and the job stays failed. With
---                                               follow_ups set to null it goes the other way
+-- failed, its completion having been refused -> completed, with the result and the follow-ups of that completion: its
+--                                               work is done. It may be refused again; then the job stays failed. With
+--                                               follow_ups set to null it becomes pending instead
 --
--- Checkpoint, event, result and error_message are cleared, so that the next run begins anew, and life goes up, so
--- that late events of an earlier one count no more; errors stay, and attempt_number goes on counting: to a worker
--- this is no first attempt, so that it looks for what an earlier life has left outside before it begins. Refuses (22023) p_attempts outside 1 to 100; (23505) a job whose
--- unique_key another unfinished one has.
+-- Checkpoint, event, result and error_message are cleared, so that the next run begins anew, and life goes up, so that
+-- late events of an earlier life are ignored. errors stay, and attempt_number goes on counting: for a worker this is
+-- not a first attempt, so it looks for the traces of earlier lives outside before it begins. Refuses (22023) p_attempts
+-- outside 1 to 100; (23505) a job whose unique_key another unfinished one has.
 create or replace function public.retry_job(p_job_id uuid, p_attempts int default 3) returns boolean
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty.
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -1974,15 +1947,15 @@ grant execute on function public.retry_job(uuid, int) to service_role;
 
 -- ── queue/retry_job_troubles.sql ──
 
--- retry_job_troubles: has what could not follow its job (job_troubles of kind effect, due) follow it now, cancels what
--- could not be cancelled (of kind cancel), ten at most, and forgets troubles that are over; for claim_next_job only.
+-- retry_job_troubles: repeats the due effects of jobs that failed (job_troubles of kind effect) and the cancels that
+-- failed (kind cancel), at most ten, and deletes troubles that are over; only for claim_jobs.
 --
--- The job's row is touched, and whatever follows jobs by a trigger sees it again, as it is now. One that fails again
--- is tried again later. Rows that another transaction has locked are passed over.
+-- It updates the job's row, so that every trigger that follows jobs sees it in its present state. Another failure is
+-- retried later. Troubles that another transaction has locked are skipped.
 create or replace function process_jobs.retry_job_troubles() returns void
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
 set lock_timeout = '20ms'
 as $$
@@ -2026,13 +1999,12 @@ $$;
 
 -- ── queue/seconds_until_next_job.sql ──
 
--- seconds_until_next_job: how long until claim_next_job has something to do; 0: now, null: nothing is
--- pending that may run.
+-- seconds_until_next_job: the time until claim_next_job has something to do; 0: now, null: no pending job may run.
 --
--- Looks at the types asked for (null: all in job_types): at what claim_next_job would take of them, those that are
--- held from the end of the hold on, those that wait for a start from when there is one. An expired lease counts
--- as now whatever its type, because every claim takes it back, and so do troubles that are to be tried again. (Of jobs
--- that were made with a created_at in the future nothing is known before that time.) Reads five index entries a type.
+-- Considers the types asked for (null: all in job_types) and the jobs that claim_next_job would take of them: held ones
+-- when the hold ends, those that wait for a start when there is one. An expired lease counts as now whatever its type,
+-- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. (Jobs with a
+-- created_at in the future are unknown before that time.) Reads five index entries per type.
 create or replace function public.seconds_until_next_job(p_job_types text[] default null) returns double precision
 language plpgsql
 stable
@@ -2098,7 +2070,7 @@ begin
       ) next
       where (p_job_types is null or t.job_type = any (p_job_types)) and (t.paused_at is null or kind.begun)
     ),
-    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind = 'effect' or b.kind = 'claim' and b.retry_at > now())
+    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
   )) next (at) where next.at is not null);
 end
 $$;
@@ -2108,26 +2080,43 @@ grant execute on function public.seconds_until_next_job(text[]) to service_role;
 
 -- ── queue/settle_jobs.sql ──
 
--- settle_jobs: records what runs came to, all in one statement; the way of complete_job, snooze_job, cancel_job and
--- exchange_jobs, which say what each outcome does. Answers for each, in order: true: recorded, false: the job is not
--- the caller's any more, already final, or not there, and nothing was changed.
+-- settle_jobs: records outcomes in one statement, for exchange_jobs and settle_one. The headers of complete_job,
+-- snooze_job and cancel_job describe each outcome. Returns for each, in order: true: recorded, false: the job is not the
+-- caller's any more, is final already, or does not exist, and nothing changed.
 --
 -- p_outcomes  a json array of objects with "job_id", "lease_token" and "outcome":
 --   completed  "result", "follow_ups"
 --   failed     "error", "error_kind", "retry": "backoff" (default) or "never", "unrecorded": {"result", "follow_ups"} of a
---              completion that was refused, kept for retry_job
+--              refused completion, kept for retry_job
 --   snoozed    "delay_seconds", "checkpoint", "progress", "hold_job_type", "pause_reason"
 --   cancelled
 --
--- Of two outcomes with the same token the first counts. Refuses (22023) them all where one is out of the bounds of
+-- Where the columns go, by the status that comes of an outcome:
+--
+--                   completed     failed               failed, again       snoozed                  cancelled
+--   status          completed     failed               pending             pending                  cancelled
+--   attempt_number  same          same                 same                one less                 same
+--   scheduled_at    same          same                 after the backoff   delay; now if woken      same
+--   checkpoint      same          same                 same                new, or same             same
+--   progress        100           same                 same                new, or same             same
+--   started_at      same          same                 same                null without checkpoint  same
+--   result          new           unrecorded's         same                same                     same
+--   error_message   null          new                  new                 same                     same, or new
+--   errors          same          one more             one more            same                     same, or one more
+--   event           null          null                 same                same                     null
+--   completed_at    now           now                  null                null                     now
+--
+-- All give the lease back. A job that is to be cancelled is `cancelled` where it would be completed or failed.
+--
+-- Of two outcomes with the same token the first counts. Refuses (22023) all outcomes if one is out of the bounds of
 -- those functions' arguments. Locks jobs in the order of their ids, then generations, then types.
 create or replace function process_jobs.settle_jobs(p_outcomes jsonb) returns boolean[]
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- One plan, from the outcomes to each job by its id, whatever the statistics say: they may be of when the queue was
--- empty. The outcomes are sorted, and jobs are locked as they come.
+-- One plan, from the outcomes to each job by its id, whatever the statistics say: they may be from when the queue was
+-- empty. The outcomes are sorted, and jobs are locked in that order.
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
@@ -2292,22 +2281,37 @@ begin
 end
 $$;
 
+-- ── queue/settle_one.sql ──
+
+-- settle_one: records one outcome, as for settle_jobs, for complete_job, snooze_job and cancel_job.
+create or replace function process_jobs.settle_one(p_outcome jsonb) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set lock_timeout = '300ms'
+as $$
+begin
+  return (process_jobs.settle_jobs(jsonb_build_array(p_outcome)))[1];
+end
+$$;
+
 -- ── queue/snooze_job.sql ──
 
--- snooze_job: puts a claimed job back for later and gives its attempt back; true: recorded, false: the
--- job is not the caller's any more, already final, or not there.
+-- snooze_job: parks a claimed job and gives its attempt back; true: recorded, false: the job is not the caller's any
+-- more, is final already, or does not exist.
 --
 -- processing (or put back by hand, still with this token) -> pending, due in p_delay_seconds, attempt_number - 1;
--- due now where wake_job or cancel_job came after the claim, for the run has not seen that yet
+-- due now if wake_job or cancel_job came after the claim, because the run has not seen that yet
 --
 -- p_delay_seconds  0 to 2592000 (30 days)
--- p_checkpoint     what the next run must know; null keeps the stored one
+-- p_checkpoint     the state for the next run; null keeps the stored one
 -- p_progress       0 to 100; null keeps the stored one
--- p_hold_job_type  true: no job of this type begins for p_delay_seconds, or, where this one has begun, no job of this
---                  type that has begun goes on (a longer hold stays)
+-- p_hold_job_type  true: no job of this type begins for p_delay_seconds, or, if this one has begun, no job of this type
+--                  that has begun continues (a longer hold stays)
 -- p_pause_reason   not null: no job of this type begins until resume_job_type
 --
--- A job that waits without a checkpoint has not begun: started_at becomes null, so that the wait does not count as
+-- A job that waits without a checkpoint has not begun: started_at becomes null, so that the wait does not count toward
 -- its age. Refuses (22023) arguments out of these bounds.
 create or replace function public.snooze_job(
   p_job_id uuid,
@@ -2326,23 +2330,112 @@ begin
   if p_job_id is null or p_lease_token is null then
     return false;
   end if;
-  return (process_jobs.settle_jobs(jsonb_build_array(jsonb_build_object(
+  return process_jobs.settle_one(jsonb_build_object(
     'outcome', 'snoozed', 'job_id', p_job_id, 'lease_token', p_lease_token, 'delay_seconds', p_delay_seconds,
     'checkpoint', p_checkpoint, 'progress', p_progress, 'hold_job_type', p_hold_job_type,
-    'pause_reason', p_pause_reason))))[1];
+    'pause_reason', p_pause_reason));
 end
 $$;
 
 revoke execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text) from public, anon, authenticated;
 grant execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text) to service_role;
 
+-- ── queue/take_back_jobs.sql ──
+
+-- take_back_jobs: puts jobs whose lease has expired back, at most 100, the longest expired first; for claim_jobs, which
+-- has the turn.
+--
+-- attempts left   -> pending, ready now, one entry more in errors
+-- attempts spent  -> failed, or cancelled where that was asked for
+--
+-- Jobs that somebody holds are passed over; one that cannot be put back is that job's trouble.
+create or replace function process_jobs.take_back_jobs() returns void
+language plpgsql
+security definer
+-- Triggers of the app's own are fired here, and look for what they name where they always did.
+set search_path = pg_catalog, public, extensions, pg_temp
+-- As in claim_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+set lock_timeout = '20ms'
+as $$
+declare
+  v_lease_expired constant text := 'lease expired on attempt %s of %s: %s';
+  -- Of the column's type, which may be an app's own.
+  v_pending constant public.job_queue.status%type := 'pending';
+  v_cancelled constant public.job_queue.status%type := 'cancelled';
+  v_failed constant public.job_queue.status%type := 'failed';
+  v_picked uuid[];
+  v_part uuid[];
+begin
+  begin
+    select array_agg(expired.id) into v_picked
+    from (
+      select j.id
+      from public.job_queue j
+      where j.status = 'processing' and j.lease_expires_at <= now()
+        and not exists (
+          select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+      order by j.lease_expires_at
+      limit 100
+      for update skip locked
+    ) expired;
+  exception
+    when lock_not_available then
+      return;
+  end;
+  -- All at once; only where that is refused, one by one.
+  for v_n in 0 .. coalesce(cardinality(v_picked), 0) loop
+    v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
+    begin
+      update public.job_queue j
+      set (status, errors, error_message, completed_at, event) = (
+          select
+            case
+              when j.attempt_number < j.max_attempts then v_pending
+              when j.cancel_requested_at is not null then v_cancelled
+              else v_failed
+            end,
+            j.errors || jsonb_build_object(
+              'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired', 'message', why.message),
+            why.message,
+            case when j.attempt_number < j.max_attempts then null else now() end,
+            case when j.attempt_number < j.max_attempts then j.event end
+          from (
+            select format(v_lease_expired, j.attempt_number, j.max_attempts, coalesce(
+              (
+                select 'what the run came to could not be recorded: ' || b.message
+                from process_jobs.job_troubles b
+                where b.job_id = j.id and b.kind = 'settle' and b.lease_token = j.lease_token
+              ),
+              'the worker was killed or lost'))
+          ) why (message)
+        ),
+        lease_token = null, lease_expires_at = null, updated_at = now()
+      where j.id = any (v_part);
+      exit when v_n = 0;
+    exception
+      when others then
+        if process_jobs.is_server_state(sqlstate) then
+          raise;
+        elsif v_n > 0 then
+          perform process_jobs.note_job_trouble(v_part[1], 'claim', 'it cannot be taken back from a lost worker: ' || sqlerrm);
+        end if;
+    end;
+  end loop;
+end
+$$;
+
 -- ── queue/take_turn.sql ──
 
--- take_turn: the turn of claims that count starts or take back expired leases, until the end of the transaction;
--- true: it is the caller's. For claim_jobs and exchange_jobs only.
+-- take_turn: takes, until the end of the transaction, the turn of claims that count starts or take back expired leases;
+-- true: the caller has it. Only for claim_jobs and exchange_jobs.
 --
--- It is taken before any lock of a row, or not waited for: p_waits false answers false where another has it. One
--- that does not come within 5 s is an error (55P03).
+-- It is taken before any lock of a row, or without waiting: p_waits false returns false if another session has it. A
+-- turn that does not come within 5 s is an error (55P03).
 create or replace function process_jobs.take_turn(p_waits boolean) returns boolean
 language plpgsql
 security definer
@@ -2362,20 +2455,20 @@ $$;
 
 -- ── queue/wake_job.sql ──
 
--- wake_job: tells a job what happened outside; true: it is due now, false: it is final, not there, in another
--- life than p_life (null: whichever), or has been told the same before.
+-- wake_job: records an event from outside for a job and wakes it; true: it is due now, false: it is final, does not
+-- exist, is in another life than p_life (null: any), or has this event already.
 --
--- pending     -> due now, whatever it waits for; once it has begun also in spite of a hold of its type
--- processing  -> goes on; where its run parks, which cannot have seen the event, it is due at once
+-- pending     -> due now, whatever it waits for; once it has begun, even during a hold of its type
+-- processing  -> continues; if its run parks it, which cannot have seen the event, it is due at once
 --
--- p_event is kept, until the next one or the job's end, and handed out with every claim: the run decides what
--- it means. Refuses (22023) one that is no json object, or larger or deeper than a payload may be.
+-- p_event is kept until the next one or the job's end, and returned with every claim: the run decides its meaning.
+-- Refuses (22023) one that is not a json object, or is larger or deeper than a payload may be.
 create or replace function public.wake_job(p_job_id uuid, p_event jsonb, p_life int default null) returns boolean
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty.
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -2408,8 +2501,8 @@ grant execute on function public.wake_job(uuid, jsonb, int) to service_role;
 
 -- ── policy/available_starts.sql ──
 
--- available_starts: how many jobs of a type with starts_per_minute may begin now, a fraction included; for
--- claim_next_job and seconds_until_next_job only.
+-- available_starts: the number of jobs of a type with starts_per_minute that may begin now, including a fraction; only
+-- for claim_next_job and seconds_until_next_job.
 --
 -- A token bucket: it holds a tenth of starts_per_minute, at least one, and fills evenly.
 create or replace function process_jobs.available_starts(p_type public.job_types) returns double precision
@@ -2427,13 +2520,26 @@ begin
 end
 $$;
 
+-- ── policy/kinds.sql ──
+
+-- kinds: the two kinds of jobs of each type, those that have begun and those that have not, and whether they may be
+-- claimed now. A begun job that was woken may be claimed all the same.
+create or replace view process_jobs.kinds as
+select t.job_type, kind.begun,
+  case
+    when kind.begun then t.begun_held_until is null or t.begun_held_until <= now()
+    else t.paused_at is null and (t.held_until is null or t.held_until <= now())
+  end as is_open
+from public.job_types t
+cross join (values (true), (false)) kind (begun);
+
 -- ── policy/pause_job_type.sql ──
 
--- pause_job_type: no job of the type begins until resume_job_type; true: paused now, false: was already
--- paused, and keeps its time and reason.
+-- pause_job_type: lets no job of the type begin until resume_job_type; true: paused now, false: it was paused already
+-- and keeps its time and reason.
 --
--- Jobs at work and jobs that have begun go on: what has been paid for is fetched while it can be. p_reason is
--- for people, cut to 2000 characters. Refuses (22023) a type without a row in job_types and an empty reason.
+-- Running jobs and jobs that have begun continue, so that paid work is fetched while it can be. p_reason is for people
+-- and cut to 2000 characters. Refuses (22023) a type without a row in job_types and an empty reason.
 create or replace function public.pause_job_type(p_job_type text, p_reason text) returns boolean
 language plpgsql
 security definer
@@ -2461,10 +2567,10 @@ grant execute on function public.pause_job_type(text, text) to service_role;
 
 -- ── policy/resume_job_type.sql ──
 
--- resume_job_type: ends a pause; true: resumed now, false: was not paused.
+-- resume_job_type: ends a pause; true: resumed now, false: it was not paused.
 --
--- Jobs that have waited without having begun are as young as ever: started_at becomes null.
--- A hold (held_until) stays: it ends by itself. Refuses (22023) a type without a row in job_types.
+-- The age of jobs that waited without having begun starts anew: started_at becomes null. A hold (held_until) stays and
+-- ends by itself. Refuses (22023) a type without a row in job_types.
 create or replace function public.resume_job_type(p_job_type text) returns boolean
 language plpgsql
 security definer
@@ -2493,8 +2599,7 @@ grant execute on function public.resume_job_type(text) to service_role;
 
 -- ── images/apply_image_job.sql ──
 
--- apply_image_job: trigger on job_queue; whatever changes an image job changes its generation with it,
--- in the same transaction.
+-- apply_image_job: trigger on job_queue. A change of an image job changes its generation in the same transaction.
 --
 --   job                                    generation
 --   generate-image inserted                queued
@@ -2508,14 +2613,14 @@ grant execute on function public.resume_job_type(text) to service_role;
 --   pending again                          stays; checkpoint.prediction_id -> replicate_prediction_id
 --   pending again after it had ended       as when it was inserted
 --
--- A completed generation stays completed. A payload without a usable generation_id and user_id changes no generation.
--- A job that has begun nothing is refused, with the error that the tables gave, where its generation cannot be written:
--- its picture could not be recorded, so it is not paid for. Else a row that the tables refuse, or, unless the job ends,
--- that another session holds, hinders no job: the generation follows later (job_troubles, retry_job_troubles). Where a
--- job ends and another session holds the generation, and where a stored picture cannot be recorded, the settle is
--- refused. A job that is to be cancelled changes its generation at its end only.
+-- A completed generation stays completed. A payload without a usable generation_id and user_id changes no generation. A
+-- job that has begun nothing is refused, with the tables' error, if its generation cannot be written: its picture could
+-- not be recorded, so it must not be paid for. Any other row that the tables refuse, or, unless the job ends, that
+-- another session has locked, does not hinder the job: the generation follows later (job_troubles, retry_job_troubles).
+-- If a job ends while another session has locked its generation, or a stored picture cannot be recorded, the settle is
+-- refused. A job with a cancel request changes its generation only when it ends.
 --
--- Rows that a restore brings back, which are not of now, change nothing.
+-- Rows that a restore inserts, whose times are not of now, change nothing.
 create or replace function process_jobs.apply_image_job() returns trigger
 language plpgsql
 security definer
@@ -2596,11 +2701,11 @@ create or replace trigger process_jobs_follow
 
 -- ── images/cancel_jobs_of_generation.sql ──
 
--- cancel_jobs_of_generation: trigger on image_generations; where the app sets a generation to failed or cancelled, its
--- jobs are cancelled: no more is paid for it, and no picture appears after it.
+-- cancel_jobs_of_generation: trigger on image_generations. If the app sets a generation to failed or cancelled, its
+-- jobs are cancelled: nothing more is paid for it, and no picture appears after it.
 --
--- A job that somebody has at this moment is cancelled later (job_troubles of kind cancel), and its picture, should it be
--- just being recorded, is not.
+-- A job that another transaction has locked is cancelled later (job_troubles of kind cancel); if its picture is just
+-- being recorded, the picture is not written.
 create or replace function process_jobs.cancel_jobs_of_generation() returns trigger
 language plpgsql
 security definer
@@ -2635,11 +2740,11 @@ $$;
 
 -- ── images/fitting_columns.sql ──
 
--- fitting_columns: those of {column: value} that a table has and lets be written, each as SQL: its name, and its value
--- as a literal of its type.
+-- fitting_columns: the entries of {column: value} whose columns a table has and lets be written, each as SQL: its name,
+-- and its value as a literal of its type.
 --
--- A null is `default` where the column takes none. Numbers are rounded for columns of whole numbers, and left out where
--- those cannot hold them; prompts and messages are cut to what a varchar holds.
+-- A null becomes `default` in a column that does not allow null. Numbers are rounded for integer columns, and left out
+-- if those cannot hold them; prompts and messages are cut to a varchar's length.
 create or replace function process_jobs.fitting_columns(p_table text, p_values jsonb)
 returns table (name text, literal text)
 language plpgsql
@@ -2678,8 +2783,8 @@ $$;
 
 -- ── images/follow_image_generations.sql ──
 
--- follow_image_generations: puts the two triggers of ours on image_generations, where they are not there and where the
--- table has a status: what the app does with a generation while its jobs are under way.
+-- follow_image_generations: creates process-jobs' two triggers on image_generations if they are missing and the table
+-- has a status. They react to the app's changes of a generation while its jobs are unfinished.
 create or replace function process_jobs.follow_image_generations() returns void
 language plpgsql
 security definer
@@ -2708,14 +2813,14 @@ begin
 end
 $$;
 
--- Which unfinished jobs are about a generation.
+-- Finds the unfinished jobs of a generation.
 create index if not exists job_queue_generation on public.job_queue ((payload ->> 'generation_id'))
   where status in ('pending', 'processing') and job_type in ('generate-image', 'download-image');
 
 -- ── images/generated_images_bucket.sql ──
 
--- The public bucket generated-images, where the schema storage exists: for the six formats that the worker stores, of
--- MAX_IMAGE_BYTES's default at most. A bucket of that name stays as it is.
+-- Creates the public bucket generated-images if the schema storage exists: for the six formats that the worker stores,
+-- with MAX_IMAGE_BYTES's default as the size limit. An existing bucket of that name is not changed.
 do $$
 begin
   if to_regclass('storage.buckets') is null then
@@ -2741,16 +2846,16 @@ $$;
 
 -- ── images/image_job_types.sql ──
 
--- The job types of the image worker, with the default retry policy: 5 s, 10 s, 20 s … 600 s, each ±25 %.
--- Replicate takes 600 creates a minute from an account: 500 a minute and 50 at once stay below that.
+-- The job types of the image worker, with the default retry policy: 5 s, 10 s, 20 s … 600 s, each ±25 %. Replicate
+-- takes 600 creates a minute from an account; 500 a minute and 50 at once stay below that.
 insert into public.job_types (job_type, starts_per_minute)
 values ('generate-image', 500), ('download-image', null)
 on conflict (job_type) do nothing;
 
 -- ── images/image_tables_shape.sql ──
 
--- image_tables_shape: changes whenever the image tables do: their columns, defaults, constraints, triggers, the
--- functions of those, enums, and image_writers.
+-- image_tables_shape: a text that changes whenever the image tables change: their columns, defaults, constraints,
+-- triggers, trigger functions, enums, and image_writers.
 create or replace function process_jobs.image_tables_shape() returns text
 language sql
 stable
@@ -2783,10 +2888,10 @@ $$;
 
 -- ── images/keep_generation_status.sql ──
 
--- keep_generation_status: trigger on image_generations; an app that enqueues a job and then sets its generation to
--- `queued` may be slower than the worker: what the worker has made of it stays.
+-- keep_generation_status: trigger on image_generations. An app that enqueues a job and then sets its generation to
+-- `queued` may be slower than the worker: the status that the worker has set is kept.
 --
--- Without an unfinished job that has been at work it is the app's to say, but of a completed generation.
+-- A generation that is not completed and has no unfinished job that ever ran may be set freely by the app.
 create or replace function process_jobs.keep_generation_status() returns trigger
 language plpgsql
 security definer
@@ -2810,11 +2915,11 @@ $$;
 
 -- ── images/keep_model_schema.sql ──
 
--- keep_model_schema: the published schema of a model's input that was kept within a day, or, where p_any_age, ever;
--- null: there is none.
+-- keep_model_schema: returns the kept schema of a model's input if it is at most a day old or p_any_age is true; null:
+-- there is none.
 --
--- p_schema not null, a json object: kept as of now, and answered. Refuses (22023) one of another kind or larger
--- than 1048576 bytes as text, and a p_model that has not between 1 and 300 characters.
+-- If p_schema, a json object, is not null, keeps it as of now and returns it. Refuses (22023) any other json and one
+-- larger than 1048576 bytes as text, and a p_model that does not have between 1 and 300 characters.
 create or replace function public.keep_model_schema(
   p_model text,
   p_schema jsonb default null,
@@ -2837,8 +2942,8 @@ begin
   if jsonb_typeof(p_schema) <> 'object' then
     raise exception 'p_schema must be a json object, not %', jsonb_typeof(p_schema) using errcode = '22023';
   end if;
-  if octet_length(p_schema::text) > 1048576 then
-    raise exception 'p_schema must have at most 1048576 bytes, not %', octet_length(p_schema::text) using errcode = '22023';
+  if process_jobs.json_refusal('p_schema', p_schema) is not null then
+    raise exception '%', process_jobs.json_refusal('p_schema', p_schema) using errcode = '22023';
   end if;
   insert into process_jobs.model_schemas (model, schema) values (p_model, p_schema)
   on conflict (model) do update set schema = excluded.schema, fetched_at = now();
@@ -2851,10 +2956,10 @@ grant execute on function public.keep_model_schema(text, jsonb, boolean) to serv
 
 -- ── images/keep_users_apart.sql ──
 
--- keep_users_apart: trigger on job_queue; where an app lets users write jobs, whoever does so asks for pictures of his own
--- only: what follows the job (apply_image_job) is written past the policies of the image tables.
+-- keep_users_apart: trigger on job_queue. If an app lets users write jobs, a user may only ask for pictures of their
+-- own, because the job's effects (apply_image_job) bypass the policies of the image tables.
 --
--- It runs as who writes: functions of the app's own, and ours, ask for whom they like. Refuses (42501).
+-- It runs as the writing role: functions of the app and of process-jobs may name any user. Refuses (42501).
 create or replace function process_jobs.keep_users_apart() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -2877,11 +2982,11 @@ create or replace trigger process_jobs_keep_users_apart
 
 -- ── images/look_at_image_tables.sql ──
 
--- look_at_image_tables: pauses generate-image while the image tables take no picture, so that none is paid for that
--- cannot be recorded, and resumes it once they do; answers why, null: they do.
+-- look_at_image_tables: pauses generate-image while no picture can be recorded in the image tables, so that none is
+-- paid for in vain, and resumes it once they can; returns the reason, or null if they can.
 --
--- They are tried (rehearse_image_tables) where they have changed since, where they took none the last time, or where
--- p_anew. A pause by a person stays.
+-- The tables are tried (rehearse_image_tables) if they have changed since, failed the last time, or with p_anew. A
+-- pause by a person stays.
 create or replace function process_jobs.look_at_image_tables(p_anew boolean default false) returns text
 language plpgsql
 security definer
@@ -2919,8 +3024,8 @@ $$;
 
 -- ── images/model_schemas.sql ──
 
--- model_schemas: what Replicate has published of a model's input, kept for a day, so that a model outside the
--- worker's catalogue, or one that has changed since, is asked about once a day and not at every job.
+-- model_schemas: the input schemas that Replicate publishes, current for a day, so that a model outside the worker's
+-- catalogue, or one that has changed since, is asked about once a day instead of by every job.
 create table if not exists process_jobs.model_schemas (
   model text primary key,
   schema jsonb not null,
@@ -2930,7 +3035,7 @@ create table if not exists process_jobs.model_schemas (
 
 -- ── images/plain_number.sql ──
 
--- plain_number: a json number from 0 to 2147483647; null: it is another, or none.
+-- plain_number: a json number from 0 to 2147483647; null for any other value.
 create or replace function process_jobs.plain_number(p_value jsonb) returns numeric
 language sql
 immutable
@@ -2942,21 +3047,21 @@ $$;
 
 -- ── images/record_images.sql ──
 
--- record_images: writes the rows of a generation's stored pictures and completes it; for apply_image_job only;
--- image_writers may name another.
+-- record_images: writes the rows of a generation's stored pictures and completes it; only for apply_image_job.
+-- image_writers may name another function for this.
 --
--- p_payload is the download's: {generation_id, user_id, prompt?, negative_prompt?, model_id?}; p_images what it
--- stored, a list of {filename, storage_path, public_url, file_size (bytes), width, height (pixels), format}. The
--- generation gets the first one's size; generation_time_seconds counts from its creation. A second call with the
--- same file names leaves the same rows. Only columns that are there are written, with the types that they have; the model
--- is named as the generation names it. Where the app has ended the generation meanwhile, no picture is written. Refuses
--- (P0001) a generation that belongs to another user.
+-- p_payload is the download's: {generation_id, user_id, prompt?, negative_prompt?, model_id?}; p_images is a list of
+-- the stored pictures: {filename, storage_path, public_url, file_size (bytes), width, height (pixels), format}. The
+-- generation gets the size of the first; generation_time_seconds counts from its creation. A second call with the same
+-- file names leaves the same rows. Only existing columns are written, with their own types; the model is named as in
+-- the generation. If the app has ended the generation meanwhile, no picture is written. Refuses (P0001) a generation of
+-- another user.
 create or replace function process_jobs.record_images(p_job_id uuid, p_payload jsonb, p_images jsonb) returns void
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty.
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
 set jit = off
 as $$
@@ -3030,15 +3135,15 @@ $$;
 
 -- ── images/rehearse_image_tables.sql ──
 
--- rehearse_image_tables: tries what image jobs write, a generation through all its states to two stored pictures, and
--- undoes it; why it cannot be, and what to do; null: it can. Notes in image_tables what was found.
+-- rehearse_image_tables: writes like image jobs, bringing a generation through all its states to two stored pictures,
+-- and undoes it; returns why that fails and what to do, or null if it works. Records the findings in image_tables.
 --
--- A generation of our own making is tried first, then a copy of the newest one that is there: an app may have columns
--- that only it can fill, where it makes all its generations itself. Where there is no user for it yet, it is not tried.
+-- It tries a generation made by process-jobs first, then a copy of an existing one: if an app makes all its generations
+-- itself, it may have columns that only it can fill. If there is no user for it yet, nothing is tried.
 create or replace function process_jobs.rehearse_image_tables() returns text
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
 set lock_timeout = '2s'
 as $$
@@ -3187,13 +3292,13 @@ $$;
 
 -- ── images/set_generation_status.sql ──
 
--- set_generation_status: brings the generation of an image job to a status; false: it belongs to another user, and
--- nothing was changed. For apply_image_job only; image_writers may name another.
+-- set_generation_status: sets the status of an image job's generation; false: it belongs to another user, and nothing
+-- changed. Only for apply_image_job; image_writers may name another function for this.
 --
--- The row is made from the payload where it is missing; keys: generation_id, user_id, prompt, negative_prompt, model_id,
--- width, height, num_inference_steps, guidance_scale. Only columns that are there are written, with the types that they
--- have, and with a status that the table takes (image_tables). A completed generation stays as it is. p_prediction_id
--- null keeps the stored one. Where another session has the row: p_waits, or it is refused (55P03).
+-- A missing row is made from the payload; keys: generation_id, user_id, prompt, negative_prompt, model_id, width,
+-- height, num_inference_steps, guidance_scale. Only existing columns are written, with their own types, and with a
+-- status that the table accepts (image_tables). A completed generation is not changed. p_prediction_id null keeps the
+-- stored one. If another session has locked the row, it waits with p_waits, else it refuses (55P03).
 create or replace function process_jobs.set_generation_status(
   p_payload jsonb,
   p_status text,
@@ -3203,9 +3308,9 @@ create or replace function process_jobs.set_generation_status(
 ) returns boolean
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty.
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
 set jit = off
 as $$
@@ -3290,10 +3395,10 @@ $$;
 
 -- ── schedule/extensions.sql ──
 
--- pg_cron and pg_net, where the server offers them: what schedule_process_jobs needs.
+-- Creates pg_cron and pg_net, which schedule_process_jobs needs, if the server offers them.
 --
--- pg_cron lives in one database of a cluster (cron.database_name) and must be preloaded; where it
--- cannot be made, as on any server without one of them, everything but the schedule works.
+-- pg_cron lives in one database of a cluster (cron.database_name) and must be preloaded. If it cannot be created, as on
+-- a server without one of them, everything but the schedule works.
 do $$
 declare
   v_extension text;
@@ -3319,11 +3424,11 @@ $$;
 
 -- ── schedule/prune_runs.sql ──
 
--- prune_runs: deletes what pg_cron has kept for over a week of the runs of our cron jobs, 1,440 a day; what
--- the cron job process-jobs-prune-runs runs, whatever the schedule of the other is. Answers how many.
+-- prune_runs: deletes pg_cron's records of process-jobs' cron runs, 1,440 a day, that are over a week old; returns
+-- their number. The cron job process-jobs-prune-runs calls it, whatever the other's schedule is.
 --
--- A run is ours by its command, so that those of a cron job that was scheduled anew since are too. Runs of other cron
--- jobs stay. Where they may not be deleted it fails, which shows in cron.job_run_details.
+-- Runs are recognised by their command, so those of a cron job that was scheduled anew count too. Runs of other cron
+-- jobs stay. If the records may not be deleted it fails, which shows in cron.job_run_details.
 create or replace function process_jobs.prune_runs() returns int
 language plpgsql
 security definer
@@ -3354,11 +3459,10 @@ $$;
 
 -- ── schedule/read_secret.sql ──
 
--- read_secret: the key that scheduled calls carry, from Vault where it exists (under the
--- name process_jobs_secret_key), else, or where it has none of that name, from the table process_jobs.secret; null:
--- none is stored.
+-- read_secret: the key for scheduled calls, from Vault if it exists (under the name process_jobs_secret_key), else, or
+-- if Vault has none of that name, from the table process_jobs.secret; null: none is stored.
 --
--- For the owner's functions only. Vault is asked through execute, because it need not exist.
+-- Only for the owner's functions. Vault is queried through execute, because it need not exist.
 create or replace function process_jobs.read_secret() returns text
 language plpgsql
 stable
@@ -3380,18 +3484,18 @@ $$;
 
 -- ── schedule/schedule_process_jobs.sql ──
 
--- schedule_process_jobs: has pg_cron call the function whenever a job is ready; answers pg_cron's job id.
+-- schedule_process_jobs: has pg_cron call the function whenever a job is ready; returns pg_cron's job id.
 --
--- Makes or replaces the cron job process-jobs-worker, which runs process_jobs.tick, and process-jobs-prune-runs, which
--- runs process_jobs.prune_runs each night.
+-- Creates or replaces the cron job process-jobs-worker, which runs process_jobs.tick, and process-jobs-prune-runs,
+-- which runs process_jobs.prune_runs each night.
 -- p_function_url           https://<project>.supabase.co/functions/v1/process-jobs
--- p_secret_key             a secret or service-role key; goes to Vault where it exists, never into the
---                          cron job's text; null keeps the one stored before. What a header can carry
+-- p_secret_key             a secret or service-role key, of characters that a header can carry; stored in Vault if it
+--                          exists, never in the cron job's text; null keeps the stored one
 -- p_schedule               five cron fields, or 'N seconds' (1 to 59) from pg_cron 1.5 on
 -- p_timeout_milliseconds   1 to 60000, for the 202 only, not for the work
 --
--- Refuses (22023) arguments out of these bounds, placeholders of an example, also a schedule of six fields, which hosted pg_cron
--- takes and misreads; (55000) where pg_cron or pg_net is missing or no key is known.
+-- Refuses (22023) arguments out of these bounds, placeholders of an example, and a schedule of six fields, which hosted
+-- pg_cron accepts and misreads; (55000) if pg_cron or pg_net is missing or no key is known.
 create or replace function public.schedule_process_jobs(
   p_function_url text,
   p_secret_key text default null,
@@ -3483,10 +3587,10 @@ grant execute on function public.schedule_process_jobs(text, text, text, int) to
 
 -- ── schedule/secret.sql ──
 
--- secret: the key that scheduled calls carry, at most one row, where there is no Vault.
+-- secret: the key for scheduled calls, at most one row, if there is no Vault.
 --
 -- Only the tables' owner reads it: no role of the API has a privilege on it, service_role included. It is plain text,
--- and so it is in a dump: leave it out with --exclude-table-data=process_jobs.secret.
+-- also in a dump: exclude it with --exclude-table-data=process_jobs.secret.
 create table if not exists process_jobs.secret (
   only_row boolean primary key default true,
   secret_key text not null,
@@ -3495,9 +3599,9 @@ create table if not exists process_jobs.secret (
 
 -- ── schedule/store_secret.sql ──
 
--- store_secret: keeps the key that scheduled calls carry, where read_secret
--- looks for it; a second call replaces the first one's. In the table it is plain text, of which a notice tells; what
--- was there before Vault was goes. For the owner's functions only.
+-- store_secret: stores the key for scheduled calls where read_secret looks for it; a second call replaces the first
+-- key. In the table the key is plain text, and a notice says so; a key stored there before Vault existed is deleted.
+-- Only for the owner's functions.
 create or replace function process_jobs.store_secret(p_secret_key text) returns void
 language plpgsql
 security definer
@@ -3529,13 +3633,13 @@ $$;
 
 -- ── schedule/tick.sql ──
 
--- tick: what the cron job process-jobs-worker runs: calls the function when a job is ready
--- or a lease has expired, and answers pg_net's request id; null: nothing to do, nobody was called.
+-- tick: run by the cron job process-jobs-worker: calls the function if a job is ready or a lease has expired, and
+-- returns pg_net's request id; null: nothing to do, no call.
 --
--- pg_net sends after commit and drops the connection when p_timeout_milliseconds are over, therefore
--- `Prefer: respond-async`: the function answers at once and works on. Its answer is not looked at; a
--- lost call is made up for by the next tick. A tick that can call nobody, for want of a key that can be read, of pg_net
--- or of an address, fails (55000) and says what to do, which shows in cron.job_run_details.
+-- pg_net sends after commit and drops the connection after p_timeout_milliseconds, therefore `Prefer: respond-async`:
+-- the function answers at once and works on. Its answer is ignored; the next tick makes up for a lost call. A tick that
+-- cannot call, because the key cannot be read or pg_net or the URL is missing, fails (55000) and says what to do, which
+-- shows in cron.job_run_details.
 create or replace function process_jobs.tick(p_function_url text, p_timeout_milliseconds int) returns bigint
 language plpgsql
 security definer
@@ -3578,11 +3682,11 @@ $$;
 
 -- ── schedule/unschedule_process_jobs.sql ──
 
--- unschedule_process_jobs: removes the cron job process-jobs-worker, and process-jobs-prune-runs; true: removed, false:
+-- unschedule_process_jobs: removes the cron jobs process-jobs-worker and process-jobs-prune-runs; true: removed, false:
 -- there was none.
 --
--- The stored key stays, so that schedule_process_jobs needs none the next time. Cron jobs of the same names that call
--- something else are not ours, and stay.
+-- The stored key stays, so that schedule_process_jobs needs none the next time. Cron jobs of the same names with
+-- another command are not process-jobs' and stay.
 create or replace function public.unschedule_process_jobs() returns boolean
 language plpgsql
 security definer
@@ -3610,13 +3714,14 @@ grant execute on function public.unschedule_process_jobs() to service_role;
 
 -- ── operate/before_drain.sql ──
 
--- before_drain: what is looked at before a drain claims anything; answers the version of the schema.
+-- before_drain: the checks before a drain claims anything.
 --
--- p_worker  {"version", "webhooks" (whether predictions report by webhook), "bucket"}, kept for process_jobs_doctor
+-- p_worker  {"version", "needs" (the oldest schema that it can use), "webhooks" (predictions report by webhook),
+--           "bucket"}, kept for process_jobs_doctor
 --
--- Refuses (55000) a worker that is older than this schema can do with, with a sentence. Whatever else goes wrong in
--- looking, the drain goes on.
-create or replace function process_jobs.before_drain(p_worker jsonb, p_job_types text[]) returns text
+-- Refuses (55000), with a sentence, a worker too old for this schema or one that needs a newer schema. If the image
+-- tables cannot be looked at, the drain goes on.
+create or replace function process_jobs.before_drain(p_worker jsonb, p_job_types text[]) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -3625,6 +3730,10 @@ begin
   if string_to_array(p_worker ->> 'version', '.')::int[] < string_to_array('0.1.0', '.')::int[] then
     raise exception 'this function is process-jobs %, and the database is %: supabase functions deploy process-jobs',
       p_worker ->> 'version', process_jobs.version() using errcode = '55000';
+  end if;
+  if string_to_array(p_worker ->> 'needs', '.')::int[] > string_to_array(process_jobs.version(), '.')::int[] then
+    raise exception 'the database is %, and this function process-jobs %: apply its migration (supabase db push --remote)',
+      process_jobs.version(), p_worker ->> 'version' using errcode = '55000';
   end if;
   if not exists (
     select from process_jobs.worker w
@@ -3639,16 +3748,15 @@ begin
     when others then
       raise warning 'the image tables could not be looked at: %', sqlerrm;
   end;
-  return process_jobs.version();
 end
 $$;
 
 -- ── operate/process_jobs_doctor.sql ──
 
--- process_jobs_doctor: whether all is as it must be, one line each: `advice` is null where it is, else what to do.
+-- process_jobs_doctor: checks the installation, one line per check: `advice` is null if all is well, else what to do.
 --
--- Tries the image tables anew (rehearse_image_tables). What only the function knows, its settings and its bucket's name,
--- is of its last drain.
+-- Tries the image tables anew (rehearse_image_tables). The function's settings and its bucket's name, which only the
+-- function knows, are those of its last drain.
 create or replace function public.process_jobs_doctor() returns table (subject text, finding text, advice text)
 language plpgsql
 security definer
@@ -3807,22 +3915,22 @@ grant execute on function public.process_jobs_doctor() to service_role;
 
 -- ── operate/prune_jobs.sql ──
 
--- prune_jobs: deletes jobs that ended before a time; answers how many.
+-- prune_jobs: deletes jobs that ended before a time; returns their number.
 --
--- p_ended_before  completed, failed and cancelled jobs whose completed_at is earlier, at least an hour ago: what has
---                 just ended may still be told of, by a late webhook or a repeated settle
--- p_limit         1 to 1000000: at most so many, in one transaction; call it again while it answers that many
+-- p_ended_before  completed, failed and cancelled jobs with an earlier completed_at; at least an hour ago, because
+--                 a late webhook or a repeated settle may still refer to a job that has just ended
+-- p_limit         1 to 1000000: the most jobs in one transaction; call again while it returns that many
 --
--- Unfinished jobs, generations and images stay. A deleted job can neither be retried nor redriven. Jobs that another
--- transaction has locked are passed over. Reads the table from its beginning, without an index. Refuses (22023)
--- arguments out of these bounds.
+-- Unfinished jobs, generations and images stay. A deleted job can be neither retried nor redriven. Jobs that another
+-- transaction has locked are skipped. Reads the table from its beginning, without an index. Refuses (22023) arguments
+-- out of these bounds.
 create or replace function public.prune_jobs(
   p_ended_before timestamptz default now() - interval '30 days',
   p_limit int default 100000
 ) returns int
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
@@ -3860,10 +3968,10 @@ grant execute on function public.prune_jobs(timestamptz, int) to service_role;
 --                                                the stuck ones, failed until they are redriven or pruned
 --   process_jobs_oldest_ready_seconds{job_type}  how long the longest waiting ready job has been due; 0: none is ready
 --   process_jobs_paused{job_type}                1: no job of the type begins until resume_job_type
---   process_jobs_held_seconds{job_type}          how long jobs of the type still wait for a rate limit: the longer of
---                                                those that have begun and those that have not
+--   process_jobs_held_seconds{job_type}          the rest of the type's hold for a rate limit: the longer of the hold
+--                                                of jobs that have begun and the hold of the others
 --
--- Types without a row in job_types are not told of. Counts the unfinished and the failed jobs one by one.
+-- Types without a row in job_types are left out. Counts the unfinished and the failed jobs one by one.
 create or replace function public.queue_metrics() returns text
 language sql
 stable
@@ -3882,14 +3990,13 @@ as $$
       case
         when job.state is not null then job.state
         when job.scheduled_at > now() then 'scheduled'
-        when job.begun and (t.begun_held_until is null or t.begun_held_until <= now() or job.woken_at is not null)
-        then 'ready'
-        when not job.begun and t.paused_at is null and (t.held_until is null or t.held_until <= now()) then 'ready'
+        when k.is_open or k.begun and job.woken_at is not null then 'ready'
         else 'scheduled'
       end as state,
       count(*) as jobs, extract(epoch from now() - min(job.scheduled_at)) as oldest_seconds
     from job
     join public.job_types t on t.job_type = job.job_type
+    left join process_jobs.kinds k on k.job_type = job.job_type and k.begun = job.begun
     group by 1, 2
   ), metric (n, name, help, job_type, state, value) as (
     select 1, 'process_jobs_jobs', 'Jobs that have not ended, and failed ones.', t.job_type, s.state, coalesce(c.jobs, 0)
@@ -3928,15 +4035,15 @@ grant execute on function public.queue_metrics() to service_role;
 
 -- ── operate/queue_stats.sql ──
 
--- queue_stats: the queue in numbers, one json object:
+-- queue_stats: the queue's numbers as one json object:
 --   ready                 pending jobs that are due and neither held nor paused; some may still lack a start
 --   scheduled             the other pending jobs: parked, retrying, delayed, held or paused
 --   processing            jobs under a lease
---   stuck                 those of them whose lease has expired and that no claim has taken back
---   oldest_ready_seconds  how long the longest waiting ready job has been due; null: none is ready
+--   stuck                 jobs in processing whose lease has expired and that no claim has taken back
+--   oldest_ready_seconds  the time since the longest waiting ready job fell due; null: none is ready
 --   paused                [{job_type, reason, since}]
---   version               of the schema
---   troubles              [{job_id, kind, message, since}] of job_troubles, the ten oldest; absent: there are none
+--   version               the schema's
+--   troubles              [{job_id, kind, message, since}] of job_troubles, the ten oldest; absent if there are none
 -- Counts the unfinished jobs one by one: for people and monitors, not for the claim loop.
 create or replace function public.queue_stats() returns jsonb
 language sql
@@ -3946,15 +4053,11 @@ set search_path = pg_catalog, pg_temp
 as $$
   with pending as (
     select count(*) as jobs,
-      count(*) filter (where open.job_type is not null and j.scheduled_at <= now()) as ready,
-      min(j.scheduled_at) filter (where open.job_type is not null and j.scheduled_at <= now()) as oldest
+      count(*) filter (where (k.is_open or k.begun and j.woken_at is not null) and j.scheduled_at <= now()) as ready,
+      min(j.scheduled_at) filter (
+        where (k.is_open or k.begun and j.woken_at is not null) and j.scheduled_at <= now()) as oldest
     from public.job_queue j
-    left join public.job_types open
-      on open.job_type = j.job_type
-      and case
-        when not j.begun then open.paused_at is null and (open.held_until is null or open.held_until <= now())
-        else open.begun_held_until is null or open.begun_held_until <= now() or j.woken_at is not null
-      end
+    left join process_jobs.kinds k on k.job_type = j.job_type and k.begun = j.begun
     where j.status = 'pending'
   ), processing as (
     select count(*) as jobs, count(*) filter (where j.lease_expires_at <= now()) as stuck
@@ -3989,16 +4092,15 @@ grant execute on function public.queue_stats() to service_role;
 
 -- ── operate/redrive_failed_jobs.sql ──
 
--- redrive_failed_jobs: retry_job for the jobs that have failed, the longest failed first; answers how many
--- are pending again.
+-- redrive_failed_jobs: calls retry_job for failed jobs, the longest failed first; returns how many it retried.
 --
--- p_job_type      null: of every type
--- p_failed_after  only those that failed later; null: all
--- p_limit         at most so many, 1 to 10000
--- p_attempts      as retry_job takes it
+-- p_job_type      null: every type
+-- p_failed_after  only jobs that failed later; null: all
+-- p_limit         the most jobs, 1 to 10000
+-- p_attempts      as for retry_job
 --
--- A job whose unique_key an unfinished one has stays failed, and counts for nothing; so does one whose retry the
--- database refuses, as a trigger of the app's may, and a warning says why. Reads the whole table: for people, not for
+-- A job whose unique_key an unfinished job has stays failed and is not counted. So does one whose retry the database
+-- refuses, for example by a trigger of the app; a warning gives the reason. Reads the whole table: for people, not for
 -- the claim loop. Refuses (22023) arguments out of these bounds.
 create or replace function public.redrive_failed_jobs(
   p_job_type text default null,
@@ -4051,12 +4153,12 @@ grant execute on function public.redrive_failed_jobs(text, timestamptz, int, int
 
 -- ── operate/rehearse_queue.sql ──
 
--- rehearse_queue: tries what the worker does with jobs of each image type in a job_queue that was an app's before, each to
--- another end, and what prune_jobs does; undoes it. Answers why it cannot be; null: it can.
+-- rehearse_queue: writes like the worker with jobs of each image type, each to another end, and like prune_jobs, in a
+-- job_queue that was an app's before, and undoes it. Returns why that fails, or null if it works.
 create or replace function process_jobs.rehearse_queue() returns text
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
@@ -4102,11 +4204,11 @@ $$;
 
 -- ── operate/uninstall.sql ──
 
--- uninstall: takes process-jobs out of the database, and leaves the app as it was before: its queue in its old form and
+-- uninstall: removes process-jobs from the database and restores the app's former state: its queue in its old form and
 -- its old functions.
 --
--- A job_queue, image_generations and images of our own making are left with what lies in them, unless p_drop_tables. Of the
--- schedule and the stored key nothing is left. Refuses (2BP01) while something of the app's depends on what is ours.
+-- The job_queue, image_generations and images that process-jobs made stay with their rows, unless p_drop_tables. The
+-- schedule and the stored key are removed. Refuses (2BP01) while an object of the app depends on one of process-jobs.
 create or replace function process_jobs.uninstall(p_drop_tables boolean default false) returns void
 language plpgsql
 security definer
@@ -4175,7 +4277,7 @@ $$;
 
 -- ── moved_in.sql ──
 
--- What is new belongs to service_role alone, whatever is granted by default; what an app has granted before stays.
+-- New objects belong to service_role alone, whatever the default grants are; the app's earlier grants stay.
 do $$
 declare
   v_grant record;
@@ -4201,7 +4303,7 @@ begin
 end
 $$;
 
--- What is said and tried when all is there.
+-- The messages and trials once everything is installed.
 do $$
 declare
   v_refusal text;

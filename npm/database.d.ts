@@ -259,8 +259,8 @@ export type Database = {
         Returns: boolean;
       };
       claim_next_job: {
-        Args: { p_job_types?: string[]; p_limit?: number; p_lease_seconds?: number };
-        Returns: { id: string; job_type: string; payload: Json; status: string; priority: number; attempt_number: number; max_attempts: number; life: number; checkpoint: Json; event: Json; cancel_requested: boolean; lease_token: string; lease_expires_at: string; lease_seconds: number; created_at: string; started_at: string; age_seconds: number; search_from: string }[];
+        Args: { p_job_types?: string[]; p_limit?: number; p_lease_seconds?: number; p_worker?: Json };
+        Returns: { id: string; job_type: string; payload: Json; status: string; priority: number; attempt_number: number; max_attempts: number; life: number; checkpoint: Json; event: Json; cancel_requested: boolean; lease_token: string; lease_expires_at: string; lease_seconds: number; created_at: string; started_at: string; age_seconds: number; search_from: string; seconds_until_next: number }[];
       };
       complete_job: {
         Args: { p_job_id: string; p_result?: Json; p_error?: string; p_lease_token?: string; p_retry?: string; p_error_kind?: string; p_follow_ups?: Json };
@@ -271,7 +271,7 @@ export type Database = {
         Returns: string;
       };
       exchange_jobs: {
-        Args: { p_outcomes?: Json; p_job_types?: string[]; p_limit?: number; p_worker?: Json };
+        Args: { p_outcomes?: Json; p_job_types?: string[]; p_limit?: number };
         Returns: Json;
       };
       heartbeat_job: {

@@ -5,7 +5,7 @@ export interface DownloadImage {
   /** 1 to 128 letters, digits, `_` and `-`, as in the user's. */
   generation_id: string;
   user_id: string;
-  /** Where the picture is; or several, in their order, in `output_urls`. */
+  /** The picture's address; several, in their order, go into `output_urls`. */
   output_url?: string | null;
   output_urls?: string[] | null;
   /** Whose outputs they are, where they are too large to be in a payload. */

@@ -24,6 +24,6 @@ export function close(): void;
 
 
 /**
- * Writes a panic's message to the log before the trap ends everything.
+ * Sets the platform's URL parser; logs a panic's message before the trap ends everything.
  */
 export function start(): void;

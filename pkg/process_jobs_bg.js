@@ -1,5 +1,5 @@
 /**
- * Whether a request is let in and its body is needed, or the answer.
+ * Returns whether the admitted request's body is needed, or the answer.
  * @param {any} request
  * @param {any} env
  * @returns {any}
@@ -13,15 +13,15 @@ export function admit(request, env) {
 }
 
 /**
- * The platform is about to end the isolate: nothing is begun any more, and what is at work goes on.
+ * The platform is about to end the isolate: nothing more is begun, and current runs go on.
  */
 export function close() {
     wasm.close();
 }
 
 /**
- * Drains the queue; what it came to is in the log. One drain at a time is at work here: it is told of this
- * call, and another one follows only where it could claim no more.
+ * Drains the queue and logs the result. One background drain runs at a time: it is notified of this call, and another
+ * follows only if it could claim no more.
  * @param {any} env
  * @returns {Promise<any>}
  */
@@ -31,7 +31,7 @@ export function drain(env) {
 }
 
 /**
- * Answers one request. A setting that is wrong is a 500 whose sentence names it.
+ * Answers one request. An invalid setting is a 500 whose sentence names it.
  * @param {any} request
  * @param {any} env
  * @returns {Promise<any>}
@@ -42,7 +42,7 @@ export function handle(request, env) {
 }
 
 /**
- * Writes a panic's message to the log before the trap ends everything.
+ * Sets the platform's URL parser; logs a panic's message before the trap ends everything.
  */
 export function start() {
     wasm.start();
@@ -98,7 +98,7 @@ export function __wbg_call_a410eb4b59ed5965() { return handleError(function (arg
     const ret = arg0.call(arg1, arg2);
     return ret;
 }, arguments); }
-export function __wbg_clearTimeout_113b1cde814ec762(arg0) {
+export function __wbg_clearTimeout_3629d6209dfcc46e(arg0) {
     const ret = clearTimeout(arg0);
     return ret;
 }
@@ -266,7 +266,7 @@ export function __wbg_resolve_dbf78ab4942478b0(arg0) {
     const ret = Promise.resolve(arg0);
     return ret;
 }
-export function __wbg_setTimeout_a60d83bec06b4345() { return handleError(function (arg0, arg1) {
+export function __wbg_setTimeout_fbd69c6576710fc6() { return handleError(function (arg0, arg1) {
     const ret = setTimeout(arg0, arg1);
     return ret;
 }, arguments); }
@@ -332,17 +332,17 @@ export function __wbg_warn_a45d73f0cc9aae62(arg0, arg1) {
     console.warn(getStringFromWasm0(arg0, arg1));
 }
 export function __wbindgen_generic_0000000000000001(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 37, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 39, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___wasm_bindgen_3028394397962703___JsValue__core_fb20295a61c38ce1___result__Result_____wasm_bindgen_3028394397962703___JsError___true_);
     return ret;
 }
 export function __wbindgen_generic_0000000000000002(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("ReadableStreamDefaultController")], shim_idx: 10, ret: NamedExternref("Promise<any>"), inner_ret: Some(NamedExternref("Promise<any>")) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("ReadableStreamDefaultController")], shim_idx: 7, ret: NamedExternref("Promise<any>"), inner_ret: Some(NamedExternref("Promise<any>")) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___web_sys_6bf3d1efbc760fe1___features__gen_ReadableStreamDefaultController__ReadableStreamDefaultController__js_sys_efb10e54109db7a3___Promise__true_);
     return ret;
 }
 export function __wbindgen_generic_0000000000000003(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 12, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [], shim_idx: 9, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke_______true_);
     return ret;
 }

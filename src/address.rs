@@ -1,17 +1,19 @@
-//! URLs, read as the platform reads them, so that what is checked is what is asked.
+//! Reads URLs with the platform's parser, so that the URL that is checked is the URL that is requested.
 
-/// A URL as the standard writes it: dots resolved, the host in its plainest form, what is special escaped. So its
-/// parts can be told by the characters between them.
+use std::cell::Cell;
+
+/// A URL in the standard's own spelling: dots resolved, the host in its plainest form, special characters escaped. The
+/// characters between its parts therefore tell the parts apart.
 #[derive(Debug)]
 pub struct Address(String);
 
 impl Address {
-    /// None: it is not a URL.
+    /// Returns `None` if the text is not a URL.
     pub fn parse(text: &str) -> Option<Address> {
         standard(text, None).map(Address)
     }
 
-    /// What a redirect from here to `location` leads to.
+    /// The URL that a redirect from this one to `location` leads to.
     pub fn join(&self, location: &str) -> Option<Address> {
         standard(location, Some(&self.0)).map(Address)
     }
@@ -28,12 +30,12 @@ impl Address {
         self.split().0.contains('@')
     }
 
-    /// Empty where the URL has none. An IPv6 address stands in brackets.
+    /// Empty if the URL has no host. An IPv6 address is in brackets.
     pub fn host(&self) -> &str {
         self.host_and_port().0
     }
 
-    /// None: the scheme's own.
+    /// `None` if the URL uses its scheme's own port.
     pub fn port(&self) -> Option<&str> {
         self.host_and_port().1
     }
@@ -65,7 +67,7 @@ impl Address {
         }
     }
 
-    /// What stands between `//` and the path, and the rest.
+    /// The part between `//` and the path, and the rest.
     fn split(&self) -> (&str, &str) {
         let rest = self.0.split_once(':').map_or("", |(_, rest)| rest);
         match rest.strip_prefix("//") {
@@ -75,21 +77,46 @@ impl Address {
     }
 }
 
-#[cfg(target_arch = "wasm32")]
-use crate::js::standard_url as standard;
+/// True if the text has the scheme of a URL that a picture may have: http, https or data.
+pub fn is_address(text: &str) -> bool {
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    ["http", "https", "data"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
+/// Writes a URL in the standard's spelling, relative to `base` if given. Returns `None` if the text is not a URL.
+pub type Parser = fn(text: &str, base: Option<&str>) -> Option<String>;
+
+thread_local! {
+    static PARSER: Cell<Parser> = const { Cell::new(parse_here) };
+}
+
+/// Sets the parser for all URLs read from now on: the platform's own.
+pub fn read_by(parser: Parser) {
+    PARSER.set(parser);
+}
+
+fn standard(text: &str, base: Option<&str>) -> Option<String> {
+    PARSER.get()(text, base)
+}
 
 #[cfg(not(target_arch = "wasm32"))]
-fn standard(text: &str, base: Option<&str>) -> Option<String> {
+fn parse_here(text: &str, base: Option<&str>) -> Option<String> {
     let base = base.and_then(|base| url::Url::parse(base).ok());
     let url = url::Url::options().base_url(base.as_ref()).parse(text).ok()?;
     Some(url.into())
+}
+
+/// The wasm contains no parser and uses the platform's.
+#[cfg(target_arch = "wasm32")]
+fn parse_here(_: &str, _: Option<&str>) -> Option<String> {
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The other parser is a witness that the parts are told rightly.
+    /// Compares the parts with those that the crate url finds.
     #[test]
     fn parts_are_those_that_a_parser_finds() {
         let texts = [

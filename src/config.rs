@@ -2,24 +2,24 @@
 
 use crate::address::Address;
 use crate::hosts;
-use crate::replicate::webhook::Webhooks;
+use base64ct::{Base64, Encoding};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Every setting, checked. The names are those of the environment variables.
+/// Every setting, checked. The fields have the names of the environment variables.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Without a slash at the end.
+    /// Has no slash at the end.
     pub supabase_url: String,
-    /// The key for PostgREST and Storage: the secret key where there is one, else the service-role key.
+    /// The key for PostgREST and Storage: the secret key if there is one, else the service-role key.
     pub service_key: String,
     /// Every key that authorizes a caller.
     pub caller_keys: Vec<String>,
     pub process_jobs_secret: Option<String>,
-    /// Absent: `generate-image` is paused with a reason when its first job comes.
+    /// If absent, the first `generate-image` job pauses its type, with a reason.
     pub replicate_api_token: Option<String>,
     pub replicate_api_url: String,
-    /// Absent: predictions are polled.
+    /// If absent, predictions are polled.
     pub webhooks: Option<Webhooks>,
     pub storage_bucket: String,
     pub max_parallel_jobs: usize,
@@ -29,120 +29,95 @@ pub struct Config {
     pub allowed_output_hosts: Vec<String>,
     pub allowed_source_hosts: Vec<String>,
     pub max_image_bytes: u64,
-    /// Whether an SVG is stored that may be more than a picture.
+    /// True stores an SVG even if it may be more than a picture.
     pub allow_any_svg: bool,
 }
 
-/// The jobs of one drain that run at once. Each waits on the network nearly all of its time and a
-/// streamed picture holds under 1 MB, so ten fit easily into 256 MB; more would only queue
-/// inside the isolate's connections.
+/// The key that signs Replicate's webhooks, and the URL that they call.
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    pub key: Vec<u8>,
+    /// Has no slash at the end.
+    pub function_url: String,
+}
+
+impl Webhooks {
+    /// `secret` is `whsec_` and the key in base64, as `GET /v1/webhooks/default/secret` returns it; else returns
+    /// `None`.
+    pub fn new(secret: &str, function_url: &str) -> Option<Webhooks> {
+        let key = Base64::decode_vec(secret.strip_prefix("whsec_")?).ok().filter(|key| !key.is_empty())?;
+        Some(Webhooks { key, function_url: function_url.to_owned() })
+    }
+}
+
+/// The number of jobs that one drain runs at once. A job waits on the network nearly all of its time and a streamed
+/// picture holds under 1 MB, so ten fit into 256 MB; more would only queue inside the isolate's connections.
 const MAX_PARALLEL_JOBS: u64 = 10;
 const JOB_TIMEOUT_MS: u64 = 600_000;
-/// One drain. Under the 60 s between two ticks, so that drains do not pile up, and under the 75 s
+/// The time of one drain. It is under the 60 s between two ticks, so that drains do not pile up, and under the 75 s
 /// after which the smallest plan retires the isolate.
 const RUN_BUDGET_MS: u64 = 50_000;
 const POLL_INTERVAL_MS: u64 = 2_000;
 /// A shorter secret could be guessed.
-const SECRET_LEAST: usize = 16;
+const MIN_SECRET: usize = 16;
 const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
 
 impl Config {
-    /// Reads the environment, asking for each variable by its name. An absent or empty one takes its
-    /// default; the error is one sentence that names the variable. It never shows a value, which may be a secret in the
-    /// wrong variable: anyone may read the error.
+    /// Reads the environment, asking for each variable by its name. An absent or empty variable takes its default. The
+    /// error is one sentence that names the variable. It never shows a value, which may be a secret in the wrong
+    /// variable: anyone may read the error.
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Config, String> {
-        let text = |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let number = |name: &str, default: u64, least: u64, most: u64| match text(name) {
-            None => Ok(default),
-            Some(value) => value
-                .parse::<u64>()
-                .ok()
-                .filter(|number| (least..=most).contains(number))
-                .ok_or_else(|| format!("{name} must be a whole number from {least} to {most}")),
-        };
-        let url = |name: &str, default: Option<&str>| {
-            let value = text(name).or(default.map(str::to_owned)).ok_or_else(|| format!("{name} is not set"))?;
-            match Address::parse(&value) {
-                Some(url)
-                    if matches!(url.scheme(), "http" | "https")
-                        && !url.carries_user()
-                        && !value.contains(['?', '#']) =>
-                {
-                    Ok(value.trim_end_matches('/').to_owned())
-                }
-                _ => Err(format!("{name} must be an http or https URL without user and query")),
-            }
-        };
-
-        let hosts = |name: &str, default: &str| {
-            hosts::read(text(name).as_deref().unwrap_or(default))
-                .ok_or_else(|| format!("{name} must list hosts, such as example.com or *.example.com, and no URLs"))
-        };
-
-        let secret_keys = match text("SUPABASE_SECRET_KEYS") {
+        let env = Env(&env);
+        let secret_keys = match env.text("SUPABASE_SECRET_KEYS") {
             None => Vec::new(),
             Some(value) => named_keys(&value).ok_or("SUPABASE_SECRET_KEYS must be a JSON object of names and keys")?,
         };
-        let service_role_key = text("SUPABASE_SERVICE_ROLE_KEY");
+        let service_role_key = env.text("SUPABASE_SERVICE_ROLE_KEY");
         let default_key = secret_keys.iter().find(|(name, _)| name == "default").or(secret_keys.first());
         let service_key = default_key
             .map(|(_, key)| key)
             .or(service_role_key.as_ref())
             .ok_or("neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY is set")?
             .clone();
-        let secret = |name: &str| match text(name) {
-            Some(value) if !is_header_safe(&value) => Err(format!("{name} has characters that no header can carry")),
-            value => Ok(value),
-        };
         if !is_header_safe(&service_key) {
             return Err("the Supabase secret key has characters that no header can carry".to_owned());
         }
-        let webhooks = match (text("REPLICATE_WEBHOOK_SECRET"), text("PUBLIC_FUNCTION_URL")) {
-            (Some(secret), Some(_)) => {
-                let function_url = url("PUBLIC_FUNCTION_URL", None)?;
-                if !is_reachable_by_webhooks(&function_url) {
-                    return Err("PUBLIC_FUNCTION_URL must be an https URL".to_owned());
-                }
-                let webhooks = Webhooks::new(&secret, &function_url);
-                Some(webhooks.ok_or("REPLICATE_WEBHOOK_SECRET must be whsec_ and a key in base64")?)
-            }
-            (Some(_), None) | (None, Some(_)) | (None, None) => None,
-        };
+        let webhooks = env.webhooks()?;
         let caller_keys = secret_keys.into_iter().map(|(_, key)| key).chain(service_role_key).collect();
 
         Ok(Config {
-            supabase_url: url("SUPABASE_URL", None)?,
+            supabase_url: env.url("SUPABASE_URL", None)?,
             service_key,
             caller_keys,
-            process_jobs_secret: match secret("PROCESS_JOBS_SECRET")? {
-                Some(secret) if secret.len() < SECRET_LEAST => {
-                    return Err(format!("PROCESS_JOBS_SECRET must have {SECRET_LEAST} characters or more"));
+            process_jobs_secret: match env.secret("PROCESS_JOBS_SECRET")? {
+                Some(secret) if secret.len() < MIN_SECRET => {
+                    return Err(format!("PROCESS_JOBS_SECRET must have {MIN_SECRET} characters or more"));
                 }
                 secret => secret,
             },
-            replicate_api_token: match secret("REPLICATE_API_TOKEN")? {
+            replicate_api_token: match env.secret("REPLICATE_API_TOKEN")? {
                 Some(token) => Some(token),
-                None => secret("REPLICATE_API_KEY")?,
+                None => env.secret("REPLICATE_API_KEY")?,
             },
-            replicate_api_url: url("REPLICATE_API_URL", Some("https://api.replicate.com/v1"))?,
+            replicate_api_url: env.url("REPLICATE_API_URL", Some("https://api.replicate.com/v1"))?,
             webhooks,
-            storage_bucket: bucket(text("STORAGE_BUCKET").as_deref().unwrap_or("generated-images"))?,
-            max_parallel_jobs: number("MAX_PARALLEL_JOBS", MAX_PARALLEL_JOBS, 1, 100)? as usize,
-            job_timeout: Duration::from_millis(number("JOB_TIMEOUT_MS", JOB_TIMEOUT_MS, 5_000, 86_400_000)?),
-            run_budget: Duration::from_millis(number("RUN_BUDGET_MS", RUN_BUDGET_MS, 1_000, 390_000)?),
-            poll_interval: Duration::from_millis(number("POLL_INTERVAL_MS", POLL_INTERVAL_MS, 100, 60_000)?),
-            allowed_output_hosts: hosts("ALLOWED_OUTPUT_HOSTS", "replicate.delivery,*.replicate.delivery")?,
-            allowed_source_hosts: hosts("ALLOWED_SOURCE_HOSTS", "*")?,
-            allow_any_svg: match text("ALLOW_ANY_SVG").as_deref() {
+            storage_bucket: bucket(env.text("STORAGE_BUCKET").as_deref().unwrap_or("generated-images"))?,
+            max_parallel_jobs: env.number("MAX_PARALLEL_JOBS", MAX_PARALLEL_JOBS, 1, 100)? as usize,
+            job_timeout: Duration::from_millis(env.number("JOB_TIMEOUT_MS", JOB_TIMEOUT_MS, 5_000, 86_400_000)?),
+            run_budget: Duration::from_millis(env.number("RUN_BUDGET_MS", RUN_BUDGET_MS, 1_000, 390_000)?),
+            poll_interval: Duration::from_millis(env.number("POLL_INTERVAL_MS", POLL_INTERVAL_MS, 100, 60_000)?),
+            allowed_output_hosts: env.hosts("ALLOWED_OUTPUT_HOSTS", "replicate.delivery,*.replicate.delivery")?,
+            allowed_source_hosts: env.hosts("ALLOWED_SOURCE_HOSTS", "*")?,
+            allow_any_svg: match env.text("ALLOW_ANY_SVG").as_deref() {
                 None | Some("false") => false,
                 Some("true") => true,
                 Some(_) => return Err("ALLOW_ANY_SVG must be true or false".to_owned()),
             },
-            max_image_bytes: number("MAX_IMAGE_BYTES", MAX_IMAGE_BYTES, 1, 5 * 1024 * 1024 * 1024)?,
+            max_image_bytes: env.number("MAX_IMAGE_BYTES", MAX_IMAGE_BYTES, 1, 5 * 1024 * 1024 * 1024)?,
         })
     }
 
-    /// What an operator should know is missing, as sentences; shown by the health route.
+    /// One sentence for each missing setting that an operator should know about; the health route shows them.
     pub fn missing(&self) -> Vec<&'static str> {
         let token = "REPLICATE_API_TOKEN is not set: generate-image jobs cannot run";
         let webhooks = "REPLICATE_WEBHOOK_SECRET and PUBLIC_FUNCTION_URL are not both set: predictions are polled";
@@ -151,7 +126,56 @@ impl Config {
     }
 }
 
-/// In the order of their names.
+/// The environment, read by kinds of values.
+struct Env<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl Env<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.0)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn number(&self, name: &str, default: u64, least: u64, most: u64) -> Result<u64, String> {
+        let Some(value) = self.text(name) else { return Ok(default) };
+        let number = value.parse::<u64>().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| format!("{name} must be a whole number from {least} to {most}"))
+    }
+
+    fn url(&self, name: &str, default: Option<&str>) -> Result<String, String> {
+        let value = self.text(name).or(default.map(str::to_owned)).ok_or_else(|| format!("{name} is not set"))?;
+        let is_plain = |url: Address| matches!(url.scheme(), "http" | "https") && !url.carries_user();
+        if value.contains(['?', '#']) || !Address::parse(&value).is_some_and(is_plain) {
+            return Err(format!("{name} must be an http or https URL without user and query"));
+        }
+        Ok(value.trim_end_matches('/').to_owned())
+    }
+
+    fn hosts(&self, name: &str, default: &str) -> Result<Vec<String>, String> {
+        hosts::read(self.text(name).as_deref().unwrap_or(default))
+            .ok_or_else(|| format!("{name} must list hosts, such as example.com or *.example.com, and no URLs"))
+    }
+
+    fn secret(&self, name: &str) -> Result<Option<String>, String> {
+        match self.text(name) {
+            Some(value) if !is_header_safe(&value) => Err(format!("{name} has characters that no header can carry")),
+            value => Ok(value),
+        }
+    }
+
+    /// None where one of the two settings is missing: predictions are polled then.
+    fn webhooks(&self) -> Result<Option<Webhooks>, String> {
+        let (Some(secret), Some(_)) = (self.text("REPLICATE_WEBHOOK_SECRET"), self.text("PUBLIC_FUNCTION_URL")) else {
+            return Ok(None);
+        };
+        let function_url = self.url("PUBLIC_FUNCTION_URL", None)?;
+        if !is_reachable_by_webhooks(&function_url) {
+            return Err("PUBLIC_FUNCTION_URL must be an https URL".to_owned());
+        }
+        let webhooks = Webhooks::new(&secret, &function_url);
+        webhooks.map(Some).ok_or_else(|| "REPLICATE_WEBHOOK_SECRET must be whsec_ and a key in base64".to_owned())
+    }
+}
+
+/// Returns the keys in the order of their names, without empty ones.
 fn named_keys(text: &str) -> Option<Vec<(String, String)>> {
     let keys = serde_json::from_str::<Value>(text).ok()?;
     let mut named = Vec::new();
@@ -164,12 +188,12 @@ fn named_keys(text: &str) -> Option<Vec<(String, String)>> {
     Some(named)
 }
 
-/// A key goes into headers, where a newline would end more than the line.
+/// Keys are sent in headers, where a newline would start another header.
 fn is_header_safe(value: &str) -> bool {
     value.bytes().all(|byte| (0x21..0x7f).contains(&byte))
 }
 
-/// Replicate calls https only; a stand-in on this machine may do without.
+/// Replicate calls https URLs only; a stand-in on this machine may use http.
 fn is_reachable_by_webhooks(function_url: &str) -> bool {
     function_url.starts_with("https:") || function_url.starts_with("http://127.0.0.1:")
 }
@@ -263,5 +287,12 @@ mod tests {
         let webhook = ("REPLICATE_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         let error = Config::from_env(env(&[webhook, ("PUBLIC_FUNCTION_URL", "http://a.co/hunter2")])).err();
         assert_eq!(error.as_deref(), Some("PUBLIC_FUNCTION_URL must be an https URL"));
+    }
+
+    #[test]
+    fn a_secret_that_is_none_is_refused() {
+        for secret in ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_not base64", "whsec_MfK"] {
+            assert!(Webhooks::new(secret, "https://a").is_none(), "{secret}");
+        }
     }
 }

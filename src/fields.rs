@@ -1,16 +1,16 @@
-//! Reads outside JSON field by field, so that what does not fit is one sentence that names the field.
+//! Reads JSON from outside field by field, so that an error is one sentence that names the field.
 //!
-//! serde's derived readers cannot name it without `serde_path_to_error`, and a second copy of every
-//! reader costs more wasm than this.
+//! serde's derived readers cannot name the field without `serde_path_to_error`, and a second copy of every reader costs
+//! more wasm than this module.
 
-use crate::error::cut;
 use crate::json;
+use crate::text::cut;
 use serde_json::{Map, Value};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// A JSON object under a name for messages. A field that is null counts as absent.
+/// A JSON object, with the name that messages give it. A null field counts as absent.
 pub struct Fields<'a> {
     name: &'static str,
     map: &'a Map<String, Value>,
@@ -35,7 +35,8 @@ impl<'a> Fields<'a> {
         self.read(field, "a list of nothing but strings", |value| value.as_array()?.iter().map(Value::as_str).collect())
     }
 
-    /// A moment that Postgres takes: `2026-11-23T10:00:00Z`, with a fraction of a second, or another zone, or none.
+    /// A time in a form that Postgres takes: `2026-11-23T10:00:00Z`, also with fractional seconds, or with another zone
+    /// or none.
     pub fn time(&self, field: &str) -> Result<Option<&'a str>, String> {
         let moment = |value: &'a Value| value.as_str().filter(|text| is_time(text));
         self.read(field, "a time such as 2026-11-23T10:00:00Z", moment)
@@ -45,7 +46,7 @@ impl<'a> Fields<'a> {
         self.read(field, "a number", Value::as_f64)
     }
 
-    /// A whole number; `1024.0` is one too.
+    /// A whole number; `1024.0` counts as one.
     pub fn integer(&self, field: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, String> {
         let whole = |value: &Value| {
             let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9.0e15);
@@ -54,12 +55,12 @@ impl<'a> Fields<'a> {
         self.read(field, format_args!("a whole number from {} to {}", range.start(), range.end()), whole)
     }
 
-    /// The value that must be there.
+    /// Returns the value, or an error if it is absent.
     pub fn required<T>(&self, field: &str, value: Option<T>) -> Result<T, String> {
         value.ok_or_else(|| format!("{}: {field} is missing", self.name))
     }
 
-    /// Refuses fields that nobody would read.
+    /// Fails if the object has a field that is not in `known`.
     pub fn only(&self, known: &[&str]) -> Result<(), String> {
         match self.map.keys().find(|field| !known.contains(&field.as_str())) {
             None => Ok(()),
@@ -81,18 +82,18 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What a field of [`fields!`] may be.
+/// A type that a field of [`fields!`] may have.
 pub trait Kind: Sized {
-    /// The field, none where it is absent.
+    /// Reads the field; `None` if it is absent.
     fn get(fields: &Fields<'_>, field: &str) -> Result<Option<Self>, String>;
 
-    /// Its lines in a TypeScript interface, with the documentation above.
+    /// The field's lines in a TypeScript interface, with its documentation above.
     #[cfg(test)]
     fn typescript(field: &str, docs: &str) -> String;
 }
 
-/// A struct that is read from a JSON object, an `Option` where a field may be absent, another such struct where that
-/// one's fields lie beside the others. Callers' types, `npm/payloads.d.ts`, are made of it.
+/// Defines a struct that is read from a JSON object. A field that may be absent is an `Option`; a field that is another
+/// such struct reads its fields from the same object. Callers' types, `npm/payloads.d.ts`, are generated from it.
 macro_rules! fields {
     ($(#[$attribute:meta])* $visible:vis struct $name:ident {
         $($(#[doc = $doc:literal])* $field:ident: $kind:ty,)*
@@ -107,7 +108,7 @@ macro_rules! fields {
                 Ok($name { $($field: fields.required(stringify!($field), $crate::fields::Kind::get(fields, stringify!($field))?)?,)* })
             }
 
-            /// The lines of its interface.
+            /// The lines of the struct's TypeScript interface.
             #[cfg(test)]
             pub fn typescript() -> String {
                 [$(<$kind as $crate::fields::Kind>::typescript(stringify!($field), concat!($($doc,)*)),)*].concat()
@@ -168,14 +169,14 @@ impl<T: Kind> Kind for Option<T> {
     }
 }
 
-/// A time from outside, up to whole milliseconds; none where it is below 0, or above a thousand years. (The standard
-/// library's conversion would add half a kilobyte.)
+/// A number of seconds from outside, rounded up to whole milliseconds; `None` if it is below 0 or above a thousand
+/// years. (The standard library's conversion would add half a kilobyte.)
 pub fn seconds(seconds: f64) -> Option<Duration> {
     (0.0..=3.2e10).contains(&seconds).then(|| Duration::from_millis((seconds * 1000.0).ceil() as u64))
 }
 
-/// A date of the calendar, a time of the day and a zone, as RFC 3339 writes them; with a space for the T, and without
-/// the zone, its colon or its minutes, as Postgres takes it.
+/// True for a calendar date, a time of day and a zone as RFC 3339 writes them. As in Postgres, a space may stand for
+/// the T, and the zone, its colon or its minutes may be missing.
 fn is_time(text: &str) -> bool {
     let shape: String = text.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
     let Some((moment, rest)) = shape.split_at_checked("0000-00-00T00:00:00".len()) else { return false };
@@ -192,13 +193,13 @@ fn is_time(text: &str) -> bool {
     };
     let is_date = year > 0 && (1..=12).contains(&month) && (1..=days).contains(&number(8..10));
     let is_time = number(11..13) < 24 && number(14..16) < 60 && number(17..19) < 60;
-    // Postgres takes zones up to 15:59 from UTC.
+    // Postgres accepts zones up to 15:59 from UTC.
     let offset = text.len() - zone.len();
     let is_zone = number(offset + 1..offset + 3) < 16 && number(text.len().saturating_sub(2)..text.len()) < 60;
     has_shape && is_date && is_time && is_zone
 }
 
-/// Of texts, which may be prompts or keys and end in logs, only that they are.
+/// Describes a value. Texts may be prompts or keys and the message may be logged, so only their type is shown.
 fn shown(value: &Value) -> String {
     let text = json::text(value);
     let kind = match value {

@@ -1,10 +1,10 @@
-//! Lists of hosts, as the settings give them.
+//! Lists of hosts, as in the settings.
 
 use crate::address::Address;
 
-/// Whether a URL's host is in the list. `host` and `*.host` stand for https on its own port, `*` for any name that
-/// is not one of an inside network; `host:port` also allows http, which is how a local stack is reached. A URL
-/// that carries a user or a password is in no list.
+/// True if a URL's host is in the list. `host` and `*.host` stand for https on its default port, `*` for any name that
+/// is not of an internal network; `host:port` also allows http, by which a local stack is reached. A URL with a user or
+/// a password is in no list.
 pub fn is_listed(hosts: &[String], url: &Address) -> bool {
     let host = url.host().to_ascii_lowercase();
     let with_port = with_port(url);
@@ -20,19 +20,20 @@ pub fn is_listed(hosts: &[String], url: &Address) -> bool {
     !url.carries_user() && hosts.iter().any(listed)
 }
 
-/// `host:port`, for messages too.
+/// `host:port`, also for messages.
 pub fn with_port(url: &Address) -> String {
     format!("{}:{}", url.host().to_ascii_lowercase(), url.port_or_own())
 }
 
-/// Addresses and names without a dot, or under one that no public name has, lead to somebody's own network.
+/// False for IP addresses, names without a dot and names under a suffix that no public name has: they lead to an
+/// internal network.
 fn is_public_name(url: &Address) -> bool {
     let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
     let inside = ["localhost", "local", "internal", "home", "lan", "arpa", "test", "invalid"];
     url.host().rsplit_once('.').is_some_and(|(_, last)| !is_number(last) && !inside.contains(&last))
 }
 
-/// Reads a list of hosts: entries between commas, in lower case. None: one of them is no host, as a URL is none.
+/// Reads a comma-separated list of hosts into lower case. Returns `None` if an entry is not a host, for example a URL.
 pub fn read(text: &str) -> Option<Vec<String>> {
     let entries = text.split(',').map(|host| host.trim().to_ascii_lowercase());
     let hosts: Vec<String> = entries.filter(|host| !host.is_empty()).collect();

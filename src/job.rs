@@ -1,49 +1,53 @@
-//! A job as claimed, and what a run can come to.
+//! A claimed job, its handler, and the outcomes of a run.
 
+use crate::ctx::{Ctx, milliseconds};
 use crate::error::JobError;
 use crate::fields::{self, Fields};
+use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 use std::cell::Cell;
+use std::future::ready;
 use std::time::Duration;
 
-/// A claimed job: ours until its lease is over.
+/// A claimed job. It belongs to this worker until its lease is over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub id: String,
     pub job_type: String,
     pub payload: Value,
-    /// Higher first.
+    /// Higher runs first.
     pub priority: i32,
-    /// 1 for the first run; snoozes give theirs back.
+    /// 1 for the first run; a snooze gives its attempt back.
     pub attempt_number: u32,
     pub max_attempts: u32,
-    /// 1, and one more each time a person brought the job back.
+    /// 1, plus one for each time that a person brought the job back.
     pub life: u32,
     pub lease_token: String,
-    /// How long the claim is ours without a heartbeat.
+    /// The time that the claim lasts without a heartbeat.
     pub lease: Duration,
-    /// Until when it is, by the worker's own clock, counted from before the call that gave or extended it.
+    /// When the lease ends by the worker's own clock, counted from before the call that gave or extended it.
     pub lease_until: Cell<u64>,
-    /// What the last run left for this one.
+    /// The checkpoint that the last run left.
     pub checkpoint: Option<Value>,
-    /// What the job was told last from outside, by `wake_job`.
+    /// The last event that `wake_job` recorded for the job.
     pub event: Option<Value>,
-    /// The job is not wanted any more: what it has begun outside is to be ended, and then the job.
+    /// The job is not wanted any more: the run ends what the job has begun outside, then the job.
     pub cancel_requested: bool,
-    /// Since the job's first claim, by the database's clock; parked time counts, an earlier life's does not.
+    /// The time since the job's first claim, by the database's clock. Parked time counts, an earlier life's does not.
     pub age: Duration,
-    /// Before this time, RFC 3339, the job has done nothing outside.
+    /// RFC 3339. The job did nothing outside before this time.
     pub search_from: String,
 }
 
 impl Job {
-    /// Reads one row of the answer to a `claim_next_job` that was sent at this time of the worker's clock.
+    /// Reads one claimed row; `claimed_at` is the worker's clock before the call that claimed it.
     pub fn read(row: &Value, claimed_at: u64) -> Result<Job, String> {
         let fields = Fields::of("claimed job", row)?;
         let text = |field: &str| fields.required(field, fields.text(field)?).map(str::to_owned);
         let count = |field: &str| fields.required(field, fields.integer(field, 0..=i64::from(u32::MAX))?);
         let lease = Duration::from_secs(count("lease_seconds")? as u64);
-        // It is what keeps a prediction from being made twice; none but an object was ever kept.
+        // The checkpoint keeps a prediction from being made twice. Only objects are ever stored, so anything else is an
+        // error.
         let checkpoint = fields.value("checkpoint");
         if let Some(checkpoint) = checkpoint {
             Fields::of("checkpoint", checkpoint)?;
@@ -59,9 +63,9 @@ impl Job {
             life: count("life")? as u32,
             lease_token: text("lease_token")?,
             lease,
-            lease_until: Cell::new(claimed_at.saturating_add(lease.as_millis() as u64)),
+            lease_until: Cell::new(claimed_at.saturating_add(milliseconds(lease))),
             checkpoint: checkpoint.cloned(),
-            // One that cannot be read is no news; what it tells of is looked at.
+            // An event that cannot be read is dropped; the run looks up what it reported.
             event: fields.value("event").filter(|event| event.is_object()).cloned(),
             cancel_requested: fields.value("cancel_requested").is_some_and(|it| *it == true),
             age: fields::seconds(age_seconds).unwrap_or_default(),
@@ -69,52 +73,51 @@ impl Job {
         })
     }
 
-    /// Fails where less than half of the lease is left: before an effect that must not happen twice, and that is
-    /// to be seen by whoever has the job next. A worker that was stopped for a while comes to itself in the
-    /// middle of a run.
+    /// Fails if half of the lease or less is left. Called before an effect that must not happen twice and that the next
+    /// worker must be able to see: a worker may be suspended in the middle of a run and resume later.
     pub fn check_lease(&self, now_milliseconds: u64) -> Result<(), JobError> {
-        let half = self.lease.as_millis() as u64 / 2;
-        match now_milliseconds.saturating_add(half) < self.lease_until.get() {
-            true => Ok(()),
-            false => Err(JobError::backoff("lease_lost", "the lease was over before the run was")),
+        let half = milliseconds(self.lease) / 2;
+        if now_milliseconds.saturating_add(half) < self.lease_until.get() {
+            return Ok(());
         }
+        Err(JobError::backoff("lease_lost", "the lease was over before the run was"))
     }
 
-    /// Reads the payload. Fails for good, naming the field.
+    /// Reads the payload. An error names the field and is final.
     pub fn payload<'a, T>(&'a self, read: impl Fn(&Fields<'a>) -> Result<T, String>) -> Result<T, JobError> {
         let payload = Fields::of("payload", &self.payload).and_then(|fields| read(&fields));
         payload.map_err(|message| JobError::never("invalid_payload", message))
     }
 }
 
-/// A job to enqueue when the present one completes, in the same transaction.
+/// A job to enqueue in the transaction in which the present one completes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FollowUp {
     pub job_type: &'static str,
     pub payload: Value,
     pub priority: i32,
     pub max_attempts: u32,
-    /// While a job with this key is unfinished, no second one is made.
+    /// No second job with this key is made while one is unfinished.
     pub unique_key: String,
-    /// Since when what it carries on has waited, RFC 3339: its place among its equals.
+    /// RFC 3339: since when the work that it continues has waited. It decides the place among jobs of equal priority.
     pub waiting_since: Option<String>,
 }
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Completed {
         result: Value,
         follow_ups: Vec<FollowUp>,
     },
-    /// Back to the queue until `delay` is over; costs no attempt.
+    /// Parks the job until `delay` is over; costs no attempt.
     Snoozed {
         delay: Duration,
         checkpoint: Value,
         progress: Option<u8>,
     },
     Failed(JobError),
-    /// Nothing of a job that is not wanted any more goes on outside.
+    /// The job was not wanted any more, and nothing that it began still runs outside.
     Cancelled,
 }
 
@@ -122,4 +125,23 @@ impl From<Result<Outcome, JobError>> for Outcome {
     fn from(result: Result<Outcome, JobError>) -> Outcome {
         result.unwrap_or_else(Outcome::Failed)
     }
+}
+
+/// Runs the jobs of one type. A run may stop anywhere, at any time, and be repeated from its last checkpoint: every
+/// effect must be safe to repeat.
+pub struct Handler {
+    pub job_type: &'static str,
+    #[cfg(test)]
+    pub payload: fn() -> String,
+    pub run: Run,
+    /// Runs instead of `run` once a cancel was requested: ends what the job has begun outside, and returns
+    /// [`Outcome::Cancelled`] when nothing of it still runs.
+    pub cancel: Run,
+}
+
+pub type Run = for<'a> fn(&'a Ctx, &'a Job) -> LocalBoxFuture<'a, Result<Outcome, JobError>>;
+
+/// The `cancel` of a job type that begins nothing outside.
+pub fn nothing_to_end<'a>(_: &'a Ctx, _: &'a Job) -> LocalBoxFuture<'a, Result<Outcome, JobError>> {
+    Box::pin(ready(Ok(Outcome::Cancelled)))
 }

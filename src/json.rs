@@ -1,19 +1,19 @@
-//! JSON read and made here. serde_json's own ways to make it, `json!` and `Display`, each make a copy of their code
-//! wherever they are used, some kilobytes of the wasm together.
+//! Reads and makes JSON. serde_json's own ways to make it, `json!` and `Display`, copy their code to every place that
+//! uses them: some kilobytes of wasm together.
 
 use serde_json::{Map, Value};
 
-/// Values nested deeper are read as null; serde_json gives up at 128.
-const DEPTH_MOST: usize = 120;
+/// [`mended`] turns values nested deeper into null; serde_json fails at 128.
+const MAX_DEPTH: usize = 120;
 
-/// Reads what a service has sent, also where JavaScript and Python are less strict than serde_json: half a surrogate
-/// pair becomes U+FFFD, a control character a space; what is nested too deep, is no number (`NaN`, `Infinity`) or one
-/// that no `f64` can hold becomes null. None: it is no JSON.
+/// Reads JSON from a service, including text that JavaScript and Python accept but serde_json does not. Half a
+/// surrogate pair becomes U+FFFD and a control character a space. A value nested too deep, `NaN`, `Infinity` or a
+/// number that no `f64` can hold becomes null. Returns `None` if the text is not JSON.
 pub fn read(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().or_else(|| serde_json::from_str(&mended(text)?).ok())
 }
 
-/// The text with all that [`read`] says put right; none where it ends too soon.
+/// Makes the repairs that [`read`] lists. Returns `None` if the text ends too soon.
 fn mended(text: &str) -> Option<String> {
     let mut rest = text.trim_start_matches('\u{feff}');
     let mut mended = String::with_capacity(rest.len());
@@ -25,7 +25,7 @@ fn mended(text: &str) -> Option<String> {
             '"' => {
                 let (string, after) = string(rest)?;
                 rest = after;
-                if depth <= DEPTH_MOST {
+                if depth <= MAX_DEPTH {
                     mended.push('"');
                     mended += &string;
                 }
@@ -33,13 +33,13 @@ fn mended(text: &str) -> Option<String> {
             }
             '{' | '[' => {
                 depth += 1;
-                if depth == DEPTH_MOST + 1 {
+                if depth == MAX_DEPTH + 1 {
                     mended += "null";
                 }
             }
             '}' | ']' => {
                 depth = usize::checked_sub(depth, 1)?;
-                if depth == DEPTH_MOST {
+                if depth == MAX_DEPTH {
                     continue;
                 }
             }
@@ -51,21 +51,21 @@ fn mended(text: &str) -> Option<String> {
                 let is_large = serde_json::from_str::<Value>(&word).is_err()
                     && word.chars().all(|c| c.is_ascii_digit() || matches!(c, 'e' | 'E' | '+' | '-' | '.'));
                 let is_none = is_large || matches!(&*word, "NaN" | "Infinity" | "-Infinity");
-                if depth <= DEPTH_MOST {
+                if depth <= MAX_DEPTH {
                     mended += if is_none { "null" } else { &word };
                 }
                 continue;
             }
             _ => {}
         }
-        if depth <= DEPTH_MOST {
+        if depth <= MAX_DEPTH {
             mended += kept;
         }
     }
     Some(mended)
 }
 
-/// The rest of a string up to its quote, mended, and what follows the quote.
+/// Returns the rest of a string up to its quote, mended, and the text after the quote.
 fn string(text: &str) -> Option<(String, &str)> {
     let mut mended = String::new();
     let mut rest = text;
@@ -98,7 +98,7 @@ fn string(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// JSON without NUL, which Postgres keeps in no text: what was sent by others is kept without it, not refused.
+/// Removes NUL from JSON, because no Postgres text holds it: input from others is kept without it rather than refused.
 pub fn without_nul(json: String) -> String {
     const NUL: &str = "\\u0000";
     if !json.contains(NUL) {
@@ -109,7 +109,7 @@ pub fn without_nul(json: String) -> String {
     while let Some((before, after)) = rest.split_once(NUL) {
         kept += before;
         let escapes = before.len() - before.trim_end_matches('\\').len();
-        // Behind an odd number of backslashes it is one of them, and four zeros.
+        // After an odd number of backslashes the match's own is escaped, and `u0000` is text.
         if escapes % 2 == 1 {
             kept += NUL;
         }
@@ -118,7 +118,7 @@ pub fn without_nul(json: String) -> String {
     kept + rest
 }
 
-/// An object with these fields.
+/// Makes an object with these fields.
 pub fn object(fields: Vec<(&str, Value)>) -> Value {
     let mut object = Map::new();
     for (name, value) in fields {
@@ -127,13 +127,13 @@ pub fn object(fields: Vec<(&str, Value)>) -> Value {
     object.into()
 }
 
-/// The text of a value.
+/// The JSON text of a value.
 pub fn text(value: &Value) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// Whole numbers without a fraction, as JSON comes back from Replicate: an input is recognised by
-/// comparison, and to serde_json 7.0 is not 7. Messages show it too: what prints an `f64` would add 7 KB.
+/// Makes a whole number without a fraction, as Replicate returns it: inputs are recognised by comparison, and
+/// serde_json does not equate 7.0 and 7. Messages use it too, because formatting an `f64` would add 7 KB.
 pub fn number(value: f64) -> Value {
     let whole = value as i64;
     if whole as f64 == value { Value::from(whole) } else { Value::from(value) }

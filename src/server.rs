@@ -1,27 +1,29 @@
-//! The HTTP face: who may call, and what each route answers.
+//! The HTTP interface: authorization, and the answer of each route.
 
 use crate::config::Config;
 use crate::ctx::Ctx;
-use crate::error::RunError;
+use crate::drain::{self, DrainError, Summary};
 use crate::fields::Fields;
 use crate::handlers;
+use crate::handlers::images::callback;
 use crate::json::{self, object};
-use crate::queue::{self, QueueError};
+use crate::postgrest::CallError;
+use crate::queue;
 use crate::replicate::{Prediction, webhook};
 use crate::storage;
-use crate::worker::{self, Summary};
+use crate::text::cut;
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::Value;
 
-/// A request. Its body need not be read yet to [`admit`] it; [`handle`] has it up to one byte more than
+/// A request. [`admit`] does not need its body; for [`handle`] the body is read up to one byte more than
 /// [`BODY_MAX_BYTES`].
 #[derive(Debug)]
 pub struct Request {
     pub method: String,
-    /// As the function sees it: `/process-jobs` and what follows, the query included.
+    /// As the function sees it: `/process-jobs` and the rest, including the query.
     pub path: String,
-    /// Names in lower case.
+    /// The names are in lower case.
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
@@ -37,7 +39,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: String,
-    /// A drain is to go on in the background, after the answer.
+    /// A drain is to run in the background after the answer.
     pub drain: bool,
 }
 
@@ -52,21 +54,19 @@ impl Answer {
         Answer { status, headers, body: json::text(&object(body)), drain: false }
     }
 
-    /// The one shape of every refusal.
+    /// The body of a refusal.
     pub fn error(status: u16, message: &str) -> Answer {
         Answer::json(status, vec![("success", false.into()), ("error", message.into())])
     }
 
-    /// What the queue could not be told: the caller's mistake, or a state that passes.
-    fn not_done(error: &QueueError) -> Answer {
-        match error.is_refusal() {
-            true => Answer::error(400, &error.message),
-            false => {
-                let mut answer = Answer::error(503, &error.message);
-                answer.headers.push(("retry-after", "5".to_owned()));
-                answer
-            }
+    /// The answer if a queue call failed: 400 for the caller's mistake, 503 for a state that passes.
+    fn not_done(error: &CallError) -> Answer {
+        if error.is_refusal() {
+            return Answer::error(400, &error.message);
         }
+        let mut answer = Answer::error(503, &error.message);
+        answer.headers.push(("retry-after", "5".to_owned()));
+        answer
     }
 
     fn and_drain(self) -> Answer {
@@ -74,8 +74,8 @@ impl Answer {
     }
 }
 
-/// What a drain answers; `message` is the sentence of the first version, kept to the letter.
-fn drained(result: Result<Summary, RunError>) -> Answer {
+/// The answer after a drain; `message` is the first version's sentence, unchanged.
+fn drained(result: Result<Summary, DrainError>) -> Answer {
     match result {
         Ok(Summary { processed, errors, snoozed }) => Answer::json(
             200,
@@ -87,11 +87,11 @@ fn drained(result: Result<Summary, RunError>) -> Answer {
                 ("message", format!("Processed {processed} job(s) with {errors} error(s)").into()),
             ],
         ),
-        Err(RunError(message)) => Answer::error(500, &message),
+        Err(DrainError(message)) => Answer::error(500, &message),
     }
 }
 
-/// What a caller that is let in gets.
+/// The route of an authorized request.
 enum Route<'a> {
     Drain,
     Enqueue,
@@ -101,8 +101,8 @@ enum Route<'a> {
     Preflight(&'static str),
 }
 
-/// Whether the request is let in, and its body is needed; else the answer, for which no body need be read. Who calls is
-/// known before anything of a body is: it costs memory, and CPU.
+/// Authorizes a request before any of its body is read, which costs memory and CPU. Returns true if the body is needed,
+/// or the answer that needs no body.
 pub fn admit(ctx: &Ctx, request: &Request) -> Result<bool, Answer> {
     let length = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
     match route(ctx, request)? {
@@ -113,7 +113,6 @@ pub fn admit(ctx: &Ctx, request: &Request) -> Result<bool, Answer> {
     }
 }
 
-/// Answers one request.
 pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
     match route(ctx, request) {
         Ok(Route::Drain) => run(ctx, request).await,
@@ -127,15 +126,15 @@ pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
     }
 }
 
-/// Of a route that exists, everything but `OPTIONS` and an anonymous `GET /health` asks for credentials first; those
-/// of a webhook are its token, and its signature.
+/// On a route that exists, every request but `OPTIONS` and an anonymous `GET /health` must have credentials; a
+/// webhook's are its token and its signature.
 fn route<'a>(ctx: &Ctx, request: &'a Request) -> Result<Route<'a>, Answer> {
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
     let route = path.split_once("/process-jobs").map_or(path, |(_, route)| route).trim_end_matches('/');
     let allow: &'static str = match route {
         "" | "/jobs" | "/webhooks/replicate" => "POST, OPTIONS",
         "/health" | "/metrics" => "GET, OPTIONS",
-        _ => return Err(Answer::error(404, &format!("no route {}", crate::error::cut(route, 100)))),
+        _ => return Err(Answer::error(404, &format!("no route {}", cut(route, 100)))),
     };
     if request.method == "OPTIONS" {
         return Ok(Route::Preflight(allow));
@@ -155,7 +154,7 @@ fn route<'a>(ctx: &Ctx, request: &'a Request) -> Result<Route<'a>, Answer> {
         ("POST", "", Credential::Good) => Ok(Route::Drain),
         ("POST", "/jobs", Credential::Good) => Ok(Route::Enqueue),
         (method, _, Credential::Good) => {
-            let message = format!("{} is not allowed here, only {allow}", crate::error::cut(method, 20));
+            let message = format!("{} is not allowed here, only {allow}", cut(method, 20));
             let mut answer = Answer::error(405, &message);
             answer.headers.push(("allow", allow.to_owned()));
             Err(answer)
@@ -163,7 +162,7 @@ fn route<'a>(ctx: &Ctx, request: &'a Request) -> Result<Route<'a>, Answer> {
     }
 }
 
-/// A webhook is let in by the token in its address.
+/// The token in its address authorizes a webhook.
 fn webhook_route<'a>(ctx: &Ctx, query: &'a str) -> Result<Route<'a>, Answer> {
     let Some(webhooks) = &ctx.config.webhooks else {
         return Err(Answer::error(404, "REPLICATE_WEBHOOK_SECRET and PUBLIC_FUNCTION_URL are not both set"));
@@ -174,9 +173,10 @@ fn webhook_route<'a>(ctx: &Ctx, query: &'a str) -> Result<Route<'a>, Answer> {
     };
     let job_id = parameter("job");
     let life = parameter("life").parse().unwrap_or_default();
-    match webhooks.is_token(job_id, life, parameter("token")) {
-        true => Ok(Route::Webhook { job_id, life }),
-        false => Err(Answer::error(401, "token is not the one of this job")),
+    if callback::is_token(webhooks, job_id, life, parameter("token")) {
+        Ok(Route::Webhook { job_id, life })
+    } else {
+        Err(Answer::error(401, "token is not the one of this job"))
     }
 }
 
@@ -189,7 +189,7 @@ fn is_json(request: &Request) -> Result<(), Answer> {
     if content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json")) {
         return Ok(());
     }
-    let found = crate::error::cut(content_type, 100);
+    let found = cut(content_type, 100);
     Err(Answer::error(415, &format!("content-type must be application/json, found {found:?}")))
 }
 
@@ -199,7 +199,7 @@ async fn run(ctx: &Ctx, request: &Request) -> Answer {
         let body = vec![("success", true.into()), ("message", "draining in the background".into())];
         return Answer::json(202, body).and_drain();
     }
-    drained(worker::drain(ctx, handlers::ALL).await)
+    drained(drain::drain(ctx, handlers::ALL).await)
 }
 
 async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
@@ -219,19 +219,19 @@ async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
     }
 }
 
-/// The body, or where it is wrong. (What is wrong, in serde_json's words, would add 1 KB.)
+/// Reads the body; the error gives the place. (serde_json's own words would add 1 KB.)
 fn body(request: &Request) -> Result<Value, String> {
     let read = serde_json::from_str(&request.body);
     read.or_else(|error| json::read(&request.body).ok_or(error))
         .map_err(|error| format!("body is not JSON: wrong at line {} column {}", error.line(), error.column()))
 }
 
-/// The arguments of `enqueue_job`, whose defaults stand for what is absent.
+/// The arguments of `enqueue_job`, whose defaults apply to absent ones.
 fn enqueue_arguments(body: &Value) -> Result<Vec<(&'static str, Value)>, String> {
     let fields = Fields::of("body", body)?;
     fields.only(&["job_type", "payload", "priority", "max_attempts", "scheduled_at", "unique_key"])?;
     if let Some(path) = path_of_nul(body) {
-        return Err(format!("body: {} must not hold \\u0000", crate::error::cut(path.trim_start_matches('.'), 200)));
+        return Err(format!("body: {} must not hold \\u0000", cut(path.trim_start_matches('.'), 200)));
     }
     let count = |field: &str| fields.integer(field, i64::from(i32::MIN)..=i64::from(i32::MAX));
     let job_type = fields.required("job_type", fields.text("job_type")?)?;
@@ -247,7 +247,7 @@ fn enqueue_arguments(body: &Value) -> Result<Vec<(&'static str, Value)>, String>
     Ok(arguments.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }
 
-/// Where a text or a name holds NUL, which Postgres takes in none.
+/// The path to a text or a name that holds NUL, which no Postgres text holds.
 fn path_of_nul(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => text.contains('\0').then(String::new),
@@ -256,9 +256,11 @@ fn path_of_nul(value: &Value) -> Option<String> {
             in_items.filter_map(|(at, item)| Some(format!("[{at}]{}", path_of_nul(item)?))).next()
         }
         Value::Object(fields) => {
-            let path = |(name, value): (&String, &Value)| match name.contains('\0') {
-                true => Some(format!(".{}", name.replace('\0', "\\u0000"))),
-                false => Some(format!(".{name}{}", path_of_nul(value)?)),
+            let path = |(name, value): (&String, &Value)| {
+                if name.contains('\0') {
+                    return Some(format!(".{}", name.replace('\0', "\\u0000")));
+                }
+                Some(format!(".{name}{}", path_of_nul(value)?))
             };
             fields.iter().filter_map(path).next()
         }
@@ -266,8 +268,8 @@ fn path_of_nul(value: &Value) -> Option<String> {
     }
 }
 
-/// Wakes the job whose prediction has ended. Answers once the event is kept, so that Replicate tries again
-/// while it is not; what is no news changes nothing.
+/// Wakes the job whose prediction has ended. Answers with success once the event is kept, so that Replicate tries again
+/// until then. An event that is not news changes nothing.
 async fn receive_webhook(ctx: &Ctx, request: &Request, job_id: &str, life: u32) -> Answer {
     let Some(webhooks) = &ctx.config.webhooks else { return Answer::error(404, "there are no webhooks") };
     if request.body.len() > BODY_MAX_BYTES {
@@ -279,10 +281,10 @@ async fn receive_webhook(ctx: &Ctx, request: &Request, job_id: &str, life: u32) 
         timestamp: header("webhook-timestamp"),
         signatures: header("webhook-signature"),
     };
-    if let Err(message) = webhooks.verify(&signature, &request.body, ctx.clock.unix_seconds()) {
+    if let Err(message) = webhook::verify(&webhooks.key, &signature, &request.body, ctx.clock.unix_seconds()) {
         return Answer::error(401, message);
     }
-    let read = body(request).and_then(|body| Ok((Prediction::read(&body)?.status, webhook::event(&body))));
+    let read = body(request).and_then(|body| Ok((Prediction::read(&body)?.status, callback::event(&body))));
     let (status, event) = match read {
         Ok(read) => read,
         Err(message) => return Answer::error(400, &message),
@@ -317,7 +319,7 @@ async fn health(ctx: &Ctx) -> Answer {
     }
 }
 
-/// For Prometheus, in its text format.
+/// The metrics in Prometheus's text format.
 async fn metrics(ctx: &Ctx) -> Answer {
     match queue::metrics(ctx).await {
         Ok(text) => {
@@ -342,7 +344,7 @@ fn preflight(allow: &str) -> Answer {
 
 enum Credential {
     None,
-    /// An anonymous or publishable key, a user's token, or a wrong one.
+    /// An anonymous or publishable key, a user's token, or a wrong key.
     Insufficient,
     Good,
 }
@@ -367,7 +369,7 @@ fn credential(config: &Config, request: &Request) -> Credential {
     }
 }
 
-/// Compares in a time that does not tell how much of `found` is right.
+/// Compares in a time that does not reveal how much of `found` is right.
 fn is_equal(key: &str, found: &str) -> bool {
     constant_time_eq::constant_time_eq(key.as_bytes(), found.as_bytes())
 }

@@ -1,18 +1,17 @@
 //! The network port on `fetch`.
 //!
-//! A body is never copied into wasm memory (which cannot shrink) but for its first bytes and for
-//! answers read as text: a streamed body is a new `ReadableStream` that hands on the chunks of the
-//! old one as they are. A short one is read in one step and sent as it is: a stream costs as much CPU
-//! as a request.
+//! A streamed body is not copied into wasm memory (which cannot shrink), except its first bytes: it is a new
+//! `ReadableStream` that hands on the chunks of the old one. Answers read as text or in chunks are copied. A short body
+//! is read in one step and sent whole: a stream costs as much CPU as a request.
 //!
-//! That stream is never made an error of: some versions of the platform tell an error that nobody reads any
-//! more to the whole isolate, which it ends. A download that breaks off ends the upload itself, and says why.
+//! That stream is never ended with an error: some versions of the platform report an error that nobody reads to the
+//! whole isolate, which ends it. If a download breaks off, it aborts the upload itself, with the reason.
 
-use super::promise;
+use super::promise::promise;
 use super::timer::Timer;
-use crate::ctx::{Body, Http, Incoming, Meter, Request, Response, TransportError};
-use crate::error::cleaned;
+use crate::http::{Body, Http, Incoming, Meter, Request, Response, TransportError};
 use crate::json::{self, object};
+use crate::text::cleaned;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use js_sys::{JSON, Object, Promise, Reflect, Uint8Array};
 use std::any::Any;
@@ -27,7 +26,7 @@ use web_sys::{
 
 #[wasm_bindgen]
 extern "C" {
-    // There is no `window` here, so the global one.
+    // There is no `window` here, only the global `fetch`.
     #[wasm_bindgen(js_name = fetch)]
     fn global_fetch(url: &str, init: &Init) -> Promise;
 
@@ -39,7 +38,7 @@ extern "C" {
     #[wasm_bindgen(method, setter)]
     fn set_duplex(this: &Init, duplex: &str);
 
-    /// What a reader's `read` comes to.
+    /// The result of a reader's `read`.
     type Read;
     #[wasm_bindgen(method, getter)]
     fn done(this: &Read) -> bool;
@@ -47,12 +46,8 @@ extern "C" {
     fn value(this: &Read) -> Uint8Array;
 }
 
-/// The headers that anybody asks for, of an answer that is a success and of another; each costs a way into
-/// JavaScript and back.
-const HEADERS_OF_SUCCESS: &[&str] = &["content-length"];
-const HEADERS_OF_OTHERS: &[&str] = &["content-length", "location", "retry-after"];
-/// Bodies that announce no more than this, and are not packed, are read in one step.
-const SHORT_BYTES: usize = 64 * 1024;
+/// Bodies that announce at most this length, and are not compressed, are read in one step.
+const SHORT_BYTES: u64 = 64 * 1024;
 
 pub struct Fetch;
 
@@ -65,7 +60,7 @@ impl Http for Fetch {
 async fn send(request: Request) -> Result<Response, TransportError> {
     let mut abort = Abort::after(request.timeout)?;
     let headers = object(request.headers.iter().map(|(name, value)| (&**name, value.as_str().into())).collect());
-    // In one piece: each text costs a way into JavaScript.
+    // As one JSON text, because each text costs a call into JavaScript.
     let init = object(vec![("method", request.method.into()), ("headers", headers), ("redirect", "manual".into())]);
     let init: Init = JSON::parse(&json::text(&init)).map_err(error)?.unchecked_into();
     init.set_signal(&abort.request.controller.signal());
@@ -89,27 +84,27 @@ async fn send(request: Request) -> Result<Response, TransportError> {
     if (200..300).contains(&status) && abort.source.as_ref().is_some_and(|source| !source.ended.get()) {
         return Err(failure(&format!("answered {status} before all was sent")));
     }
-    let mut headers = Vec::new();
-    for name in if (200..300).contains(&status) { HEADERS_OF_SUCCESS } else { HEADERS_OF_OTHERS } {
-        let value = all.get(name).map_err(error)?;
-        headers.extend(value.map(|value| ((*name).to_owned(), value)));
-    }
-    let length = headers.iter().find_map(|(name, value)| value.parse().ok().filter(|_| name == "content-length"));
-    // Some versions of the platform unpack a body and leave it the headers of the packed one.
+    // Each header costs a call into JavaScript and back.
+    let header = |name: &str| all.get(name).map_err(error);
+    let content_length: Option<u64> = header("content-length")?.and_then(|length| length.parse().ok());
+    let is_success = (200..300).contains(&status);
+    let location = if is_success { None } else { header("location")? };
+    let retry_after = if is_success { None } else { header("retry-after")? };
+    // Some versions of the platform decompress a body but keep its original headers.
     let is_packed = all.has("content-encoding").map_err(error)?;
-    let is_short = length.is_some_and(|length: usize| length <= SHORT_BYTES) && !is_packed;
+    let is_short = content_length.is_some_and(|length| length <= SHORT_BYTES) && !is_packed;
     let body = answer.body();
     abort.request.ended.set(body.is_none());
     let reader = body.filter(|_| !is_short).map(|body| body.get_reader().unchecked_into());
     let content = Content { answer, reader, head: Vec::new(), head_bytes: 0, abort };
-    Ok(Response { status, headers, body: Box::new(content) })
+    Ok(Response { status, content_length, location, retry_after, body: Box::new(content) })
 }
 
 /// A request under way.
 #[derive(Clone)]
 struct Underway {
     controller: AbortController,
-    /// The answer has been read to its end: there is nothing to abort, which would cost an exception.
+    /// The answer was read to its end: aborting it is needless and would cost an exception.
     ended: Rc<Cell<bool>>,
 }
 
@@ -121,10 +116,10 @@ impl Underway {
     }
 }
 
-/// Ends the request when its time is over, and when nobody waits for it any more.
+/// Aborts the request when its time is over or nobody waits for it any more.
 struct Abort {
     request: Underway,
-    /// The download that this request streams on, which ends with it.
+    /// The download that this request streams; it ends with the request.
     source: Option<Underway>,
     timer: Option<Timer>,
     timeout: Duration,
@@ -141,7 +136,7 @@ impl Abort {
         Ok(Abort { request, source: None, timer: Some(timer), timeout })
     }
 
-    /// What was thrown: why the request was ended, or that time was over, or what went wrong.
+    /// The error for a thrown value: the reason of an abort, a time-out, or the exception.
     fn explain(&self, thrown: JsValue) -> TransportError {
         match thrown.as_string() {
             Some(why) => failure(&why),
@@ -152,7 +147,7 @@ impl Abort {
         }
     }
 
-    /// From here on nothing but the end of the body's use ends the request.
+    /// From here on only the end of the body's use ends the request.
     fn disarm_timer(&mut self) {
         self.timer = None;
     }
@@ -171,16 +166,16 @@ impl Drop for Abort {
 /// An answer's body: the chunks read so far, then the rest.
 struct Content {
     answer: web_sys::Response,
-    /// None: there is no body, or a short one.
+    /// `None` if there is no body, or a short one.
     reader: Option<ReadableStreamDefaultReader>,
     head: Vec<Uint8Array>,
-    /// Of all that has been read ahead.
+    /// The bytes of all chunks read ahead.
     head_bytes: usize,
     abort: Abort,
 }
 
 impl Content {
-    /// The next chunk; of a short body, all of it.
+    /// Reads the next chunk; of a short body, the whole.
     async fn read(&mut self) -> Result<Option<Uint8Array>, TransportError> {
         if self.abort.request.ended.get() {
             return Ok(None);
@@ -200,7 +195,7 @@ impl Content {
         Ok(Some(read.value()))
     }
 
-    /// Reads the next chunk to keep it; false: there is none.
+    /// Reads and keeps the next chunk; false at the end.
     async fn read_ahead(&mut self) -> Result<bool, TransportError> {
         let Some(chunk) = self.read().await? else { return Ok(false) };
         self.head_bytes += chunk.length() as usize;
@@ -208,12 +203,12 @@ impl Content {
         Ok(true)
     }
 
-    /// The next chunk to hand on, those already looked at first.
+    /// The next chunk to hand on, beginning with those read ahead.
     async fn next(&mut self) -> Result<Option<Uint8Array>, TransportError> {
         if self.head.is_empty() { self.read().await } else { Ok(Some(self.head.remove(0))) }
     }
 
-    /// A body that has been read to its end, and is not too large: it needs no stream.
+    /// The body if it has been read to its end and is within the limit: it needs no stream.
     fn whole(&self, meter: &Meter) -> Option<Uint8Array> {
         if !self.abort.request.ended.get() || !meter.add(self.head_bytes as u64) {
             return None;
@@ -269,11 +264,11 @@ impl Incoming for Content {
     }
 }
 
-/// A `ReadableStream` over a body, counting what passes. Where there is no more to hand on before its end, it
-/// ends the upload.
+/// A `ReadableStream` over a body that counts its bytes. If the body breaks off or exceeds the limit, it aborts the
+/// upload.
 ///
-/// While a pull is on its way the content is taken out; else a cancel drops it, which ends the download
-/// too. The closures belong to the stream and are freed with it.
+/// During a pull the content is taken out; otherwise a cancel drops it, which also ends the download. The closures
+/// belong to the stream and are freed with it.
 fn stream(mut content: Content, meter: Meter, upload: AbortController) -> Result<ReadableStream, TransportError> {
     content.abort.disarm_timer();
     let content = Rc::new(RefCell::new(Some(content)));
@@ -284,7 +279,7 @@ fn stream(mut content: Content, meter: Meter, upload: AbortController) -> Result
             let Some(mut body) = content.take() else { return Ok(JsValue::UNDEFINED) };
             match body.next().await {
                 Ok(Some(chunk)) if meter.add(u64::from(chunk.length())) => {
-                    // One that is cancelled by now takes no more.
+                    // A cancelled stream takes no more chunks.
                     if controller.enqueue_with_chunk(&chunk).is_ok() {
                         content.replace(Some(body));
                     }
@@ -307,11 +302,11 @@ fn stream(mut content: Content, meter: Meter, upload: AbortController) -> Result
     ReadableStream::new_with_underlying_source(&source).map_err(error)
 }
 
-/// Texts differ between versions of the platform, so the name goes first.
+/// Puts the error's name first, because texts differ between versions of the platform.
 fn error(thrown: JsValue) -> TransportError {
     let part = |key: &str| Reflect::get(&thrown, &key.into()).ok().and_then(|value| value.as_string());
     match (part("name"), part("message")) {
-        // Addresses in it may be signed.
+        // URLs in the message may be signed.
         (Some(name), Some(message)) => failure(&cleaned(&format!("{name}: {message}"))),
         _ => failure("what was thrown is no error"),
     }

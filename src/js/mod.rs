@@ -1,25 +1,25 @@
-//! The platform: the three ports of [`crate::ctx`] on JavaScript's `fetch`, clock and console, and
-//! what the shim calls. Only plain objects cross over: requests and settings in, answers out.
+//! The platform: the three ports of [`crate::ctx`] on JavaScript's `fetch`, clock and console, and the functions that
+//! the shim calls. Only plain objects cross over: requests and settings in, answers out.
 
 mod fetch;
+mod promise;
 mod timer;
 
-use crate::bell::Bell;
 use crate::config::Config;
-use crate::ctx::{Clock, Ctx, Observer};
-use crate::event::{Event, Level};
-use crate::handlers;
+use crate::ctx::{Clock, Ctx, Level, Log};
 use crate::json::{self, object};
+use crate::log::Entry;
+use crate::notify::Notify;
 use crate::server::{self, Answer, Request};
-use crate::worker;
-use futures_util::future::{FutureExt, LocalBoxFuture};
+use crate::{address, drain, handlers};
+use futures_util::future::LocalBoxFuture;
 use js_sys::{Object, Promise, Reflect};
+use promise::promise;
 use serde::Serialize;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::future_to_promise;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
@@ -45,15 +45,15 @@ export function close(): void;
 "#;
 
 thread_local! {
-    static BELL: Rc<Bell> = Rc::default();
+    static NOTIFY: Rc<Notify> = Rc::default();
     static BUCKET_SEEN: Rc<Cell<bool>> = Rc::default();
-    /// Whether a drain is at work in the background.
+    /// True while a background drain runs.
     static DRAINING: Cell<bool> = const { Cell::new(false) };
 }
 
 #[wasm_bindgen]
 extern "C" {
-    // Unlike the date it never goes back.
+    // Unlike the date, it never decreases.
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn performance_now() -> f64;
     #[wasm_bindgen(js_namespace = Date, js_name = now)]
@@ -71,7 +71,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn href(this: &URL) -> String;
 
-    // As declared above. serde's readers would add 3 KB, and 7 more for the numbers in their errors.
+    // The interface declared above. serde's readers would add 3 KB, and 7 more for the numbers in their errors.
     pub type FunctionRequest;
     #[wasm_bindgen(method, getter)]
     fn method(this: &FunctionRequest) -> String;
@@ -83,15 +83,16 @@ extern "C" {
     fn body(this: &FunctionRequest) -> String;
 }
 
-/// Writes a panic's message to the log before the trap ends everything.
+/// Sets the platform's URL parser; logs a panic's message before the trap ends everything.
 #[wasm_bindgen(start)]
 fn start() {
+    address::read_by(|text, base| URL::new(text, base).ok().map(|url| url.href()));
     std::panic::set_hook(Box::new(|panic| {
         console_error(&json::text(&object(vec![("level", "error".into()), ("message", panic.to_string().into())])));
     }));
 }
 
-/// Whether a request is let in and its body is needed, or the answer.
+/// Returns whether the admitted request's body is needed, or the answer.
 #[wasm_bindgen(skip_typescript)]
 pub fn admit(request: FunctionRequest, env: JsValue) -> Result<JsValue, JsValue> {
     let admitted = context(&env).map_err(|message| Answer::error(500, &message));
@@ -101,7 +102,7 @@ pub fn admit(request: FunctionRequest, env: JsValue) -> Result<JsValue, JsValue>
     }
 }
 
-/// Answers one request. A setting that is wrong is a 500 whose sentence names it.
+/// Answers one request. An invalid setting is a 500 whose sentence names it.
 #[wasm_bindgen(skip_typescript)]
 pub fn handle(request: FunctionRequest, env: JsValue) -> Promise {
     let request = read(&request);
@@ -123,39 +124,29 @@ fn written(answer: &Answer) -> Result<JsValue, JsValue> {
     Ok(answer.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
 }
 
-/// Drains the queue; what it came to is in the log. One drain at a time is at work here: it is told of this
-/// call, and another one follows only where it could claim no more.
+/// Drains the queue and logs the result. One background drain runs at a time: it is notified of this call, and another
+/// follows only if it could claim no more.
 #[wasm_bindgen(skip_typescript)]
 pub fn drain(env: JsValue) -> Promise {
     promise(async move {
         let Ok(ctx) = context(&env) else { return Ok(JsValue::UNDEFINED) };
-        ctx.bell.ring();
+        ctx.notify.notify();
         if !DRAINING.replace(true) {
-            // A failure of the run is in the log already, and nobody waits for this answer.
-            while ctx.bell.answer() && worker::drain(&ctx, handlers::ALL).await.is_ok() {}
+            // The drain has logged its failure, and nobody waits for this answer.
+            while ctx.notify.take() && drain::drain(&ctx, handlers::ALL).await.is_ok() {}
             DRAINING.set(false);
         }
         Ok(JsValue::UNDEFINED)
     })
 }
 
-/// A promise of what a future comes to; the one way, since each kind of future would add 1 KB.
-fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
-    future_to_promise(future.boxed_local())
-}
-
-/// The platform is about to end the isolate: nothing is begun any more, and what is at work goes on.
+/// The platform is about to end the isolate: nothing more is begun, and current runs go on.
 #[wasm_bindgen(skip_typescript)]
 pub fn close() {
-    BELL.with(|bell| bell.close());
+    NOTIFY.with(|notify| notify.close());
 }
 
-/// The URL as the standard writes it, which `fetch` asks; none where it is not one.
-pub fn standard_url(text: &str, base: Option<&str>) -> Option<String> {
-    URL::new(text, base).ok().map(|url| url.href())
-}
-
-/// A header as JavaScript lists it.
+/// A header from JavaScript's list of entries.
 fn pair(entry: &JsValue) -> (String, String) {
     let text = |index| Reflect::get_u32(entry, index).ok().and_then(|text| text.as_string()).unwrap_or_default();
     (text(0), text(1))
@@ -163,19 +154,17 @@ fn pair(entry: &JsValue) -> (String, String) {
 
 fn context(env: &JsValue) -> Result<Ctx, String> {
     match Config::from_env(|name| Reflect::get(env, &name.into()).ok()?.as_string()) {
-        Ok(config) => {
-            let bell = BELL.with(Rc::clone);
-            Ok(Ctx {
-                http: Box::new(fetch::Fetch),
-                clock: Box::new(JsClock),
-                observer: Box::new(Console),
-                bell,
-                bucket_seen: BUCKET_SEEN.with(Rc::clone),
-                config,
-            })
-        }
+        Ok(config) => Ok(Ctx {
+            http: Box::new(fetch::Fetch),
+            clock: Box::new(JsClock),
+            log: Box::new(Console),
+            notify: NOTIFY.with(Rc::clone),
+            bucket_seen: BUCKET_SEEN.with(Rc::clone),
+            config,
+        }),
         Err(message) => {
-            Console.observe(&Event::RunFailed { message: &message });
+            let entry = Entry::DrainFailed { message: &message };
+            Console.write(entry.level(), &entry.to_json());
             Err(message)
         }
     }
@@ -199,13 +188,12 @@ impl Clock for JsClock {
 
 struct Console;
 
-impl Observer for Console {
-    fn observe(&self, event: &Event<'_>) {
-        let line = event.to_json();
-        match event.level() {
-            Level::Info => console_log(&line),
-            Level::Warning => console_warn(&line),
-            Level::Error => console_error(&line),
+impl Log for Console {
+    fn write(&self, level: Level, line: &str) {
+        match level {
+            Level::Info => console_log(line),
+            Level::Warning => console_warn(line),
+            Level::Error => console_error(line),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! The platform's timers.
 
-use crate::bell::Bell;
+use crate::notify::Notify;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use gloo_timers::callback::Timeout;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Calls once, after a time, unless it is dropped before.
+/// Calls a function once after a time, unless dropped before.
 ///
-/// Deno 2.1.4 may call a timer once more that was cleared in the very tick in which it fell due. gloo's would be
-/// freed by then, and throw, which ends the isolate; this one is left to JavaScript's garbage collector.
+/// Deno 2.1.4 may call a timer once more that was cleared in the very tick in which it fell due. gloo's closure would
+/// be freed by then and throw, which ends the isolate; this one is left to JavaScript's garbage collector.
 pub struct Timer(Option<Timeout>);
 
 impl Timer {
@@ -28,12 +28,12 @@ impl Drop for Timer {
 
 pub fn sleep(duration: Duration) -> LocalBoxFuture<'static, ()> {
     async move {
-        let bell = Rc::new(Bell::default());
+        let notify = Rc::new(Notify::default());
         let timer = Timer::after(duration, {
-            let bell = bell.clone();
-            move || bell.ring()
+            let notify = notify.clone();
+            move || notify.notify()
         });
-        bell.heard().await;
+        notify.notified().await;
         drop(timer);
     }
     .boxed_local()

@@ -1,31 +1,32 @@
-//! A prediction as Replicate tells it.
+//! A prediction as Replicate reports it.
 
-use crate::error::{cleaned, cut};
+use crate::address::is_address;
 use crate::fields::Fields;
 use crate::json;
+use crate::text::{cleaned, cut};
 use serde_json::Value;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
     pub id: String,
     pub status: Status,
-    /// `owner/name`, or empty where Replicate does not say.
+    /// `owner/name`; empty if Replicate does not say.
     pub model: String,
     /// 64 hex digits, or "hidden" for official models.
     pub version: String,
     pub input: Value,
     pub output: Value,
-    /// Input, output and logs are removed an hour after the end.
+    /// Replicate removes input, output and logs an hour after the end.
     pub data_removed: bool,
     pub error: Option<String>,
     pub logs: String,
-    /// Of the model's own time, as billed.
+    /// The model's own time, as billed.
     pub predict_seconds: Option<f64>,
     /// RFC 3339, by Replicate's clock.
     pub completed_at: Option<String>,
-    /// Where its end is told to; the API's document does not say that it is listed.
+    /// The URL to which its end is reported; the API's document does not say that lists have it.
     pub webhook: Option<String>,
-    /// Made by hand, on Replicate's pages.
+    /// Made by hand on Replicate's website.
     pub is_from_web: bool,
 }
 
@@ -38,7 +39,7 @@ pub enum Status {
     Canceled,
     /// The deadline passed before it started; free of charge.
     Aborted,
-    /// A status this program does not know yet; it is waited out.
+    /// A status that this program does not know; the job waits for another.
     Unknown,
 }
 
@@ -55,7 +56,7 @@ impl Status {
         }
     }
 
-    /// Whether it may still come to an output.
+    /// True if it may still produce an output.
     pub fn is_running(self) -> bool {
         match self {
             Status::Starting | Status::Processing | Status::Unknown => true,
@@ -92,8 +93,8 @@ impl Prediction {
         })
     }
 
-    /// A row of the account's list, and whether its id can be asked for; none: it is no prediction.
-    pub(super) fn listed(mut row: Value) -> Option<(Prediction, bool)> {
+    /// Reads a row of the account's list; false if its id cannot be asked for. `None` if the row is not a prediction.
+    pub fn listed(mut row: Value) -> Option<(Prediction, bool)> {
         if let Ok(prediction) = Prediction::read(&row) {
             return Some((prediction, true));
         }
@@ -101,13 +102,13 @@ impl Prediction {
         Some((Prediction::read(&row).ok()?, false))
     }
 
-    /// The addresses in the output, in order, each once: models give a string, a list, or objects that hold them
-    /// somewhere; a `data:` URI is one too.
+    /// The URLs in the output, in order, without repetition. Models give a string, a list, or objects that contain them
+    /// somewhere; a `data:` URI counts too.
     pub fn output_urls(&self) -> Vec<String> {
         output_urls(&self.output)
     }
 
-    /// Whether nothing is said of an output, not even that it is gone.
+    /// True if there is no output and no note that it was removed.
     pub fn is_without_output(&self) -> bool {
         !self.data_removed && self.output_urls().is_empty()
     }
@@ -121,7 +122,7 @@ impl Prediction {
         })
     }
 
-    /// What was sent, as `POST /v1/predictions` takes it as `version`; empty where Replicate does not say.
+    /// The `version` of the `POST /v1/predictions` that created it; empty if Replicate does not say.
     pub fn sent_to(&self) -> String {
         match self.version.as_str() {
             "" | "hidden" => self.model.clone(),
@@ -131,32 +132,28 @@ impl Prediction {
     }
 }
 
-/// It becomes part of a URL, as it is.
+/// True if it can be part of a URL unchanged.
 fn is_path_segment(id: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     (1..=200).contains(&id.len()) && id.bytes().all(fits) && !matches!(id, "." | "..")
 }
 
-/// RFC 3339, as far as its characters tell.
+/// Checks only the characters of an RFC 3339 time.
 fn is_time(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte);
     (20..=40).contains(&text.len()) && text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(fits)
 }
 
-pub(super) fn is_address(text: &str) -> bool {
-    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-    ["http", "https", "data"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
-}
+/// More than any model returns; further URLs are ignored.
+const MAX_OUTPUTS: usize = 100;
 
-/// More than any model gives: what lies beyond is no output of ours.
-const OUTPUTS_MOST: usize = 100;
-
-pub(super) fn output_urls(output: &Value) -> Vec<String> {
+/// The URLs in an output, in order, without repetition.
+pub fn output_urls(output: &Value) -> Vec<String> {
     fn collect(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::String(text) => {
                 let text = text.trim();
-                if is_address(text) && found.len() < OUTPUTS_MOST && !found.iter().any(|known| known == text) {
+                if is_address(text) && found.len() < MAX_OUTPUTS && !found.iter().any(|known| known == text) {
                     found.push(text.to_owned());
                 }
             }
@@ -170,8 +167,8 @@ pub(super) fn output_urls(output: &Value) -> Vec<String> {
     found
 }
 
-/// An error is a text, or an object or a list that holds one.
-pub(super) fn sentence(error: &Value) -> String {
+/// The text of an error, or of the object that holds it; else JSON.
+pub fn sentence(error: &Value) -> String {
     let inner = ["message", "detail", "error"].iter().find_map(|field| error.get(field)?.as_str());
     error.as_str().or(inner).map_or_else(|| json::text(error), str::to_owned)
 }

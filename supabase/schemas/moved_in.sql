@@ -1,4 +1,4 @@
--- What is new belongs to service_role alone, whatever is granted by default; what an app has granted before stays.
+-- New objects belong to service_role alone, whatever the default grants are; the app's earlier grants stay.
 do $$
 declare
   v_grant record;
@@ -24,7 +24,7 @@ begin
 end
 $$;
 
--- What is said and tried when all is there.
+-- The messages and trials once everything is installed.
 do $$
 declare
   v_refusal text;

@@ -82,7 +82,7 @@ async fn the_original_app_goes_on_and_gets_its_queue_back() {
     // What was left over runs, to a stored picture; what nobody handles waits.
     let claimed = exchange(&owner, json!([]), 9).await;
     assert_eq!(claimed["jobs"].as_array().map(Vec::len), Some(1), "{claimed}");
-    assert_eq!((&claimed["jobs"][0]["attempt_number"], &claimed["version"]), (&json!(2), &json!("0.1.0")));
+    assert_eq!(claimed["jobs"][0]["attempt_number"], json!(2));
     assert_eq!(work(&owner, &claimed["jobs"][0]).await, json!(true));
     assert_eq!(
         rows(&owner, "select g.status, g.width, i.width, i.model, i.prompt, i.public_url from image_generations g join images i on i.generation_id = g.id").await,
@@ -292,12 +292,10 @@ async fn a_refusal_lists_everything_at_once() {
     // Nor does an older release go over a newer one.
     owner.batch_execute("drop table job_queue").await.expect("nothing there");
     install(&owner).await.expect("it moves in");
-    owner.batch_execute("insert into process_jobs.releases (version) values ('0.10.0')").await.expect("a newer one");
+    owner.batch_execute("insert into process_jobs.releases (version) values ('99.0.0')").await.expect("a newer one");
     let error = install(&owner).await.expect_err("an older one");
-    assert_eq!(
-        error.as_db_error().expect("refused").message(),
-        "the database has process-jobs 0.10.0, and this is 0.1.0"
-    );
+    let message = error.as_db_error().expect("refused").message();
+    assert!(message.starts_with("the database has process-jobs 99.0.0, and this is "), "{message}");
     owner.batch_execute("rollback").await.expect("roll back");
 
     // Outside of a transaction nothing is begun.
@@ -475,7 +473,7 @@ async fn habits_of_an_app_go_on() {
         .expect("an app's own");
     install(&owner).await.expect("a second run");
     let granted = "select has_function_privilege('authenticated', 'enqueue_job(text, jsonb, int, int, timestamptz, text)', 'execute'), has_table_privilege('authenticated', 'job_types', 'select'),
-        has_function_privilege('moving_in_reporting', 'claim_next_job(text[], int, int)', 'execute'), reloptions from pg_class where relname = 'job_queue'";
+        has_function_privilege('moving_in_reporting', 'claim_next_job(text[], int, int, jsonb)', 'execute'), reloptions from pg_class where relname = 'job_queue'";
     assert_eq!(
         rows(&owner, granted).await,
         [

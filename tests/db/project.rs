@@ -110,6 +110,31 @@ async fn database_types() {
     database.drop().await;
 }
 
+/// What the worker's own tests have seen it call is there, with arguments of those names.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_worker_calls_functions_by_arguments_that_they_have() {
+    let database = Database::create("sessions_calls").await;
+    let client = database.session().await;
+    let signature = "select coalesce(p.proargnames[:p.pronargs], '{}'), coalesce(p.proargnames[:p.pronargs - p.pronargdefaults], '{}')
+        from pg_proc p where p.pronamespace = 'public'::regnamespace and p.proname = $1";
+    let calls = include_str!("../fixtures/calls.txt");
+    assert!(calls.lines().count() > 10, "the worker calls more than {}", calls.lines().count());
+    for call in calls.lines() {
+        let mut words = call.split(' ');
+        let function = words.next().expect("a function");
+        let arguments: Vec<&str> = words.collect();
+        let row = client.query_one(signature, &[&function]).await.unwrap_or_else(|error| panic!("{function}: {error}"));
+        let (all, required): (Vec<String>, Vec<String>) = (row.get(0), row.get(1));
+        for argument in &arguments {
+            assert!(all.iter().any(|name| name == argument), "{function} has no {argument}, but {all:?}");
+        }
+        for argument in &required {
+            assert!(arguments.contains(&argument.as_str()), "{function} is called without {argument}");
+        }
+    }
+    database.drop().await;
+}
+
 /// Where other programs find a test's database.
 fn url_of(database: &str) -> String {
     let url = std::env::var("DATABASE_URL").expect("DATABASE_URL is set");
@@ -139,8 +164,8 @@ async fn a_restore_brings_back_what_was_dumped() {
             values ('generate-image', '\"of before payloads were looked at\"', now() - interval '1 year', now() - interval '1 year');
             select wake_job(id, '{\"a\": 1}') from job_queue where checkpoint is not null limit 1;
             select pause_job_type('generate-image', 'no credit'), keep_model_schema('a/b', '{}'), process_jobs.store_secret('k');
-            insert into process_jobs.job_troubles (job_id, kind, message, retry_at) select id, 'effect', 'x', now() from job_queue limit 1;
-            select exchange_jobs(p_worker => '{\"version\": \"0.1.0\"}');
+            insert into process_jobs.job_troubles (job_id, kind, message, retry_at) select id, 'effect', 'x', now() + interval '1 day' from job_queue limit 1;
+            select from claim_next_job('{none}', p_worker => '{\"version\": \"0.1.0\"}');
             insert into process_jobs.undo (statement) values ('select 1');
             insert into process_jobs.image_writers values ('images', 'app.write')",
         )

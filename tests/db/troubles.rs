@@ -145,6 +145,32 @@ async fn a_job_fails_with_its_generation_or_not_yet() {
     database.drop().await;
 }
 
+/// Each function that settles one outcome waits as long for a lock as an exchange does, and leaves the job as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settle_of_one_outcome_waits_no_longer() {
+    let database = Database::create("troubles_alone").await;
+    let (app, worker) = (database.session().await, worker(&database).await);
+    enqueue(&worker, 1, 3).await;
+    let claimed = exchange(&worker, json!([]), 1).await;
+    let job = |field: &str| claimed["jobs"][0][field].as_str().expect("a text").to_owned();
+    let (id, token) = (job("id"), job("lease_token"));
+    app.batch_execute("begin; select from job_queue for update").await.expect("an open transaction");
+    for call in [
+        format!("complete_job('{id}', p_lease_token => '{token}')"),
+        format!("complete_job('{id}')"),
+        format!("snooze_job('{id}', '{token}', 0)"),
+        format!("cancel_job('{id}', '{token}')"),
+    ] {
+        let error = worker.batch_execute(&format!("select {call}")).await.expect_err("it waits in vain");
+        assert_eq!(error.code().map(|code| code.code()), Some("55P03"), "{call}: {error:?}");
+    }
+    app.batch_execute("commit").await.expect("commit");
+    assert_eq!(states(&worker).await, "processing, processing");
+    worker.batch_execute(&format!("select cancel_job('{id}', '{token}')")).await.expect("nobody is in the way");
+    assert_eq!(states(&worker).await, "cancelled, cancelled");
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_ends_under_a_refused_settle_says_so_and_takes_its_generation_along() {
     let database = Database::create("troubles_lease").await;

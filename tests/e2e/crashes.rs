@@ -43,31 +43,27 @@ const fn call(path: &'static str, nth: usize, after: bool) -> Place {
     Place::Call { path, nth, after }
 }
 
-const fn exchange(nth: usize, after: bool) -> Place {
-    call("rpc/exchange_jobs", nth, after)
-}
-
-/// What the exchanges of one generation with the queue carry, in their order: the third claims the job whose poll
-/// is due, which finds the picture made.
-const CLAIM: usize = 1;
-const PARK: usize = 2;
-const MADE: usize = 4;
-const STORED: usize = 5;
+/// How a generation goes: claimed, parked after its create, claimed again for a look, which finds the picture made and
+/// exchanges that for the download, which is completed.
+const CLAIM: &str = "rpc/claim_next_job";
+const PARK: &str = "rpc/snooze_job";
+const MADE: &str = "rpc/exchange_jobs";
+const STORED: &str = "rpc/complete_job";
 
 const PLACES: &[(&str, Place)] = &[
-    ("after the claim, before its answer", exchange(CLAIM, true)),
+    ("after the claim, before its answer", call(CLAIM, 1, true)),
     ("after Replicate has taken the create, before its answer", Place::Replicate(Endpoint::Create)),
-    ("after the create's answer, before it is saved", exchange(PARK, false)),
-    ("after it is saved, before the answer", exchange(PARK, true)),
+    ("after the create's answer, before it is saved", call(PARK, 1, false)),
+    ("after it is saved, before the answer", call(PARK, 1, true)),
     ("while parked", Place::Parked),
     ("at a poll", Place::Replicate(Endpoint::Get)),
-    ("after the picture is made, before that is settled", exchange(MADE, false)),
-    ("after that is settled, before the answer", exchange(MADE, true)),
+    ("after the picture is made, before that is settled", call(MADE, 1, false)),
+    ("after that is settled, before the answer", call(MADE, 1, true)),
     ("in mid-download", Place::Replicate(Endpoint::File)),
     ("before the upload arrives", call("/storage/v1/object/", 1, false)),
     ("after the upload, before its answer", call("/storage/v1/object/", 1, true)),
-    ("after the upload, before the settle", exchange(STORED, false)),
-    ("after the settle, before its answer", exchange(STORED, true)),
+    ("after the upload, before the settle", call(STORED, 1, false)),
+    ("after the settle, before its answer", call(STORED, 1, true)),
 ];
 
 /// What a generation has come to, counted at each place that could hold too much.
@@ -80,7 +76,7 @@ struct Counts {
 #[tokio::test]
 async fn wherever_it_is_interrupted_a_generation_costs_one_prediction() {
     let replicate = replicate_stand_in::Options {
-        // The first poll finds it made, so that the exchanges come in the order of the table.
+        // The first poll finds it made, so that the calls come in the order of the table.
         starting: Duration::from_millis(20),
         processing: Duration::from_millis(20),
         ..replicate_stand_in::Options::default()

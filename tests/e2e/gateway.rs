@@ -7,7 +7,8 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-const EXCHANGE: &str = "/rest/v1/rpc/exchange_jobs";
+/// What claims and settles.
+const EXCHANGES: [&str; 4] = ["claim_next_job", "snooze_job", "exchange_jobs", "complete_job"];
 /// After a crash of the database, what PostgREST answers on a pooled connection that died with it.
 const CRASHED: Fate = Fate::AnswerBefore(400, r#"{"code":"","details":null,"hint":null,"message":""}"#);
 const UNAVAILABLE: Fate = Fate::AnswerBefore(503, r#"{"code":"PGRST002","message":"Retrying."}"#);
@@ -21,7 +22,7 @@ const UNFIT: Fate = Fate::AnswerAfter(200, r#"{"settled":[true]}"#);
 /// Where in a job's way the queue answers otherwise.
 #[derive(Clone, Copy, Debug)]
 enum From {
-    /// 0 claims, 1 parks after the create, the next look and hand over.
+    /// 0 claims, 1 parks after the create, the next claim again, and hand over.
     Exchange(usize),
     /// The settle of the stored picture.
     Upload,
@@ -32,10 +33,11 @@ fn meet(stack: &Stack, from: From, fates: &'static [Fate]) -> Arc<AtomicUsize> {
     let met = Arc::new(AtomicUsize::new(0));
     let (counter, mut left, mut fates) = (met.clone(), from, fates.iter());
     stack.decide_fates(move |path| {
+        let is_exchange = path.strip_prefix("/rest/v1/rpc/").is_some_and(|function| EXCHANGES.contains(&function));
         match left {
             From::Upload if path.starts_with("/storage/v1/object/") => left = From::Exchange(0),
-            From::Exchange(number @ 1..) if path.starts_with(EXCHANGE) => left = From::Exchange(number - 1),
-            From::Exchange(0) if path.starts_with(EXCHANGE) => {
+            From::Exchange(number @ 1..) if is_exchange => left = From::Exchange(number - 1),
+            From::Exchange(0) if is_exchange => {
                 let fate = fates.next();
                 counter.fetch_add(usize::from(fate.is_some()), Relaxed);
                 return fate.copied().unwrap_or(Fate::PassOn);

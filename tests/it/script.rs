@@ -6,10 +6,10 @@
 //! # a comment
 //! env POLL_INTERVAL_MS=1000            a setting, over those of `environment`
 //! drain                                what is done: a drain, or `request METHOD PATH [header=value …] [body]`
-//! > POST /rest/v1/rpc/exchange_jobs {…}    a request that must come next; its JSON body must be equal, but for
-//!                                      the job types and the worker that an exchange tells of
+//! > POST /rest/v1/rpc/claim_next_job {…}    a request that must come next; its JSON body must be equal, but for
+//!                                      the job types and the worker that a claim tells of
 //! >> cancel-after: 600s                    a header it must carry
-//! < 200 {"jobs":[{…}],…}              the answer; jobs are filled up from `claimed`
+//! < 200 [{…}]                         the answer; claimed jobs are filled up from `claimed`
 //! < 200 content-length=5 image/png picture.png    an answer with headers whose body is a file of tests/fixtures
 //! < lost                               no answer: the connection broke
 //! < after 70s 200 true                 the answer, so much later
@@ -17,19 +17,20 @@
 //! = {"processed":1,"errors":0,"snoozed":0}   what the drain or the request came to
 //! ```
 //!
-//! Whether the bucket is there is asked along the way, and answered, where a script does not say it.
+//! Whether the bucket is there is asked along the way, and answered, where a script does not say it. So is an empty
+//! queue: where no other request is to come, a claim gets nothing; nothing will be due but the job parked last.
 //!
-//! Paths without a host are those of the Supabase project; `replicate:/…` stands for its API.
+//! `VERSION` is that of this worker. Paths without a host are those of the Supabase project; `replicate:/…` stands for its API.
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use process_jobs::config::Config;
-use process_jobs::ctx::*;
-use process_jobs::event::Event;
-use process_jobs::{handlers, server, worker};
+use process_jobs::ctx::{self, Clock, Ctx, Level};
+use process_jobs::http::{Body, Http, Incoming, Request, Response, TransportError};
+use process_jobs::{drain, handlers, server};
 use serde_json::{Value, json};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
@@ -51,7 +52,7 @@ fn environment() -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
-/// A job as `exchange_jobs` gives it; scripts name only what matters.
+/// A job as it is claimed; scripts name only what matters.
 fn claimed(row: &Value) -> Value {
     let mut full = json!({
         "id": "11111111-1111-4111-8111-111111111111", "payload": {}, "status": "processing", "priority": 0,
@@ -59,18 +60,31 @@ fn claimed(row: &Value) -> Value {
         "event": null, "cancel_requested": false,
         "lease_token": "22222222-2222-4222-8222-222222222222", "lease_expires_at": "2026-11-23T10:01:00+00:00",
         "lease_seconds": 60, "life": 1, "created_at": "2026-11-23T10:00:00+00:00", "started_at": "2026-11-23T10:00:00+00:00",
-        "age_seconds": 0.0, "search_from": "2026-11-23T09:59:00+00:00",
+        "age_seconds": 0.0, "search_from": "2026-11-23T09:59:00+00:00", "seconds_until_next": null,
     });
     full.as_object_mut().unwrap().extend(row.as_object().expect("a claimed row is an object").clone());
     full
 }
 
 /// Runs the script of a file; panics with the line that was not met.
+/// The arguments with which each function was called.
+pub type Calls = BTreeMap<String, BTreeSet<String>>;
+
+thread_local! {
+    static CALLS: RefCell<Calls> = RefCell::default();
+}
+
+/// The calls of all scripts that this thread has run.
+pub fn calls() -> Calls {
+    CALLS.with_borrow(Calls::clone)
+}
+
 pub fn run(path: &Path) {
     run_text(&std::fs::read_to_string(path).unwrap());
 }
 
 pub fn run_text(text: &str) {
+    let text = text.replace("VERSION", process_jobs::queue::VERSION);
     let mut env = environment();
     let mut action = None;
     let mut lines = VecDeque::new();
@@ -88,19 +102,19 @@ pub fn run_text(text: &str) {
         }
     }
     let time = Rc::new(Time::default());
-    let script = Rc::new(Script { lines: RefCell::new(lines), time: time.clone() });
+    let script = Rc::new(Script { lines: RefCell::new(lines), time: time.clone(), parked_until: Cell::default() });
     let ctx = Ctx {
         http: Box::new(Network(script.clone())),
         clock: Box::new(MovedClock(time.clone())),
-        observer: Box::new(Log(script.clone())),
-        bell: Rc::default(),
+        log: Box::new(Log(script.clone())),
+        notify: Rc::default(),
         bucket_seen: Rc::default(),
         config: Config::from_env(|name| env.get(name).cloned()).unwrap(),
     };
     let action = action.expect("a script says drain or request");
     let result = time.run(async {
         match action.strip_prefix("request ") {
-            None => match worker::drain(&ctx, handlers::ALL).await {
+            None => match drain::drain(&ctx, handlers::ALL).await {
                 Ok(summary) => serde_json::to_value(summary).unwrap(),
                 Err(error) => json!({ "error": error.to_string() }),
             },
@@ -141,6 +155,8 @@ fn json_of(text: &str) -> Value {
 struct Script {
     lines: RefCell<VecDeque<(usize, String)>>,
     time: Rc<Time>,
+    /// When the job that was parked last falls due.
+    parked_until: Cell<Option<Duration>>,
 }
 
 impl Script {
@@ -172,10 +188,25 @@ impl Script {
                 }
             }
         };
+        if let Some(function) = url.strip_prefix("/rest/v1/rpc/") {
+            note_call(function, &body);
+        }
         let happened = format!("{} {url} {body}", request.method);
         // The bucket is there, unless a script says otherwise.
         if url.contains("/storage/v1/bucket/") && !self.next_is(&format!("> GET {url}")) {
-            return Ok(response("200 {}", false));
+            return Ok(response("200 {}", ""));
+        }
+        if url.ends_with("/rest/v1/rpc/claim_next_job") && !self.next_is("> ") {
+            return Ok(response("200 []", ""));
+        }
+        if url.ends_with("/rest/v1/rpc/seconds_until_next_job") && !self.next_is(&format!("> POST {url}")) {
+            let left = self.parked_until.get().and_then(|until| until.checked_sub(self.time.now.get()));
+            let left = left.filter(|left| !left.is_zero()).map(|left| left.as_secs_f64());
+            return Ok(response(&format!("200 {}", json!(left)), ""));
+        }
+        if url == "/rest/v1/rpc/snooze_job" {
+            let delay = json_of(&body)["p_delay_seconds"].as_f64().unwrap_or_default();
+            self.parked_until.set(Some(self.time.now.get() + Duration::from_secs_f64(delay)));
         }
         let expected = self.expect(">", &happened);
         let (head, expected_body) = split_request(&expected);
@@ -203,8 +234,15 @@ impl Script {
         if answer == "lost" || body.ends_with("stopped") {
             return Err(TransportError("TypeError: connection lost".to_owned()));
         }
-        Ok(response(&answer, head.ends_with("/exchange_jobs")))
+        Ok(response(&answer, head.rsplit('/').next().unwrap_or_default()))
     }
+}
+
+fn note_call(function: &str, body: &str) {
+    CALLS.with_borrow_mut(|calls| {
+        let arguments = calls.entry(function.to_owned()).or_default();
+        arguments.extend(json_of(body).as_object().into_iter().flat_map(|body| body.keys().cloned()));
+    });
 }
 
 /// A body without what is the same in each of its kind: the job types that have a handler, and the worker.
@@ -225,7 +263,7 @@ fn split_request(line: &str) -> (&str, &str) {
     }
 }
 
-fn response(answer: &str, is_claim: bool) -> Response {
+fn response(answer: &str, function: &str) -> Response {
     let (status, mut rest) = answer.split_once(' ').unwrap_or((answer, ""));
     let mut headers = Vec::new();
     while let Some((header, after)) = rest.split_once(' ').filter(|(word, _)| word.contains('=') && !word.contains('"'))
@@ -237,20 +275,26 @@ fn response(answer: &str, is_claim: bool) -> Response {
     let body = if let Some(file) = rest.strip_prefix("file ") {
         std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file)).unwrap()
     } else if let Ok(mut answer) = serde_json::from_str::<Value>(rest)
-        && is_claim
+        && matches!(function, "claim_next_job" | "exchange_jobs")
         && status == "200"
     {
-        if let Some(rows) = answer.get_mut("jobs").and_then(Value::as_array_mut) {
-            rows.iter_mut().for_each(|row| *row = claimed(row));
-        }
-        if let Some(answer) = answer.as_object_mut() {
-            answer.entry("version").or_insert(env!("CARGO_PKG_VERSION").into());
+        let rows = if answer.is_array() { Some(&mut answer) } else { answer.get_mut("jobs") };
+        if let Some(rows) = rows.and_then(Value::as_array_mut) {
+            rows.iter_mut().filter(|row| row.is_object()).for_each(|row| *row = claimed(row));
         }
         answer.to_string().into_bytes()
     } else {
         rest.as_bytes().to_vec()
     };
-    Response { status: status.parse().unwrap(), headers, body: Box::new(Bytes(body)) }
+    let header =
+        |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value): &(String, String)| value.clone());
+    Response {
+        status: status.parse().unwrap(),
+        content_length: header("content-length").and_then(|length| length.parse().ok()),
+        location: header("location"),
+        retry_after: header("retry-after"),
+        body: Box::new(Bytes(body)),
+    }
 }
 
 struct Network(Rc<Script>);
@@ -284,9 +328,9 @@ impl Incoming for Bytes {
 
 struct Log(Rc<Script>);
 
-impl Observer for Log {
-    fn observe(&self, event: &Event<'_>) {
-        let line = event.to_string();
+impl ctx::Log for Log {
+    fn write(&self, _: Level, line: &str) {
+        let line = json_of(line)["message"].as_str().expect("a message").to_owned();
         assert!(!line.contains("red fox") && !line.contains('?'), "a prompt or a query in the log: {line}");
         assert_eq!(self.0.expect("*", &line), line);
     }

@@ -117,18 +117,29 @@ const REFUSALS: &[&str] = &[
 ];
 
 const JOB: &str = "11111111-1111-4111-8111-111111111111";
-const CLAIM: &str = r#"> POST /rest/v1/rpc/exchange_jobs {"p_outcomes":[],"p_limit":10}"#;
+const CLAIM: &str = r#"> POST /rest/v1/rpc/claim_next_job {"p_limit":10}"#;
+
+/// How a drain settles first: one outcome by the function that is known for it, or, where something falls due, with a
+/// claim. After that always by `exchange_jobs`, without one.
+#[derive(Clone, Copy, PartialEq)]
+enum First {
+    Alone,
+    Exchange,
+}
+
+const BOTH: [First; 2] = [First::Alone, First::Exchange];
 
 /// The work of which an outcome comes: a stored picture, and a park after a create. The lines before the settle, the
 /// outcome, and the figures it counts in.
-fn works() -> [(String, String, &'static str); 2] {
-    let claimed =
-        |job: &str| format!("drain\n{CLAIM}\n< 200 {{\"settled\":[],\"jobs\":[{job}],\"seconds_until_next\":null}}\n");
+fn works(first: First) -> [(String, String, &'static str); 2] {
+    // It falls due while the work is done, which takes a second.
+    let (next, after) = if first == First::Exchange { ("1", "after 1s ") } else { ("null", "") };
+    let claimed = |job: &str| format!("drain\n{CLAIM}\n< 200 [{{\"seconds_until_next\":{next},{job}]\n");
     let stored = claimed(
-        r#"{"job_type":"download-image","payload":{"generation_id":"gen-1","user_id":"user-1","output_url":"https://replicate.delivery/out-0.png"}}"#,
-    ) + r#"
-        > GET https://replicate.delivery/out-0.png
-        < 200 content-type=image/png file picture.png
+        r#""job_type":"download-image","payload":{"generation_id":"gen-1","user_id":"user-1","output_url":"https://replicate.delivery/out-0.png"}}"#,
+    ) + "> GET https://replicate.delivery/out-0.png\n< "
+        + after
+        + r#"200 content-type=image/png file picture.png
         > POST /storage/v1/object/generated-images/user-1/gen-1.png a stream of 7813 bytes
         < 200 {"Key":"generated-images/user-1/gen-1.png"}
     "#;
@@ -136,10 +147,12 @@ fn works() -> [(String, String, &'static str); 2] {
         r#""outcome":"completed","result":{"filename":"gen-1.png","storage_path":"user-1/gen-1.png","public_url":"https://ref.supabase.co/storage/v1/object/public/generated-images/user-1/gen-1.png","file_size":7813,"width":64,"height":48,"format":"png"},"follow_ups":[]"#,
     );
     let created = claimed(
-        r#"{"job_type":"generate-image","payload":{"generation_id":"gen-1","user_id":"user-1","prompt":"a red fox","model_id":"black-forest-labs/flux-schnell","width":1024,"height":1024,"num_inference_steps":4,"guidance_scale":7.5}}"#,
+        r#""job_type":"generate-image","payload":{"generation_id":"gen-1","user_id":"user-1","prompt":"a red fox","model_id":"black-forest-labs/flux-schnell","width":1024,"height":1024,"num_inference_steps":4,"guidance_scale":7.5}}"#,
     ) + r#"
         > POST replicate:/predictions {"version":"black-forest-labs/flux-schnell","input":{"prompt":"a red fox","aspect_ratio":"1:1","megapixels":"1","num_inference_steps":4,"seed":1754394129}}
-        < 201 {"id":"p1","status":"starting"}
+        < "#
+        + after
+        + r#"201 {"id":"p1","status":"starting"}
     "#;
     let parked = outcome(
         r#""outcome":"snoozed","delay_seconds":2.0,"checkpoint":{"prediction_id":"p1","attempt_number":1,"sent":{"model":"black-forest-labs/flux-schnell","input":{"prompt":"a red fox","aspect_ratio":"1:1","megapixels":"1","num_inference_steps":4,"seed":1754394129},"adjustments":["width 1024 x height 1024 -> aspect_ratio 1:1, megapixels 1","guidance_scale 7.5 dropped: the model has no known field for it"]}},"progress":null"#,
@@ -151,8 +164,24 @@ fn outcome(fields: &str) -> String {
     format!(r#"{{"job_id":"{JOB}","lease_token":"22222222-2222-4222-8222-222222222222",{fields}}}"#)
 }
 
-fn settle(outcome: &str, limit: usize) -> String {
-    format!(r#"> POST /rest/v1/rpc/exchange_jobs {{"p_outcomes":[{outcome}],"p_limit":{limit}}}"#) + "\n"
+/// The first settle: its request.
+fn first(how: First, outcome: &str) -> String {
+    if how == First::Exchange {
+        return format!(r#"> POST /rest/v1/rpc/exchange_jobs {{"p_outcomes":[{outcome}],"p_limit":10}}"#) + "\n";
+    }
+    let outcome: serde_json::Value = serde_json::from_str(outcome).unwrap();
+    let mut arguments = serde_json::Map::new();
+    for (name, value) in outcome.as_object().unwrap() {
+        if name != "outcome" && !value.is_null() {
+            arguments.insert(format!("p_{name}"), value.clone());
+        }
+    }
+    let function = if outcome["outcome"] == "completed" { "complete_job" } else { "snooze_job" };
+    format!("> POST /rest/v1/rpc/{function} {}\n", serde_json::Value::from(arguments))
+}
+
+fn again(outcome: &str) -> String {
+    format!(r#"> POST /rest/v1/rpc/exchange_jobs {{"p_outcomes":[{outcome}]}}"#) + "\n"
 }
 
 fn settled(answer: &str) -> String {
@@ -161,11 +190,12 @@ fn settled(answer: &str) -> String {
 
 /// The claim that follows once the queue answers again.
 fn nothing_more() -> String {
-    format!("{CLAIM}\n{}", settled(""))
+    format!("{CLAIM}\n< 200 []\n> POST /rest/v1/rpc/seconds_until_next_job {{}}\n< 200 null\n")
 }
 
 /// How a drain ends that has counted this.
-fn finished(counted: &str, milliseconds: u32) -> String {
+fn finished(counted: &str, milliseconds: u32, how: First) -> String {
+    let milliseconds = milliseconds + if how == First::Exchange { 1000 } else { 0 };
     let of = |name: &str| u32::from(name == counted);
     let (processed, errors, snoozed) = (of("processed"), of("errors"), of("snoozed"));
     format!(
@@ -183,22 +213,24 @@ fn check(what: &str, text: &str) {
 
 #[test]
 fn a_state_at_a_settle_is_waited_out() {
-    for state in UNKNOWN.iter().chain(NOT_DONE) {
-        for (work, outcome, counted) in works() {
-            let (first, again) = (settle(&outcome, 10), settle(&outcome, 0));
-            let text = work + &first + &format!("< {state}\n{again}< {state}\n{again}") + &settled("true");
-            check(state, &(text + &nothing_more() + &finished(counted, 1250)));
+    for (state, how) in UNKNOWN.iter().chain(NOT_DONE).flat_map(|state| BOTH.map(|how| (state, how))) {
+        for (work, outcome, counted) in works(how) {
+            let again = again(&outcome);
+            let text =
+                work + &first(how, &outcome) + &format!("< {state}\n{again}< {state}\n{again}") + &settled("true");
+            check(state, &(text + &nothing_more() + &finished(counted, 1250, how)));
         }
     }
 }
 
 #[test]
 fn one_outcome_that_cannot_be_recorded_now_is_tried_again() {
+    let how = First::Exchange;
     for state in AGAIN {
-        for (work, outcome, counted) in works() {
-            let (first, again) = (settle(&outcome, 10), settle(&outcome, 0));
-            let text = work + &first + &settled(state) + &again + &settled(state) + &again + &settled("true");
-            check(state, &(text + &finished(counted, 1250)));
+        for (work, outcome, counted) in works(how) {
+            let again = again(&outcome);
+            let text = work + &first(how, &outcome) + &settled(state) + &again + &settled(state) + &again;
+            check(state, &(text + &settled("true") + &finished(counted, 1250, how)));
         }
     }
 }
@@ -206,21 +238,23 @@ fn one_outcome_that_cannot_be_recorded_now_is_tried_again() {
 /// "Not ours any more" means that the try before was recorded, but only where that may be.
 #[test]
 fn not_ours_any_more_is_a_yes_only_where_the_last_try_may_have_been_one() {
-    for (work, outcome, counted) in works() {
-        let (first, again) = (settle(&outcome, 10), settle(&outcome, 0));
-        for state in UNKNOWN {
-            let text = work.clone() + &first + &format!("< {state}\n{again}") + &settled("false");
-            check(state, &(text + &nothing_more() + &finished(counted, 250)));
-        }
-        let job_type = if counted == "processed" { "download-image" } else { "generate-image" };
-        let stale = format!("* {job_type} {JOB}: not ours any more, outcome dropped\n");
-        for state in NOT_DONE {
-            let text = work.clone() + &first + &format!("< {state}\n{again}") + &settled("false") + &stale;
-            check(state, &(text + &nothing_more() + &finished("nothing", 250)));
-        }
-        for state in AGAIN {
-            let text = work.clone() + &first + &settled(state) + &again + &settled("false") + &stale;
-            check(state, &(text + &finished("nothing", 250)));
+    for how in BOTH {
+        for (work, outcome, counted) in works(how) {
+            let (first, again) = (first(how, &outcome), again(&outcome));
+            for state in UNKNOWN {
+                let text = work.clone() + &first + &format!("< {state}\n{again}") + &settled("false");
+                check(state, &(text + &nothing_more() + &finished(counted, 250, how)));
+            }
+            let job_type = if counted == "processed" { "download-image" } else { "generate-image" };
+            let stale = format!("* {job_type} {JOB}: not ours any more, outcome dropped\n");
+            for state in NOT_DONE {
+                let text = work.clone() + &first + &format!("< {state}\n{again}") + &settled("false") + &stale;
+                check(state, &(text + &nothing_more() + &finished("nothing", 250, how)));
+            }
+            for state in AGAIN.iter().filter(|_| how == First::Exchange) {
+                let text = work.clone() + &first + &settled(state) + &again + &settled("false") + &stale;
+                check(state, &(text + &finished("nothing", 250, how)));
+            }
         }
     }
 }
@@ -228,27 +262,29 @@ fn not_ours_any_more_is_a_yes_only_where_the_last_try_may_have_been_one() {
 /// A call that is refused is no verdict on what it carried beside a claim; carried alone, it is.
 #[test]
 fn what_cannot_be_recorded_as_it_is_fails_its_job() {
-    for refusal in REFUSALS {
-        let [(work, outcome, _), _] = works();
-        let (status, message) = (&refusal[..3], refusal.split('"').nth(7).unwrap());
-        let error = format!("exchange_jobs: database answered {status}: {message}");
+    for (refusal, how) in REFUSALS.iter().flat_map(|refusal| BOTH.map(|how| (refusal, how))) {
+        let [(work, outcome, _), _] = works(how);
+        let message = refusal.split('"').nth(7).unwrap();
         let failed = format!(
-            r#""outcome":"failed","error":"the outcome was refused: {error}","error_kind":"settle_refused","retry":"never""#
+            r#""outcome":"failed","error":"the outcome was refused: {message}","error_kind":"settle_refused","retry":"never""#
         );
         // With what it came to, unless that is what cannot be recorded.
         let completion = outcome.split_once(r#""outcome":"completed","#).unwrap().1.trim_end_matches('}');
-        let kept = self::outcome(&format!(r#"{failed},"unrecorded":{{{completion}}}"#));
-        let failed = self::outcome(&failed);
+        let kept = again(&self::outcome(&format!(r#"{failed},"unrecorded":{{{completion}}}"#)));
+        let failed = again(&self::outcome(&failed));
         let event =
             format!("* download-image {JOB}: attempt 1 of 3 failed (settle_refused): the outcome was refused\n");
-        let text = work + &settle(&outcome, 10) + &format!("< {refusal}\n{}< {refusal}\n", settle(&outcome, 0));
-        let end = settled("true") + &event + &nothing_more() + &finished("errors", 0);
-        check(refusal, &(text.clone() + &settle(&kept, 0) + &end));
-        check(refusal, &(text + &settle(&kept, 0) + &format!("< {refusal}\n") + &settle(&failed, 0) + &end));
+        let alone = if how == First::Alone { String::new() } else { format!("{}< {refusal}\n", again(&outcome)) };
+        let more = if how == First::Alone { String::new() } else { nothing_more() };
+        let text = work.clone() + &first(how, &outcome) + &format!("< {refusal}\n") + &alone;
+        let end = settled("true") + &event + &more + &finished("errors", 0, how);
+        check(refusal, &(text.clone() + &kept + &end));
+        check(refusal, &(text + &kept + &format!("< {refusal}\n") + &failed + &end));
 
-        let [(work, outcome, _), _] = works();
-        let text = work + &settle(&outcome, 10) + &format!("< {refusal}\n{}", settle(&outcome, 0)) + &settled("true");
-        check(refusal, &(text + &nothing_more() + &finished("processed", 0)));
+        if how == First::Exchange {
+            let text = work + &first(how, &outcome) + &format!("< {refusal}\n{}", again(&outcome)) + &settled("true");
+            check(refusal, &(text + &more + &finished("processed", 0, how)));
+        }
     }
 }
 
@@ -257,15 +293,14 @@ fn what_cannot_be_recorded_as_it_is_fails_its_job() {
 #[test]
 fn a_state_at_a_claim_ends_the_drain() {
     for state in UNKNOWN.iter().chain(NOT_DONE).filter(|state| !state.starts_with("401 {\"code\":\"PGRST3")) {
-        // An answer that does not fit, without outcomes.
-        let state = state.replace("[true]", "[]");
-        if matches!(&*state, r#"200 {"settled":[],"jobs":[],"seconds_until_next":null}"#) {
+        // Rows that do not fit are left to their leases.
+        if *state == "200 [true]" {
             continue;
         }
-        let error = sentence_of(&state);
+        let error = sentence_of(state);
         check(
-            &state,
-            &format!("drain\n{CLAIM}\n< {state}\n* run failed: {error}\n= {{\"error\":{}}}\n", quoted(&error)),
+            state,
+            &format!("drain\n{CLAIM}\n< {state}\n* drain failed: {error}\n= {{\"error\":{}}}\n", quoted(&error)),
         );
     }
 }
@@ -277,27 +312,21 @@ fn a_token_that_is_not_valid_yet_is_waited_for() {
     let met = format!("{CLAIM}\n< {state}\n");
     for (times, milliseconds) in [(1, 250), (2, 1250), (3, 4250)] {
         let text = format!("drain\n{}", met.repeat(times)) + &nothing_more();
-        check(state, &(text + &finished("nothing", milliseconds)));
+        check(state, &(text + &finished("nothing", milliseconds, First::Alone)));
     }
     let error = sentence_of(state);
-    let text = format!("drain\n{}* run failed: {error}\n= {{\"error\":{}}}\n", met.repeat(4), quoted(&error));
+    let text = format!("drain\n{}* drain failed: {error}\n= {{\"error\":{}}}\n", met.repeat(4), quoted(&error));
     check(state, &text);
 }
 
 fn sentence_of(state: &str) -> String {
     let (status, body) = state.split_once(' ').unwrap_or((state, ""));
     if state == "lost" {
-        return "exchange_jobs: database did not answer: TypeError: connection lost".to_owned();
+        return "claim_next_job: database did not answer: TypeError: connection lost".to_owned();
     }
     if status.starts_with('2') {
-        let found = match body {
-            "" | "<html>soon back</html>" => "no JSON",
-            _ if !body.contains("\"settled\":[") => "no settled",
-            _ if !body.contains("\"settled\":[]") => "other outcomes",
-            _ if !body.contains("\"seconds_until_next\":null") => "no seconds_until_next",
-            _ => "no jobs",
-        };
-        return format!("exchange_jobs: database gave an answer that does not fit: {found}");
+        let found = if matches!(body, "" | "<html>soon back</html>") { "no JSON" } else { "no rows" };
+        return format!("claim_next_job: database gave an answer that does not fit: {found}");
     }
     let json = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
     let said = match json["message"].as_str().unwrap_or(body) {
@@ -307,12 +336,12 @@ fn sentence_of(state: &str) -> String {
     let hint = match status {
         "401" | "403" => "; the secret key is refused: see SUPABASE_SECRET_KEYS, else SUPABASE_SERVICE_ROLE_KEY",
         _ if json["code"] == "PGRST202" => {
-            "; the database is of another version, and this function process-jobs 0.1.0: \
+            "; the database is of another version, and this function process-jobs VERSION: \
              apply its migration (supabase db push --remote)"
         }
         _ => "",
     };
-    format!("exchange_jobs: database answered {status}: {said}{hint}")
+    format!("claim_next_job: database answered {status}: {said}{hint}")
 }
 
 fn quoted(text: &str) -> String {

@@ -92,8 +92,8 @@ async fn the_package_goes_into_a_project_and_out_again() -> Result<()> {
     let said = process_jobs(&project, &["install", "--yes"])?;
     assert!(said.contains("npx supabase db push --remote"), "{said}");
     let installed = files(&project)?;
-    let migration = "supabase/migrations/20990101000001_process_jobs_0_1_0.sql";
-    assert!(installed.contains_key(migration), "it comes after their own last one: {:?}", installed.keys());
+    let migration = format!("supabase/migrations/20990101000001{}", migration_name());
+    assert!(installed.contains_key(&migration), "it comes after their own last one: {:?}", installed.keys());
     let (config, config_before) = ("supabase/config.toml", String::from_utf8(before["supabase/config.toml"].clone())?);
     let config_after = String::from_utf8(installed[config].clone())?;
     assert!(config_after.starts_with(config_before.trim_end()), "what was there stays, comments too");
@@ -155,14 +155,14 @@ async fn the_package_goes_into_a_project_and_out_again() -> Result<()> {
 
     // An upgrade from an earlier version: a file that was changed since is left, and said to be.
     let record = project.directory().join(FUNCTION).join("installed.json");
-    fs::write(&record, fs::read_to_string(&record)?.replace("\"version\": \"0.1.0\"", "\"version\": \"0.0.9\""))?;
+    fs::write(&record, fs::read_to_string(&record)?.replace(version(), "0.0.9"))?;
     let earlier = fs::read_to_string(&record)?;
     let index = project.directory().join(FUNCTION).join("index.ts");
     fs::write(&index, "// mine\n")?;
     let (done, said) = run(&project, "npx", &["process-jobs", "upgrade", "--yes"])?;
     assert!(
         !done
-            && said.contains("upgrade 0.0.9 to 0.1.0")
+            && said.contains(&format!("upgrade 0.0.9 to {}", version()))
             && said.contains("for they are yours: supabase/functions/process-jobs/index.ts"),
         "{said}"
     );
@@ -177,7 +177,7 @@ async fn the_package_goes_into_a_project_and_out_again() -> Result<()> {
     process_jobs(&project, &["uninstall", "--drop-tables", "--yes"])?;
     let mut left = files(&project)?;
     assert!(
-        left.remove(migration).is_some()
+        left.remove(&migration).is_some()
             && left.remove("supabase/migrations/20990101000002_uninstall_process_jobs.sql").is_some()
     );
     assert_eq!(left, before);
@@ -255,6 +255,21 @@ fn settings_of_all_forms_are_merged_and_given_back() -> Result<()> {
     Ok(())
 }
 
+/// The version of the package.
+fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let manifest: serde_json::Value =
+            serde_json::from_str(include_str!("../../npm/package.json")).expect("npm/package.json");
+        manifest["version"].as_str().expect("a version").to_owned()
+    })
+}
+
+/// The end of the migration's name in a project.
+fn migration_name() -> String {
+    format!("_process_jobs_{}.sql", version().replace('.', "_"))
+}
+
 /// What happens to a project between two commands: git, a kill, another version, hands.
 #[test]
 fn a_project_that_has_changed_meanwhile_is_brought_to_order() -> Result<()> {
@@ -285,10 +300,14 @@ fn a_project_that_has_changed_meanwhile_is_brought_to_order() -> Result<()> {
 
     // An older package goes over no newer one.
     let record = format!("{FUNCTION}/installed.json");
-    edit(&project, &record, |text| text.replace("\"0.1.0\"", "\"0.10.0\""))?;
+    edit(&project, &record, |text| text.replace(version(), "99.0.0"))?;
     let (done, said) = run(&project, "npx", &["process-jobs", "install", "--yes"])?;
     assert!(
-        !done && said.contains("0.10.0 is installed here, and this is 0.1.0: npx process-jobs@latest upgrade"),
+        !done
+            && said.contains(&format!(
+                "99.0.0 is installed here, and this is {}: npx process-jobs@latest upgrade",
+                version()
+            )),
         "{said}"
     );
     edit(&project, &record, |_| "<<<<<<< ours".to_owned())?;
@@ -305,7 +324,7 @@ fn a_project_that_has_changed_meanwhile_is_brought_to_order() -> Result<()> {
 
     // In again, with a migration of its own after that; out again though a file is somebody's own.
     process_jobs(&project, &["install", "--yes"])?;
-    assert!(migrations()?.len() == 3 && migrations()?[2].ends_with("_process_jobs_0_1_0.sql"), "{:?}", migrations()?);
+    assert!(migrations()?.len() == 3 && migrations()?[2].ends_with(&migration_name()), "{:?}", migrations()?);
     edit(&project, &format!("{FUNCTION}/index.ts"), |text| text + "// mine\n")?;
     let (done, said) = run(&project, "npx", &["process-jobs", "uninstall", "--yes"])?;
     assert!(
@@ -320,7 +339,7 @@ fn a_project_that_has_changed_meanwhile_is_brought_to_order() -> Result<()> {
     // Migrations whose versions are no times, and one after which nothing comes.
     edit(&project, "supabase/migrations/9999_theirs.sql", |_| String::new())?;
     process_jobs(&project, &["install", "--yes"])?;
-    assert!(migrations()?.contains(&"99990000000001_process_jobs_0_1_0.sql".to_owned()), "{:?}", migrations()?);
+    assert!(migrations()?.contains(&format!("99990000000001{}", migration_name())), "{:?}", migrations()?);
     process_jobs(&project, &["uninstall", "--yes"])?;
     edit(&project, "supabase/migrations/99999999999999_theirs.sql", |_| String::new())?;
     let (done, said) = run(&project, "npx", &["process-jobs", "install", "--yes"])?;

@@ -7,7 +7,7 @@ import { deepStrictEqual as assertEquals, match as assertMatch } from "node:asse
 import { createServer, type Socket } from "node:net";
 import type {} from "../../pkg/process_jobs.d.ts";
 import { handle } from "../../pkg/process_jobs.js";
-import { CLAIMED_DOWNLOAD, ENVIRONMENT, VERSION } from "./fixture.ts";
+import { CLAIMED_DOWNLOAD, ENVIRONMENT } from "./fixture.ts";
 
 const SHORTENED = new Map([[75_000, 5_000], [20_000, 3_500], [10_000, 2_000]]);
 /** What was aborted closes when it does. */
@@ -144,6 +144,12 @@ async function serve(answer: (socket: Socket, path: string, sent: Promise<number
   return { open, close, host: `127.0.0.1:${(server.address() as { port: number }).port}` };
 }
 
+/** The outcome of a job that is settled by itself. */
+function alone(rpc: string, told: { p_job_id: string; p_error?: string }) {
+  const outcome = rpc === "snooze_job" ? "snoozed" : told.p_error === undefined ? "completed" : "failed";
+  return { job_id: told.p_job_id, outcome, error: told.p_error };
+}
+
 /** Drains such jobs, with the timers faster; answers what each came to. Nothing may go unhandled meanwhile. */
 async function drain(jobs: object[], environment: object, isLeaseLost = (_id: string) => false) {
   const outcomes = new Map<string, { outcome: string; error?: string }>();
@@ -159,12 +165,13 @@ async function drain(jobs: object[], environment: object, isLeaseLost = (_id: st
     const rpc = String(url).split("/rpc/")[1];
     if (!rpc) return fetch(url, init);
     const told = JSON.parse(init?.body as string);
-    if (rpc !== "exchange_jobs") return Promise.resolve(Response.json(!isLeaseLost(told.p_job_id)));
-    for (const outcome of told.p_outcomes) outcomes.set(outcome.job_id, outcome);
-    const settled = told.p_outcomes.map(() => true);
-    return Promise.resolve(
-      Response.json({ settled, jobs: jobs.splice(0, told.p_limit), seconds_until_next: null, version: VERSION }),
-    );
+    const answer = (body: unknown) => Promise.resolve(Response.json(body));
+    if (rpc === "claim_next_job") return answer(jobs.splice(0, told.p_limit));
+    if (rpc === "seconds_until_next_job") return answer(null);
+    if (rpc === "heartbeat_job") return answer(!isLeaseLost(told.p_job_id));
+    for (const outcome of told.p_outcomes ?? [alone(rpc, told)]) outcomes.set(outcome.job_id, outcome);
+    const settled = told.p_outcomes?.map(() => true);
+    return answer(settled ? { settled, jobs: jobs.splice(0, told.p_limit), seconds_until_next: null } : true);
   };
   const faster = (call: () => void, milliseconds: number) =>
     setTimeout(call, SHORTENED.get(milliseconds) ?? milliseconds);

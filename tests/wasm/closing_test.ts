@@ -3,7 +3,7 @@
 import { deepStrictEqual as assertEquals } from "node:assert/strict";
 import type {} from "../../pkg/process_jobs.d.ts";
 import { close, handle } from "../../pkg/process_jobs.js";
-import { CLAIMED_DOWNLOAD, ENVIRONMENT, VERSION } from "./fixture.ts";
+import { CLAIMED_DOWNLOAD, ENVIRONMENT } from "./fixture.ts";
 
 const REQUEST = { method: "POST", path: "/process-jobs", headers: { apikey: "key" }, body: "" };
 
@@ -13,7 +13,7 @@ Deno.test("a closing isolate claims nothing, and hands back what a claim brings 
   globalThis.fetch = (url, init?: RequestInit) => {
     const call = String(url).split("/rpc/")[1];
     asked.push(call);
-    if (call !== "exchange_jobs") {
+    if (call !== "claim_next_job") {
       assertEquals(JSON.parse(init?.body as string), {
         p_job_id: "11111111-1111-4111-8111-111111111111",
         p_lease_token: "22222222-2222-4222-8222-222222222222",
@@ -23,14 +23,12 @@ Deno.test("a closing isolate claims nothing, and hands back what a claim brings 
     }
     // The platform's word comes while the claim is on its way.
     close();
-    return Promise.resolve(
-      Response.json({ settled: [], jobs: [CLAIMED_DOWNLOAD], seconds_until_next: null, version: VERSION }),
-    );
+    return Promise.resolve(Response.json([CLAIMED_DOWNLOAD]));
   };
   try {
     const first = await handle(REQUEST, ENVIRONMENT);
     assertEquals([first.status, JSON.parse(first.body).processed], [200, 0]);
-    assertEquals(asked, ["exchange_jobs", "snooze_job"]);
+    assertEquals(asked, ["claim_next_job", "snooze_job"]);
     const second = await handle(REQUEST, ENVIRONMENT);
     assertEquals([second.status, asked.length], [200, 2]);
   } finally {

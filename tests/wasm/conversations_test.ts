@@ -6,9 +6,9 @@
 import { deepStrictEqual as assertEquals, match as assertMatch } from "node:assert/strict";
 import type {} from "../../pkg/process_jobs.d.ts";
 import { handle } from "../../pkg/process_jobs.js";
-import { VERSION } from "./fixture.ts";
 
 const SUPABASE = "https://ref.supabase.co";
+const VERSION = JSON.parse(Deno.readTextFileSync(new URL("../../npm/package.json", import.meta.url))).version;
 const REPLICATE = "https://api.replicate.com/v1";
 const ENVIRONMENT = {
   SUPABASE_URL: SUPABASE,
@@ -30,6 +30,7 @@ const CLAIMED = {
   life: 1,
   age_seconds: 0,
   search_from: "2026-11-23T09:59:00+00:00",
+  seconds_until_next: null,
 };
 
 const directory = new URL("../conversations/", import.meta.url);
@@ -46,7 +47,8 @@ Deno.test("enough conversations are without waiting", () => {
   if (held < 50) throw new Error(`only ${held} conversations were held`);
 });
 
-async function hold(text: string): Promise<void> {
+async function hold(conversation: string): Promise<void> {
+  const text = conversation.replaceAll("VERSION", VERSION);
   const env: Record<string, string> = { ...ENVIRONMENT };
   const script: string[] = [];
   let action = "";
@@ -110,11 +112,16 @@ async function converse(script: string[], url: string, init: RequestInit): Promi
   const asked = `${init.method} ${url.replace(SUPABASE, "").replace(REPLICATE, "replicate:")}`;
   // Nothing is said of the bucket, unless a script says it.
   if (asked.includes("/storage/v1/bucket/") && script[0] !== `> ${asked}`) return new Response(null, { status: 503 });
+  // The queue is empty, unless a script says otherwise.
+  if (asked.endsWith("/rpc/claim_next_job") && !script[0]?.startsWith("> ")) return Response.json([]);
+  if (asked.endsWith("/rpc/seconds_until_next_job") && !script[0]?.startsWith(`> ${asked}`)) {
+    return Response.json(null);
+  }
   const expected = next(script, "> ");
   const [head, expectedBody] = expected.match(/^(\S+ \S+) ?(.*)$/)!.slice(1);
   assertEquals(asked, head);
   if (body.startsWith("{")) {
-    // What every exchange tells alike.
+    // What every claim tells alike.
     const { p_job_types: _types, p_worker: _worker, ...told } = JSON.parse(body);
     assertEquals(told, JSON.parse(expectedBody));
   } else assertEquals(body, expectedBody);
@@ -124,7 +131,7 @@ async function converse(script: string[], url: string, init: RequestInit): Promi
   }
   const answer = next(script, "< ");
   if (answer === "lost" || body.endsWith("stopped")) throw new TypeError("connection lost");
-  return answered(answer, head.endsWith("/exchange_jobs"));
+  return answered(answer, /\/(claim_next_job|exchange_jobs)$/.test(head));
 }
 
 /** What a request says: its text, or how long its stream is, which a short one is not. */
@@ -149,9 +156,9 @@ function answered(answer: string, isClaim: boolean): Response {
     return new Response(Deno.readFileSync(new URL(`../fixtures/${body.slice(5)}`, import.meta.url)), init);
   }
   if (isClaim && status === "200") {
-    const exchanged = JSON.parse(body);
-    exchanged.jobs = exchanged.jobs.map((job: object) => ({ ...CLAIMED, ...job }));
-    return Response.json({ version: VERSION, ...exchanged }, init);
+    const answer = JSON.parse(body);
+    const whole = (jobs: object[]) => jobs.map((job) => ({ ...CLAIMED, ...job }));
+    return Response.json(Array.isArray(answer) ? whole(answer) : { ...answer, jobs: whole(answer.jobs) }, init);
   }
   return new Response(body, init);
 }

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual as assertEquals, ok as assert } from "node:assert/strict";
 import * as glue from "../../pkg/process_jobs_bg.js";
-import { CLAIMED_DOWNLOAD, ENVIRONMENT, VERSION } from "./fixture.ts";
+import { CLAIMED_DOWNLOAD, ENVIRONMENT } from "./fixture.ts";
 
 /** Of one download, its two requests included. */
 const DOWNLOAD_MOST = 82;
@@ -43,8 +43,11 @@ async function drain(downloads: number): Promise<number> {
       Promise.resolve(new Response(body, { headers: { "content-length": String(body.length) } }));
     if (String(url).startsWith("https://replicate.delivery/")) return answer(picture);
     if (String(url).includes("/storage/")) return answer(`{"Key":"a-key"}`);
+    const claimed = jobs.splice(0);
+    if (String(url).endsWith("/claim_next_job")) return answer(JSON.stringify(claimed));
+    if (String(url).endsWith("/seconds_until_next_job")) return answer("null");
     const settled = JSON.parse(init?.body as string).p_outcomes.map(() => true);
-    return answer(JSON.stringify({ settled, jobs: jobs.splice(0), seconds_until_next: null, version: VERSION }));
+    return answer(JSON.stringify({ settled, jobs: claimed, seconds_until_next: null }));
   };
   const before = crossings;
   try {

@@ -5,11 +5,7 @@ export const ENVIRONMENT = {
   SUPABASE_SERVICE_ROLE_KEY: "key",
 };
 
-/** The worker's version, which a schema of the same answers. */
-export const VERSION =
-  Deno.readTextFileSync(new URL("../../Cargo.toml", import.meta.url)).match(/^version = "(.*)"/m)![1];
-
-/** A download as `exchange_jobs` answers it. */
+/** A download as it is claimed. */
 export const CLAIMED_DOWNLOAD = {
   id: "11111111-1111-4111-8111-111111111111",
   job_type: "download-image",
@@ -21,4 +17,5 @@ export const CLAIMED_DOWNLOAD = {
   life: 1,
   age_seconds: 0,
   search_from: "2026-11-23T09:59:00+00:00",
+  seconds_until_next: null,
 };

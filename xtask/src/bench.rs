@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: what the platform rations, measured, with the bounds we hold ourselves to.
+//! `cargo xtask bench`: measures the resources that the platform rations, and checks them against bounds.
 //!
-//! Each bench publishes what it found as comparisons (`report`), then fails where that is out of its bounds.
+//! Each bench publishes its results as comparisons (`report`); one with hard bounds then fails if it is outside them.
 
 mod chart;
 mod claims;
@@ -32,7 +32,7 @@ pub enum Bench {
 }
 
 impl Bench {
-    /// On the command line, and of its file in target/bench.
+    /// The bench's name on the command line and in target/bench.
     fn name(self) -> String {
         self.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
     }
@@ -49,8 +49,8 @@ impl Bench {
     }
 }
 
-/// One bench, or all of them one after the other, and the chart of all that has been measured. Fails when a bench
-/// is out of its bounds, after the others.
+/// Runs one bench, or all of them one after the other, and draws the chart of all results. If a bench is outside its
+/// bounds, fails after the others.
 pub fn bench(only: Option<Bench>) -> Result<()> {
     crate::install::node_modules()?;
     let benches = only.map_or(Bench::value_variants().to_vec(), |only| vec![only]);

@@ -1,4 +1,4 @@
-//! Builds `pkg/`: the worker as wasm with its JavaScript glue, and a record of what it was built from.
+//! Builds `pkg/`: the worker as wasm with its JavaScript glue, and a record of the build's inputs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,25 +13,25 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::command::{self, root};
 use crate::toolchain::{self, Toolchain};
 
-/// What a build writes, beside its record.
+/// The files that a build writes besides its record.
 pub const FILES: [&str; 5] =
     ["process_jobs.js", "process_jobs.d.ts", "process_jobs_bg.js", "process_jobs_bg.wasm", "process_jobs_bg.wasm.d.ts"];
 pub const RECORD: &str = "build.json";
-/// What `[patch.crates-io]` names.
-const PATCH: &str = "src/queue/reqwest";
+/// The directory that `[patch.crates-io]` names.
+const PATCH: &str = "vendor/reqwest";
 
-/// `pkg/build.json`: what the files beside it were built from. All hashes are SHA-256 in hex.
+/// `pkg/build.json`: the inputs of the files beside it. All hashes are SHA-256 in hex.
 #[derive(Serialize, Deserialize)]
 pub struct Record {
-    /// `rustc -vV` and where std came from; the same toolchain makes the same bytes.
+    /// `rustc -vV` and the origin of std; the same toolchain makes the same bytes.
     pub toolchain: Vec<String>,
-    /// Of the resolved dependencies with their features, one a line.
+    /// The hash of the resolved dependencies with their features, one a line.
     pub dependencies: String,
-    /// Of what Cargo.toml says about the worker itself: its package, library and profile.
+    /// The hash of the worker's own parts of Cargo.toml: its package, library and profile.
     pub manifest: String,
-    /// Of each file of the checkout that the compiler read, by its path.
+    /// The hash of each file of the checkout that the compiler read, by its path.
     pub sources: BTreeMap<String, String>,
-    /// Of each file in `pkg/`.
+    /// The hash of each file in `pkg/`.
     pub files: BTreeMap<String, String>,
 }
 
@@ -55,7 +55,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Builds into `dir`, which is empty. Fails when a file is missing or the module names a path of this machine.
+/// Builds into `dir`, which must be empty. Fails if a file is missing or the module contains a path of this machine.
 pub fn build(toolchain: &Toolchain, dir: &Path) -> Result<()> {
     let module = compile(toolchain)?;
     Bindgen::new()
@@ -89,9 +89,9 @@ pub fn build(toolchain: &Toolchain, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Compiles the module and answers where it is.
+/// Compiles the module and returns its path.
 fn compile(toolchain: &Toolchain) -> Result<PathBuf> {
-    // As a cdylib alone: with the rlib beside it every dependency would be compiled to machine code too.
+    // As a cdylib alone: with the rlib, every dependency would be compiled to machine code too.
     let messages = command::output(toolchain.cargo("rustc")?.args([
         "--crate-type",
         "cdylib",
@@ -107,8 +107,8 @@ fn compile(toolchain: &Toolchain) -> Result<PathBuf> {
         .context("cargo made no .wasm file for process-jobs")
 }
 
-/// The files of the checkout that went into the module, as paths from the root: what the compiler says it read
-/// (this finds `include_str!` and the build script too), and those of the patch, of which it says nothing.
+/// The files of the checkout that went into the module, as paths from the root: those that the compiler reports
+/// (including `include_str!` and the build script), and those of the patch, which it does not report.
 fn sources(module: &Path) -> Result<Vec<String>> {
     let list = module.with_extension("d");
     let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
@@ -128,7 +128,7 @@ fn sources(module: &Path) -> Result<Vec<String>> {
     Ok(sources)
 }
 
-/// The hash of each file, by its path from the root. A file that is gone has the hash "missing".
+/// The hash of each file, by its path from the root. A missing file has the hash "missing".
 pub fn hashes(paths: impl Iterator<Item = String>) -> Result<BTreeMap<String, String>> {
     paths
         .map(|path| match fs::read(root().join(&path)) {
@@ -139,8 +139,8 @@ pub fn hashes(paths: impl Iterator<Item = String>) -> Result<BTreeMap<String, St
         .collect()
 }
 
-/// The hash of what the module's dependencies resolve to. `Cargo.lock` itself also holds those of the
-/// development tools, whose changes do not touch the module.
+/// The hash of the module's resolved dependencies. `Cargo.lock` itself also holds those of the development tools, whose
+/// changes do not affect the module.
 pub fn dependencies() -> Result<String> {
     let tree = command::output(
         command::command(std::env::var_os("CARGO").unwrap_or("cargo".into()))
@@ -155,8 +155,8 @@ pub fn dependencies() -> Result<String> {
     Ok(sha256(lines.join("\n").as_bytes()))
 }
 
-/// The hash of those parts of Cargo.toml that the module is made by. The others are about development tools, or are
-/// seen by [`dependencies`].
+/// The hash of the parts of Cargo.toml that affect the module. The other parts concern development tools, or are
+/// covered by [`dependencies`].
 pub fn manifest() -> Result<String> {
     let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml"))?.parse()?;
     let mut parts = String::new();
@@ -179,7 +179,7 @@ fn no_local_path(name: &str, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: pkg/ and the migration are what the sources say.
+//! `cargo xtask check`: compares pkg/ and the migration with the sources.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,12 +7,13 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::build::{self, FILES, RECORD, Record};
 use crate::command::root;
-use crate::{release, toolchain};
+use crate::{migration, toolchain};
 
-/// Fails when the migration of this version is another than the schemas make, when pkg/ was built from other sources or dependencies, when a file in it, the
-/// record included, is not the one that a build makes here, or when the compiler that built it is not here to tell.
+/// Fails if this version's migration differs from the schemas, if pkg/ was built from other sources or dependencies, if
+/// a file in it, the record included, differs from the one that a build makes here, or if the compiler that built it is
+/// not installed.
 pub fn run() -> Result<()> {
-    release::check()?;
+    migration::check()?;
     let record = fs::read(root().join("pkg").join(RECORD)).context("there is no pkg/: run `cargo xtask build`")?;
     let record: Record = serde_json::from_slice(&record).context("pkg/build.json is not a build record")?;
 
@@ -52,7 +53,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Its first line names the compiler, its last one where std came from.
+/// The first line names the compiler, the last one the origin of std.
 fn named(toolchain: &[String]) -> String {
     toolchain.first().into_iter().chain(toolchain.last()).cloned().collect::<Vec<_>>().join(", ")
 }

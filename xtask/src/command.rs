@@ -1,4 +1,4 @@
-//! Child processes: run one and say clearly when it fails.
+//! Child processes, with clear errors if they fail.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
 
-/// The root of the checkout that cargo runs this in.
+/// The root of the checkout in which cargo runs this program.
 pub fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|it| it.ends_with("xtask"));
@@ -24,7 +24,7 @@ pub fn command(program: impl Into<PathBuf>) -> Command {
     command
 }
 
-/// Runs to the end with the output shown. An exit code other than 0 is an error that names the command line.
+/// Runs to the end and shows the output. An exit code other than 0 is an error that names the command line.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", line(command)))?;
     if !status.success() {
@@ -33,7 +33,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Like [`run`], but answers what the command wrote to its standard output.
+/// Like [`run`], but returns the standard output.
 pub fn output(command: &mut Command) -> Result<String> {
     let output =
         command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start {}", line(command)))?;

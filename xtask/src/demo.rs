@@ -16,7 +16,7 @@ use crate::command::root;
 use crate::{dev, install};
 use display::Display;
 
-/// One job and what is to come of it.
+/// One job and its expected outcome.
 struct Job {
     /// The generation's id.
     name: &'static str,
@@ -25,11 +25,11 @@ struct Job {
     announced: &'static str,
     attempts: i32,
     predictions: usize,
-    /// What the error says; `None`: there is a picture.
+    /// A part of the expected error; `None`: a picture is expected.
     error: Option<&'static str>,
 }
 
-/// The words in brackets tell the stand-in of Replicate what to do.
+/// The words in brackets script the stand-in of Replicate.
 const JOBS: &[Job] = &[
     Job {
         name: "lighthouse",
@@ -69,11 +69,11 @@ const JOBS: &[Job] = &[
     },
 ];
 
-/// Where a job has come to.
+/// The state of a job.
 struct State {
-    /// Of the generation: pending, queued, processing, downloading, completed, failed or cancelled.
+    /// The generation's: pending, queued, processing, downloading, completed, failed or cancelled.
     status: String,
-    /// Attempts begun; one that is parked counts only once its work is done.
+    /// Attempts begun; a parked one counts only once its work is done.
     attempts: i32,
     failed_attempts: i32,
     /// 0 to 100
@@ -87,18 +87,18 @@ impl State {
     }
 }
 
-/// What a job came to.
+/// The outcome of a job.
 struct Outcome {
     job: &'static Job,
     state: State,
     predictions: usize,
-    /// Where its picture has been saved, relative to the checkout, and its size in bytes.
+    /// The path of the saved picture, relative to the checkout, and its size in bytes.
     picture: Option<(String, usize)>,
-    /// From its being enqueued to its end.
+    /// The time from its enqueuing to its end.
     seconds: f64,
 }
 
-/// Fails when one job did not come out as announced. With `keep` the stack runs on until Ctrl-C.
+/// Fails if a job's outcome is not the announced one. With `keep` the stack runs on until Ctrl-C.
 pub fn run(keep: bool) -> Result<()> {
     install::node_modules()?;
     tokio::runtime::Runtime::new()?.block_on(async {
@@ -160,7 +160,7 @@ async fn demonstrate(stack: &Stack, started: Instant) -> Result<()> {
     Ok(())
 }
 
-/// Runs the worker over and over, as pg_cron would. Returns when a call fails.
+/// Runs the worker repeatedly, as pg_cron does. Returns when a call fails.
 async fn drain(stack: &Stack) -> anyhow::Error {
     loop {
         if let Err(error) = stack.post_drain().await {
@@ -170,7 +170,7 @@ async fn drain(stack: &Stack) -> anyhow::Error {
     }
 }
 
-/// Shows the jobs moving until all have ended.
+/// Shows the progress of the jobs until all have ended.
 async fn watch(database: &Client) -> Result<Vec<State>> {
     const PATIENCE: Duration = Duration::from_secs(90);
     let started = Instant::now();
@@ -221,7 +221,7 @@ async fn outcome(stack: &Stack, database: &Client, job: &'static Job, state: Sta
     Ok(Outcome { job, state, predictions, picture, seconds })
 }
 
-/// Saves the picture that Storage serves, once it has proved to be the one that Replicate gave.
+/// Saves the picture that Storage serves, after checking that it equals the one from Replicate.
 async fn save(database: &Client, job: &Job) -> Result<(String, usize)> {
     let row = database
         .query_one(
@@ -241,7 +241,7 @@ async fn save(database: &Client, job: &Job) -> Result<(String, usize)> {
     Ok((format!("target/demo/{filename}"), bytes.len()))
 }
 
-/// A page with the pictures, for a browser to open.
+/// Writes a page with the pictures, for a browser.
 fn write_sheet(outcomes: &[Outcome]) -> Result<PathBuf> {
     let mut page = String::from(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<title>process-jobs: the demo</title>\n<style>\n\
@@ -296,7 +296,7 @@ fn table(outcomes: &[Outcome]) -> String {
     table
 }
 
-/// What is not as announced.
+/// Describes an outcome that is not the announced one.
 fn surprise(outcome: &Outcome) -> Option<String> {
     let Outcome { job, state, predictions, .. } = outcome;
     let error = state.error.as_deref().unwrap_or_default();

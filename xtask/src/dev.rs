@@ -31,7 +31,7 @@ pub struct Settings {
     tick: Option<u64>,
 }
 
-/// Runs until Ctrl-C, and leaves nothing behind but what was to be kept.
+/// Runs until Ctrl-C, and deletes everything except the data to keep.
 pub fn run(settings: Settings) -> Result<()> {
     let function_env = function_env(settings.env_file.as_deref())?;
     ensure!(
@@ -53,14 +53,14 @@ pub fn run(settings: Settings) -> Result<()> {
     })
 }
 
-/// With one of them, Replicate itself is meant.
+/// If one of these is set, Replicate itself is used.
 const TOKENS: [&str; 2] = ["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"];
 
 pub fn waits_for(what: &str) {
     println!("waiting for {what}");
 }
 
-/// What an env file sets.
+/// The variables of an env file.
 fn function_env(file: Option<&Path>) -> Result<BTreeMap<String, String>> {
     let usual = root().join("supabase/functions/.env");
     let Some(file) = file.or_else(|| usual.exists().then_some(usual.as_path())) else { return Ok(BTreeMap::new()) };
@@ -75,7 +75,7 @@ fn function_env(file: Option<&Path>) -> Result<BTreeMap<String, String>> {
     Ok(env)
 }
 
-/// Says how to use a stack, has it look for work, and stops it at Ctrl-C.
+/// Prints how to use a stack, makes it look for work, and stops it at Ctrl-C.
 pub async fn serve(stack: Stack, tick: Option<Duration>) -> Result<()> {
     println!("{}", instructions(&stack));
     tokio::select! {

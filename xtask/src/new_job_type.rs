@@ -1,19 +1,18 @@
-//! `cargo xtask new-job-type`: a job type that works, to be made into another.
+//! `cargo xtask new-job-type`: makes a working job type as a starting point.
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::command::{command, root, run};
-use crate::release;
+use crate::migration;
 
-/// What each new one begins as: `ping-url`, under its own name.
+/// The files of a new job type: those of `ping-url`, renamed.
 const HANDLER: &str = include_str!("new_job_type/handler.rs.txt");
 const CONVERSATION: &str = include_str!("new_job_type/conversation.txt");
 
-/// Writes the handler's file, its line in the table of handlers, its row in `job_types`, a first conversation
-/// and the type of its payload for callers.
-/// Fails, and writes nothing, where the name is none or is taken.
+/// Writes the handler's file, its line in the table of handlers, its row in `job_types`, a first conversation and the
+/// type of its payload for callers. Fails, and writes nothing, if the name is invalid or taken.
 pub fn new(job_type: &str) -> Result<()> {
     let is_word = |word: &str| {
         word.starts_with(|c: char| c.is_ascii_lowercase())
@@ -45,7 +44,7 @@ pub fn new(job_type: &str) -> Result<()> {
     fs::write(&table, handlers)?;
     println!("src/handlers/mod.rs");
     run(command("cargo").args(["fmt", "--package", "process-jobs"]))?;
-    release::run()?;
+    migration::run()?;
     run(command("cargo")
         .args(["test", "--quiet", "--package", "process-jobs", "payload_types"])
         .env("WRITE_DOCS", "1"))?;
@@ -54,21 +53,21 @@ pub fn new(job_type: &str) -> Result<()> {
     Ok(())
 }
 
-/// With the module and its entry in `ALL`, both in the order of their names.
+/// Adds the module and its entry in `ALL`, both sorted by name.
 fn with_handler(handlers: &str, module: &str) -> Option<String> {
     let (modules, rest) = handlers.split_once("\n\nuse ")?;
-    let (head, modules) = modules.split_once("mod ").map(|(head, modules)| (head, format!("mod {modules}")))?;
+    let (head, modules) = modules.rsplit_once("\n\n")?;
     let mut modules: Vec<&str> = modules.lines().collect();
     let added = format!("mod {module};");
     modules.push(&added);
-    modules.sort_unstable();
+    modules.sort_unstable_by_key(|line| line.trim_start_matches("pub(crate) "));
 
-    let (before, table) = rest.split_once("ALL: &[Handler] = &[")?;
-    let (table, after) = table.split_once("];")?;
+    let (before, table) = rest.split_once("ALL: &[Handler] =")?;
+    let (table, after) = table.trim_start().strip_prefix("&[")?.split_once("];")?;
     let entry = format!("{module}::HANDLER");
     let mut entries: Vec<&str> = table.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
     entries.push(&entry);
     entries.sort_unstable();
     let (modules, entries) = (modules.join("\n"), entries.join(", "));
-    Some(format!("{head}{modules}\n\nuse {before}ALL: &[Handler] = &[{entries}];{after}"))
+    Some(format!("{head}\n\n{modules}\n\nuse {before}ALL: &[Handler] = &[{entries}];{after}"))
 }

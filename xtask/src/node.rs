@@ -14,7 +14,7 @@ pub fn program(name: &str) -> Result<Command> {
     Ok(command(path))
 }
 
-/// One of the pinned Denos, without Node before it.
+/// One of the pinned Denos, started without Node.
 pub fn deno(version: Deno) -> Result<Command> {
     let mut deno = command(version.binary()?);
     deno.env("DENO_NO_UPDATE_CHECK", "1").env("DENO_TLS_CA_STORE", "system");

@@ -1,4 +1,4 @@
-//! `cargo xtask package`: the npm package, packed; publishing it is a person's act.
+//! `cargo xtask package`: packs the npm package; a person publishes it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,28 +7,28 @@ use anyhow::{Context, Result, ensure};
 
 use crate::build::FILES;
 use crate::command::{command, output, root};
-use crate::{install, release};
+use crate::{install, migration};
 
-/// Packs it into target/npm, and says where.
+/// Packs it into target/npm, and prints the path.
 pub fn run() -> Result<()> {
     println!("{}", pack(&root().join("target/npm"))?.display());
     Ok(())
 }
 
-/// The function's folder, the worker in it, with the migration and what lies in npm/.
+/// Packs the function's folder with the worker in it, the migration, and the files of npm/.
 pub fn pack(into: &Path) -> Result<PathBuf> {
     install::node_modules()?;
-    release::check()?;
+    migration::check()?;
     let package = into.join("package");
     if package.exists() {
         fs::remove_dir_all(&package)?;
     }
     copy(&root().join("npm"), &package)?;
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(package.join("package.json"))?)?;
-    let version = release::version()?;
+    let version = migration::version()?;
     ensure!(manifest["version"] == *version, "npm/package.json is of another version than Cargo.toml, {version}");
 
-    fs::copy(release::path()?, package.join("migration.sql"))?;
+    fs::copy(migration::path()?, package.join("migration.sql"))?;
     let function = package.join("function");
     fs::create_dir_all(function.join("pkg"))?;
     for name in FILES {
@@ -36,7 +36,7 @@ pub fn pack(into: &Path) -> Result<PathBuf> {
     }
     let sources = root().join("supabase/functions/process-jobs");
     fs::copy(sources.join("deno.json"), function.join("deno.json"))?;
-    // In one folder, so that nothing collides with a pkg/ of the app's.
+    // In one folder, so that nothing collides with the app's own pkg/.
     let shim = fs::read_to_string(sources.join("index.ts"))?;
     ensure!(shim.contains("\"../../../pkg/"), "index.ts imports no ../../../pkg/");
     fs::write(function.join("index.ts"), shim.replace("\"../../../pkg/", "\"./pkg/"))?;

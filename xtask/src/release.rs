@@ -1,146 +1,89 @@
-//! `cargo xtask release`: the release's migration, of the SQL in supabase/schemas.
+//! `cargo xtask release`: from what is committed to what a person commits, tags and publishes.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::command::{command, output, root};
+use crate::command::{command, output, root, run as run_command};
+use crate::{build, migration, package};
 
-/// A file of supabase/schemas as the migration has it: its path below that folder, and its text.
-struct Part {
-    path: String,
-    sql: String,
-}
+/// Sets the version, dates the changelog, freezes the migration, and builds and packs it all.
+///
+/// Errors, before anything is changed: something is not committed; the version is none, or not above each released one;
+/// the changelog has nothing new.
+pub fn run(version: &str) -> Result<()> {
+    let left = output(command("git").args(["status", "--porcelain"]))?;
+    ensure!(left.is_empty(), "not everything is committed:\n{left}");
+    let number = number(version).with_context(|| format!("{version} is no version: three numbers, as 0.2.0"))?;
+    let current = migration::version()?;
+    let before = migration::path()?;
+    let released = migration::is_frozen(&before)?;
+    let old = self::number(&current).context("Cargo.toml's version")?;
+    ensure!(number > old || number == old && !released, "{version} is not above {current}");
+    let changelog = dated(&read("CHANGELOG.md")?, version, &migration::today("%Y-%m-%d")?)?;
 
-/// Writes the migration of the version that Cargo.toml names. Those of earlier versions are frozen.
-pub fn run() -> Result<()> {
-    let path = path()?;
-    fs::write(&path, migration()?)?;
-    println!("{}", path.strip_prefix(root())?.display());
+    for (path, line) in [("Cargo.toml", "version = \"{}\""), ("npm/package.json", "\"version\": \"{}\"")] {
+        write(path, &read(path)?.replacen(&line.replace("{}", &current), &line.replace("{}", version), 1))?;
+    }
+    ensure!(migration::version()? == version, "Cargo.toml has not taken the version");
+    run_command(command("cargo").args(["update", "--workspace", "--offline", "--quiet"]))?;
+    write("CHANGELOG.md", &changelog)?;
+    if !released && before != migration::path()? && before.exists() {
+        fs::remove_file(&before)?;
+    }
+    migration::run()?;
+    migration::freeze()?;
+    build::run()?;
+    package::run()?;
+    println!("{version} is made. `cargo xtask ci`, then commit, tag v{version}, and `npm publish` the package");
     Ok(())
 }
 
-/// Fails where the migration of this version is not what the schemas say.
-pub fn check() -> Result<()> {
-    let path = path()?;
-    let there = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    ensure!(there == migration()?, "{} is older than supabase/schemas: run `cargo xtask release`", path.display());
-    Ok(())
+/// `0.2.0` as numbers, which compare.
+fn number(version: &str) -> Option<[u32; 3]> {
+    let numbers: Option<Vec<u32>> = version.split('.').map(|part| part.parse().ok()).collect();
+    numbers?.try_into().ok()
 }
 
-/// Of this version: the file that is there, else a new one of today.
-pub fn path() -> Result<PathBuf> {
-    let folder = root().join("migrations");
-    let name = format!("_process_jobs_{}.sql", version()?.replace('.', "_"));
-    for entry in fs::read_dir(&folder)? {
-        let path = entry?.path();
-        if path.to_string_lossy().ends_with(&name) {
-            return Ok(path);
+/// The changelog with what was unreleased under the version and its day.
+fn dated(changelog: &str, version: &str, day: &str) -> Result<String> {
+    const UNRELEASED: &str = "## Unreleased\n";
+    let Some((head, rest)) = changelog.split_once(UNRELEASED) else {
+        bail!("CHANGELOG.md has no line {}", UNRELEASED.trim_end());
+    };
+    let news = rest.split("\n## ").next().unwrap_or(rest);
+    ensure!(!news.trim().is_empty(), "CHANGELOG.md tells nothing of {version} under {}", UNRELEASED.trim_end());
+    Ok(format!("{head}{UNRELEASED}\n## {version} – {day}\n{rest}"))
+}
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"))
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    fs::write(root().join(path), text).with_context(|| format!("cannot write {path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changelog_is_dated() {
+        let changelog = "# Changelog\n\n## Unreleased\n\n- New.\n\n## 0.1.0 – 2026-12-01\n\n- First.\n";
+        let dated = dated(changelog, "0.2.0", "2027-01-02").expect("there is something new");
+        let expected =
+            "# Changelog\n\n## Unreleased\n\n## 0.2.0 – 2027-01-02\n\n- New.\n\n## 0.1.0 – 2026-12-01\n\n- First.\n";
+        assert_eq!(dated, expected);
+        let nothing = super::dated(&dated, "0.3.0", "2027-01-03").expect_err("nothing is new").to_string();
+        assert_eq!(nothing, "CHANGELOG.md tells nothing of 0.3.0 under ## Unreleased");
+    }
+
+    #[test]
+    fn versions_compare() {
+        assert!(number("0.10.0") > number("0.9.1"));
+        for odd in ["", "1", "1.2", "1.2.3.4", "v1.2.3", "1.2.-3", "1.2.x"] {
+            assert_eq!(number(odd), None, "{odd}");
         }
     }
-    let today = output(command("date").args(["-u", "+%Y%m%d000000"]))?;
-    Ok(folder.join(format!("{}{name}", today.trim())))
-}
-
-pub fn version() -> Result<String> {
-    #[derive(Deserialize)]
-    struct Manifest {
-        package: Package,
-    }
-    #[derive(Deserialize)]
-    struct Package {
-        version: String,
-    }
-    let manifest: Manifest = toml::from_str(&fs::read_to_string(root().join("Cargo.toml"))?)?;
-    Ok(manifest.package.version)
-}
-
-fn migration() -> Result<String> {
-    let version = version()?;
-    let mut sql = format!(
-        "-- process-jobs {version}. Made by `cargo xtask release` of supabase/schemas, where each part says what it does.\n\
-         --\n\
-         -- It fills an empty database, moves into an app that is there, and brings every earlier version up to date; a\n\
-         -- second run changes nothing. To be run in one transaction, as `supabase db push` and `psql --single-transaction`\n\
-         -- do: all of it or nothing.\n\
-         do $$ begin perform set_config('process_jobs.installs', 'yes', true); end $$;\n\
-         do $$\n\
-         declare\n  \
-           v_newer text;\n\
-         begin\n  \
-           if current_setting('process_jobs.installs', true) is distinct from 'yes' then\n    \
-             raise exception 'process-jobs is installed in one transaction: psql --single-transaction' using errcode = '25000';\n  \
-           end if;\n  \
-           if to_regclass('process_jobs.releases') is not null then\n    \
-             execute 'select r.version from process_jobs.releases r where string_to_array(r.version, ''.'')::int[] > string_to_array($1, ''.'')::int[]'\n    \
-             into v_newer using '{version}';\n  \
-           end if;\n  \
-           if v_newer is not null then\n    \
-             raise exception 'the database has process-jobs %, and this is {version}', v_newer using errcode = '55000';\n  \
-           end if;\n\
-         end\n\
-         $$;\n"
-    );
-    for part in parts()? {
-        write!(sql, "\n-- ── {} ──\n\n{}", part.path, part.sql)?;
-    }
-    write!(
-        sql,
-        "\n-- ── done ──\n\n\
-         insert into process_jobs.releases (version) values ('{version}') on conflict (version) do nothing;\n\n\
-         -- Tells PostgREST that there are new tables and functions.\n\
-         notify pgrst, 'reload schema';\n"
-    )?;
-    Ok(sql)
-}
-
-/// In the order of schema_paths in supabase/config.toml.
-fn parts() -> Result<Vec<Part>> {
-    #[derive(Deserialize)]
-    struct Config {
-        db: Db,
-    }
-    #[derive(Deserialize)]
-    struct Db {
-        migrations: Migrations,
-    }
-    #[derive(Deserialize)]
-    struct Migrations {
-        schema_paths: Vec<String>,
-    }
-    let supabase = root().join("supabase");
-    let config: Config = toml::from_str(&fs::read_to_string(supabase.join("config.toml"))?)?;
-
-    let mut paths = Vec::new();
-    for path in config.db.migrations.schema_paths {
-        let path = path.trim_start_matches("./schemas/");
-        match path.strip_suffix("/*.sql") {
-            Some(room) => paths.extend(listed(room)?),
-            None => paths.push(path.to_owned()),
-        }
-    }
-    let mut seen = BTreeSet::new();
-    paths.retain(|path| seen.insert(path.clone()));
-    paths
-        .into_iter()
-        .map(|path| {
-            let sql = fs::read_to_string(supabase.join("schemas").join(&path))
-                .with_context(|| format!("cannot read supabase/schemas/{path}"))?;
-            Ok(Part { path, sql })
-        })
-        .collect()
-}
-
-/// The files of a room, by name.
-fn listed(room: &str) -> Result<Vec<String>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(root().join("supabase/schemas").join(room)).with_context(|| format!("no room {room}"))? {
-        paths.push(format!("{room}/{}", entry?.file_name().to_string_lossy()));
-    }
-    paths.sort();
-    Ok(paths)
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the rings of tests, from the worker alone to what is shipped.
+//! `cargo xtask test`: the rings of tests, from the worker alone to the shipped product.
 
 mod report;
 mod rings;
@@ -12,7 +12,7 @@ use report::Report;
 
 pub use rings::crash_matrix;
 
-/// From the inside out.
+/// In the order from the inside out.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub enum Ring {
     /// The worker against scripted conversations
@@ -28,8 +28,7 @@ pub enum Ring {
 }
 
 /// Runs one ring, or all in order; a failed ring does not stop the next. Prints a table and the line
-/// `N passed, N failed`. A ring in which nothing was run is a failure;
-/// under `CI=true` a skipped test is one.
+/// `N passed, N failed`. A ring that ran nothing is a failure; under `CI=true` so is a skipped test.
 pub fn test(ring: Option<Ring>) -> Result<()> {
     let rings = match ring {
         Some(ring) => vec![ring],

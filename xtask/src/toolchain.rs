@@ -10,7 +10,7 @@ use crate::command;
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// A compiler and where it gets a std for [`TARGET`] from.
+/// A compiler and its origin of std for [`TARGET`].
 pub struct Toolchain {
     rustc: PathBuf,
     cargo: PathBuf,
@@ -21,14 +21,14 @@ pub struct Toolchain {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Std {
-    /// The compiled one is installed beside the compiler.
+    /// The compiled std is installed beside the compiler.
     Installed,
-    /// It is compiled along from the source installed beside the compiler.
+    /// std is compiled from the source installed beside the compiler.
     Source,
 }
 
-/// Looks, in this order, for: the current compiler with the target installed; the distribution's
-/// compiler with the target, or with std's source; `rustup target add`. The error names both ways out.
+/// Looks, in this order, for: the current compiler with the target installed; the distribution's compiler with the
+/// target, or with std's source; `rustup target add`. The error names both remedies.
 pub fn find() -> Result<Toolchain> {
     let current = compiler("rustc".into(), std::env::var_os("CARGO").unwrap_or("cargo".into()).into());
     let distribution = compiler("/usr/bin/rustc".into(), "/usr/bin/cargo".into());
@@ -56,10 +56,10 @@ fn compiler(rustc: PathBuf, cargo: PathBuf) -> Option<(PathBuf, PathBuf, PathBuf
 }
 
 impl Toolchain {
-    /// `cargo <subcommand>` for [`TARGET`], with the module's own profile. It leaves no path of this machine in what
-    /// it compiles, so that the same compiler makes the same bytes in any directory.
+    /// `cargo <subcommand>` for [`TARGET`], with the module's own profile. Its output contains no path of this machine,
+    /// so that the same compiler makes the same bytes in any directory.
     pub fn cargo(&self, subcommand: &str) -> Result<Command> {
-        // An external subcommand would be looked for in cargo's home first, where another toolchain's may be.
+        // Cargo would look for an external subcommand in its home first, where another toolchain's may be.
         let external = self.cargo.with_file_name(format!("cargo-{subcommand}"));
         let program = if subcommand == "clippy" && self.cargo.is_absolute() { &external } else { &self.cargo };
         let mut command = command::command(program);
@@ -77,7 +77,7 @@ impl Toolchain {
         Ok(command)
     }
 
-    /// What decides over the bytes beside the sources: `rustc -vV` and where std came from.
+    /// The inputs besides the sources that determine the bytes: `rustc -vV` and the origin of std.
     pub fn version(&self) -> Result<String> {
         let version = command::output(command::command(&self.rustc).arg("-vV"))?;
         Ok(format!("{}\nstd: {}", version.trim(), self.std))
@@ -92,7 +92,8 @@ impl Toolchain {
             (std_source, "/rust"),
             (std_source_real, "/rust"),
         ];
-        // The registry's folder is named after its host, which may be a mirror; of several prefixes the last wins.
+        // The registry's folder is named after its host, which may be a mirror; the last of several matching prefixes
+        // wins.
         let registries = std::fs::read_dir(cargo_home()?.join("registry/src")).into_iter().flatten();
         let registries = registries.flatten().map(|entry| (entry.path(), "/crates"));
         Ok(to
@@ -103,7 +104,7 @@ impl Toolchain {
     }
 }
 
-/// Where cargo keeps the sources of dependencies.
+/// The directory of cargo's dependency sources.
 pub fn cargo_home() -> Result<PathBuf> {
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
     match std::env::var_os("CARGO_HOME").map(PathBuf::from).or(home) {

@@ -1,10 +1,10 @@
-//! The error bodies of Replicate, word for word where a real one has been published.
+//! Replicate's error bodies, word for word if a real one has been published.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// Why a request goes no further; boxed, because answers are large.
+/// The answer that ends a request early; boxed, because answers are large.
 pub struct Refusal(Box<Response>);
 
 impl From<Response> for Refusal {
@@ -25,7 +25,7 @@ pub fn json_answer(status: StatusCode, body: &Value) -> Response {
     response
 }
 
-/// A problem as in RFC 7807, the shape of most of Replicate's errors.
+/// A problem of RFC 7807, the form of most of Replicate's errors.
 pub fn problem(status: StatusCode, title: &str, detail: &str) -> Response {
     let body = json!({"title": title, "detail": detail, "status": status.as_u16()});
     let mut response = json_answer(status, &body);
@@ -33,7 +33,7 @@ pub fn problem(status: StatusCode, title: &str, detail: &str) -> Response {
     response
 }
 
-/// No real body of a 401 was found; the shape is that of the others.
+/// No real body of a 401 was found; this one has the form of the others.
 pub fn unauthorized() -> Response {
     problem(StatusCode::UNAUTHORIZED, "Unauthenticated", "You did not pass a valid authentication token")
 }
@@ -93,13 +93,13 @@ pub fn throttled_by_text(seconds: u64) -> Response {
     json_answer(StatusCode::TOO_MANY_REQUESTS, &json!({"detail": detail}))
 }
 
-/// What a proxy in front answers: no JSON.
+/// The answer of a proxy in front: not JSON.
 pub fn plain(status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, status.canonical_reason().unwrap_or("error")).into_response()
 }
 
-/// The answer to an input or envelope that its schema refuses.
+/// The answer to an input or a body that its schema refuses.
 pub fn invalid(violations: &[crate::schema::Violation]) -> Response {
     let detail: String = violations
         .iter()

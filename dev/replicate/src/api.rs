@@ -17,7 +17,7 @@ use crate::answer::{self, Refusal};
 use crate::state::Shared;
 use crate::{create, gate};
 
-/// How many predictions a page of the list has.
+/// The number of predictions on a page of the list.
 const PAGE: usize = 100;
 
 type App = Handle<Arc<Shared>>;
@@ -91,8 +91,8 @@ async fn version(Handle(shared): App, Path((owner, name, version)): Path<(String
     model.map_or_else(answer::not_found, |model| answer::json_answer(StatusCode::OK, &model.version_json()))
 }
 
-/// Newest first. `created_after` is inclusive, `created_before` is not. A cursor is the place of
-/// the first prediction of its page, so that new predictions do not shift the pages.
+/// Newest first. `created_after` is inclusive, `created_before` is exclusive. A cursor is the place of its page's first
+/// prediction, so that new predictions do not shift the pages.
 async fn list(Handle(shared): App, Query(query): Query<HashMap<String, String>>) -> Response {
     let bound = |name: &str| match query.get(name).map(|text| text.parse::<Timestamp>()) {
         None => Ok(None),

@@ -1,4 +1,4 @@
-//! The models and what they take and give: `models.json`.
+//! The models with their inputs and outputs: `models.json`.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -20,18 +20,18 @@ pub struct Catalogue {
 pub struct Model {
     /// `owner/name`
     pub id: String,
-    /// official models are named without a version and answer the version `hidden`
+    /// official models are named without a version and report the version `hidden`
     pub official: bool,
     /// 64 hex digits
     pub version: Option<String>,
     required: Vec<String>,
     pub output: Shape,
-    /// the input that says how many pictures are made
+    /// the input for the number of pictures
     count: Option<String>,
     /// an input and the value it must have for `count` to count
     count_when: Option<(String, String)>,
     format: FormatRule,
-    /// the first rule that gives a size wins; 1024x1024 where none does
+    /// the first rule that gives a size wins; 1024x1024 if none does
     size: Vec<SizeRule>,
     inputs: Map<String, Value>,
     #[serde(skip)]
@@ -47,7 +47,7 @@ pub enum Shape {
 
 #[derive(Deserialize)]
 struct FormatRule {
-    /// the input that chooses; absent: always the default
+    /// the input that chooses; absent: the default always applies
     input: Option<String>,
     default: Format,
 }
@@ -71,8 +71,8 @@ impl Catalogue {
         serde_json::from_str(include_str!("../models.json")).context("dev/replicate/models.json")
     }
 
-    /// Gives a model other inputs, as when Replicate publishes a new version of it; one that is not there is added,
-    /// as somebody's own, which is called by its version, and with a PNG for an output.
+    /// Replaces a model's inputs, as when Replicate publishes a new version of it. Adds an unknown model as an
+    /// unofficial one that is called by its version and returns PNGs.
     pub fn publish(&mut self, id: &str, inputs: Map<String, Value>) {
         match self.models.iter_mut().find(|model| model.id == id) {
             Some(model) => model.inputs = inputs,
@@ -110,7 +110,7 @@ impl Catalogue {
             }
             SizeRule::Named { input: key } => split(model.text(input, key)?, 'x'),
             SizeRule::Table { table, when } if applies(when) => self.tables.get(table)?.get(ratio).copied(),
-            // `match_input_image` without a look at that image is taken as a square.
+            // `match_input_image` counts as a square, because the image is not looked at.
             SizeRule::Area { pixels, when } if applies(when) => {
                 Some(on_area(*pixels, split(ratio, ':').unwrap_or((1, 1))))
             }
@@ -121,14 +121,14 @@ impl Catalogue {
 }
 
 impl Model {
-    /// The JSON schema of the input. It lets unknown inputs pass: they are dropped, not refused.
+    /// The JSON schema of the input. It accepts unknown inputs, because they are dropped, not refused.
     pub fn input_schema(&self) -> &Value {
         self.input_schema.get_or_init(
             || json!({"type": "object", "title": "Input", "required": self.required, "properties": self.inputs}),
         )
     }
 
-    /// The input without what the model does not know.
+    /// The input without fields that the model does not know.
     pub fn known_inputs(&self, input: &Map<String, Value>) -> Map<String, Value> {
         input
             .iter()
@@ -147,7 +147,7 @@ impl Model {
         count.and_then(|key| self.number(input, key)).unwrap_or(1)
     }
 
-    /// The number of denoising steps; none for the models that Replicate only forwards to.
+    /// The number of denoising steps; `None` for models that Replicate only forwards to.
     pub fn steps(&self, input: &Map<String, Value>) -> Option<u32> {
         self.number(input, "num_inference_steps")
     }
@@ -191,7 +191,7 @@ impl Model {
         })
     }
 
-    /// The input's schema as cog writes it: enums are schemas of their own, which the inputs refer to.
+    /// The input's schema as cog writes it: enums are separate schemas to which the inputs refer.
     fn published_input(&self) -> (Value, Map<String, Value>) {
         let mut enums = Map::new();
         let mut inputs = Map::new();
@@ -211,7 +211,7 @@ impl Model {
         (json!({"type": "object", "title": "Input", "required": self.required, "properties": inputs}), enums)
     }
 
-    /// Whether the input has the value that `when` names, if any.
+    /// True if the input has the value that `when` names, or there is no `when`.
     fn has(&self, input: &Map<String, Value>, when: Option<&(String, String)>) -> bool {
         when.is_none_or(|(key, value)| self.text(input, key) == Some(value.as_str()))
     }

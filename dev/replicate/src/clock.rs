@@ -1,9 +1,9 @@
-//! The one clock: wall-clock times counted on tokio's timer.
+//! The only clock: wall-clock times counted on tokio's timer.
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// Reads the wall clock once and goes on from there with tokio's, so that both never disagree.
+/// Reads the wall clock once and continues with tokio's, so that the two never disagree.
 pub struct Clock {
     started: Timestamp,
     instant: Instant,
@@ -14,14 +14,14 @@ impl Clock {
         Clock { started: Timestamp::now(), instant: Instant::now() }
     }
 
-    /// Now, in whole microseconds: Replicate's times have six decimals.
+    /// The current time in whole microseconds: Replicate's times have six decimals.
     pub fn now(&self) -> Timestamp {
         let elapsed = SignedDuration::try_from(self.instant.elapsed()).unwrap_or(SignedDuration::MAX);
         let now = self.started.saturating_add(elapsed).unwrap_or(Timestamp::MAX);
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
-    /// Returns at once when `time` has passed.
+    /// Returns at once if `time` has passed.
     pub async fn sleep_until(&self, time: Timestamp) {
         let wait = time.duration_since(self.now());
         tokio::time::sleep(wait.try_into().unwrap_or_default()).await;

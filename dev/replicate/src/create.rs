@@ -1,4 +1,4 @@
-//! Creating a prediction: the request's checks, in Replicate's order and words.
+//! Creates a prediction after the request's checks, in Replicate's order and words.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub async fn create(
     Ok(response)
 }
 
-/// The request's own schema (Replicate's OpenAPI document).
+/// The schema of the request's body (Replicate's OpenAPI document).
 fn envelope(with_version: bool) -> Value {
     let mut schema = json!({
         "type": "object",
@@ -102,7 +102,7 @@ fn refuse_unless(schema: &Value, value: &Value, path: &str, name: &str) -> Resul
     if found.is_empty() { Ok(()) } else { Err(answer::invalid(&found).into()) }
 }
 
-/// `owner/name` of an official model, `owner/name:64hex`, or `64hex`; with the version to show.
+/// Finds `owner/name` of an official model, `owner/name:64hex`, or `64hex`; with the version to show.
 fn find<'a>(shared: &'a Shared, version: &str) -> Result<(&'a Model, &'a str), Refusal> {
     let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let model = if is_hash(version) {
@@ -129,7 +129,7 @@ async fn record(
     lifetime: Option<Duration>,
     webhook: Option<String>,
 ) -> Record {
-    // 26 characters of five bits each, as Replicate's ids have.
+    // 26 characters of five bits each, like Replicate's ids.
     let random = uuid::Uuid::new_v4().as_u128();
     let id: String = (0..26)
         .map(|place| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[(random >> (5 * place) & 31) as usize]))
@@ -199,8 +199,8 @@ async fn output(shared: &Shared, model: &Model, id: &str, pictures: &[Picture], 
     }
 }
 
-/// 201 with the final state, or, when the wait is over, 202 with the state `starting`, which
-/// Replicate then answers whatever the prediction does.
+/// 201 with the final state, or 202 with the state `starting` when the wait is over: Replicate's answer then, whatever
+/// the prediction does.
 async fn wait_for(shared: &Shared, created: Prediction, wait: Duration) -> (StatusCode, Prediction) {
     let timeout = tokio::time::sleep(wait);
     tokio::pin!(timeout);
@@ -225,7 +225,7 @@ async fn wait_for(shared: &Shared, created: Prediction, wait: Duration) -> (Stat
     }
 }
 
-/// `wait` (60 s) or `wait=n`, n of 1 to 60; anything else is not waited for.
+/// `wait` (60 s) or `wait=n`, n from 1, at most 60 s; anything else does not wait.
 fn parse_wait(prefer: &str) -> Option<Duration> {
     let seconds = match prefer.trim().strip_prefix("wait")? {
         "" => 60,
@@ -234,7 +234,7 @@ fn parse_wait(prefer: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// `30`, `30s`, `5m`, `1h30m45s`; none for anything else and for less than 5 s.
+/// `30`, `30s`, `5m`, `1h30m45s`; `None` for anything else and for less than 5 s.
 fn parse_lifetime(text: &str) -> Option<Duration> {
     let mut seconds = 0_u64;
     let mut number = String::new();
@@ -261,6 +261,6 @@ fn parse_lifetime(text: &str) -> Option<Duration> {
     } else if !number.is_empty() {
         return None;
     }
-    // A year is more than any prediction lives and keeps times in range.
+    // A year is longer than any prediction lives and keeps times in range.
     (5..=31_536_000).contains(&seconds).then(|| Duration::from_secs(seconds))
 }

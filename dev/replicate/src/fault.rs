@@ -1,8 +1,8 @@
-//! What can go wrong between Replicate and its caller, on demand.
+//! Faults between Replicate and its caller, on demand.
 
 use std::time::Duration;
 
-/// The calls a fault can be put on.
+/// The calls that a fault can affect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `POST /predictions` and `POST /models/{owner}/{name}/predictions`
@@ -17,7 +17,7 @@ pub enum Endpoint {
     File,
 }
 
-/// One faulty answer. "Before": the request has no effect. "After": it has, a create is recorded.
+/// One faulty answer. "Before": the request has no effect. "After": it has one, and a create is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// 401
@@ -28,7 +28,7 @@ pub enum Fault {
     ThrottledHeader(u64),
     /// 429, the seconds only in the body's `retry_after`
     ThrottledBody(u64),
-    /// 429, the seconds only in the words of `detail`
+    /// 429, the seconds only in the text of `detail`
     ThrottledText(u64),
     /// this status with a plain text body, before
     Status(u16),
@@ -40,17 +40,17 @@ pub enum Fault {
     DropAfter,
     /// 200 or 201 with a body that is not JSON, after
     Garbage,
-    /// the right answer, that much later, after
+    /// the right answer, delayed by this time, after
     Late(Duration),
-    /// no answer as long as the caller waits, after
+    /// no answer, however long the caller waits, after
     Hang,
 }
 
-/// How Replicate takes the account, until it is set again.
+/// Replicate's treatment of the account, until it is set again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Normal,
-    /// the token is not accepted: every call of the API is 401
+    /// the token is refused: every call of the API is 401
     Unauthorized,
     /// creates are 402
     InsufficientCredit,

@@ -1,4 +1,4 @@
-//! The output files, on their own port as on replicate.delivery.
+//! Serves the output files on a port of their own, as replicate.delivery does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ async fn serve(Handle(shared): Handle<Arc<Shared>>, uri: Uri) -> Response {
     }
 }
 
-/// `/xezq/{id}/out-{number}.{extension}` of a prediction that has succeeded.
+/// Finds `/xezq/{id}/out-{number}.{extension}` of a prediction that has succeeded.
 fn find(shared: &Shared, path: &str) -> Option<(Picture, File)> {
     let (id, name) = path.strip_prefix("/xezq/")?.split_once('/')?;
     let (number, extension) = name.strip_prefix("out-")?.split_once('.')?;
@@ -81,7 +81,7 @@ fn whole(content_type: &str, bytes: Bytes, file: &File) -> Response {
     )
 }
 
-/// A PNG's signature and header chunk, then `length` bytes made while they are sent.
+/// A PNG's signature and header chunk, then `length` bytes generated while they are sent.
 fn huge(picture: Picture, length: u64, file: &File) -> Response {
     let header = png_header(picture.width, picture.height);
     let total = header.len() as u64 + length;
@@ -116,7 +116,7 @@ fn respond(content_type: &str, length: Option<u64>, body: Body) -> Response {
     response
 }
 
-/// Signature and IHDR (8 bits, RGB) with its checksum.
+/// A PNG's signature and IHDR chunk (8 bits, RGB) with its checksum.
 fn png_header(width: u32, height: u32) -> Bytes {
     let mut chunk = b"IHDR".to_vec();
     chunk.extend(width.to_be_bytes());

@@ -1,4 +1,4 @@
-//! What every request passes first: the record of it, faults, the token, the rate limits.
+//! The steps before every request: its record, faults, the token, the rate limits.
 
 use std::io;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::answer;
 use crate::fault::{Endpoint, Fault, Mode};
 use crate::state::Shared;
 
-/// A request as a caller made it.
+/// A request as the caller made it.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
     /// with the query
     pub path: String,
-    /// none: a call that no fault can be put on
+    /// none: no fault can affect this call
     pub endpoint: Option<Endpoint>,
-    /// none while it is under way, and for one that got no answer
+    /// none while it is under way, and if it got no answer
     pub status: Option<u16>,
     pub authorization: Option<String>,
     pub prefer: Option<String>,
@@ -32,7 +32,7 @@ pub struct Request {
     pub user_agent: Option<String>,
 }
 
-/// Cancelling it closes the connection that the request came over.
+/// Closes, when cancelled, the connection of the request.
 #[derive(Clone)]
 pub struct Connection(pub CancellationToken);
 
@@ -134,12 +134,12 @@ async fn close(connection: &Connection) -> Response {
     std::future::pending().await
 }
 
-/// The headers promise the whole file; the connection breaks after half of the first piece.
+/// The headers announce the whole file; the connection breaks after half of the first piece.
 fn broken_off(response: Response) -> Response {
     let (parts, body) = response.into_parts();
     let half = body.into_data_stream().take(1).map(|piece| piece.map(|bytes| bytes.slice(..bytes.len() / 2)));
     let broken = stream::once(async {
-        // Otherwise hyper meets the error before it has sent even the headers.
+        // Otherwise hyper meets the error before it has even sent the headers.
         tokio::task::yield_now().await;
         Err(axum::Error::new(io::Error::from(io::ErrorKind::ConnectionReset)))
     });

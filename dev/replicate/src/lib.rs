@@ -1,19 +1,17 @@
 //! A stand-in for Replicate's HTTP API that runs inside the caller's process.
 //!
-//! It answers as Replicate does: the envelope and input checks with their error bodies, the
-//! life cycle of a prediction, list, cancel, deadlines, rate limits, and output files that are
-//! real pictures of the format and size the model promises, served from a port of their own.
-//! What it knows of the models is `models.json`; a size that no source states is computed from
-//! the aspect ratio. An hour after its end a prediction loses its input, output, logs and files.
+//! It answers as Replicate does: the checks of body and input with their errors, the life cycle of a prediction, list,
+//! cancel, deadlines, rate limits, and output files that are real pictures of the promised format and size, served from
+//! a port of their own. It knows the models from `models.json`; a size that no source states is computed from the
+//! aspect ratio. An hour after its end a prediction loses its input, output, logs and files.
 //!
-//! Webhooks are signed and sent as Replicate does, to https and, because a local stack has no TLS,
-//! to http; this process sends no TLS either, so that https ones get no answer. The final event is
-//! tried again, for about a minute, until it is taken. Whether Replicate sends one for an aborted
-//! prediction is not documented: the stand-in does not.
+//! Webhooks are signed and sent as Replicate does, to https and, because a local stack has no TLS, to http; this
+//! process sends no TLS either, so https ones get no answer. The final event is retried for about a minute until it is
+//! accepted. Replicate does not document an event for an aborted prediction; the stand-in sends none.
 //!
 //! # Scripted predictions
 //!
-//! Words in square brackets in the prompt decide how a prediction ends; several may be combined.
+//! Words in square brackets in the prompt script the prediction; several may be combined.
 //!
 //! | marker | what follows |
 //! |---|---|
@@ -44,7 +42,9 @@
 //! | `[webhook:forged]` | the final event is signed with another secret |
 //! | `[webhook:stale]` | the final event has a timestamp 10 minutes old, validly signed |
 //!
-//! What goes wrong in the transport is set from outside: [`Server::fail_next`], [`Server::set_mode`].
+//! Faults of the transport are set from outside: [`Server::fail_next`], [`Server::set_mode`].
+
+#![warn(clippy::too_many_lines)]
 
 mod answer;
 mod api;

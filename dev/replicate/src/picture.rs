@@ -1,4 +1,4 @@
-//! Real pictures, cheaply: a plain vertical gradient in one of eight colours.
+//! Real pictures that are cheap to make: a plain vertical gradient in one of eight colours.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Cursor;
@@ -17,7 +17,7 @@ pub enum Format {
     Svg,
 }
 
-/// Everything that decides a picture's bytes, so that they are made once.
+/// Everything that determines a picture's bytes, so that each is encoded once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Picture {
     pub format: Format,
@@ -57,7 +57,7 @@ impl Format {
     }
 }
 
-/// One of the eight colours, by what makes pictures differ: prompt, seed, number.
+/// One of the eight colours, chosen by whatever makes pictures differ: prompt, seed, number.
 pub fn colour(of: impl Hash) -> u8 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
@@ -65,7 +65,8 @@ pub fn colour(of: impl Hash) -> u8 {
 }
 
 impl Picture {
-    /// A megapixel costs 12 to 62 ms optimised and some 250 to 450 ms unoptimised: call it off the async threads and keep the bytes.
+    /// A megapixel costs 12 to 62 ms optimised and some 250 to 450 ms unoptimised: call it outside the async threads
+    /// and keep the bytes.
     pub fn encode(self) -> anyhow::Result<Bytes> {
         let format = match self.format {
             Format::Png => ImageFormat::Png,
@@ -81,7 +82,7 @@ impl Picture {
         let mut pixels = Vec::with_capacity(self.width as usize * self.height as usize * 3);
         for y in 0..self.height {
             let colour: [u8; 3] = std::array::from_fn(|channel| mix(top[channel], bottom[channel], y));
-            // A row has one colour: copying it is much cheaper than setting its pixels.
+            // A row has one colour: copying it is much cheaper than setting each pixel.
             pixels.extend(colour.repeat(self.width as usize));
         }
         let picture = RgbImage::from_raw(self.width, self.height, pixels)

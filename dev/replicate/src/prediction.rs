@@ -1,7 +1,7 @@
-//! A prediction and its life.
+//! A prediction and its life cycle.
 //!
-//! Its course is laid down when it is created, so that its state at any time is only looked up:
-//! no task runs for it but the one that sends its webhooks, and a finished one costs nothing.
+//! Its course is fixed when it is created, so its state at any time is only looked up: no task runs for it except the
+//! one that sends its webhooks, and a finished one costs nothing.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,11 +19,11 @@ pub enum Status {
     Succeeded,
     Failed,
     Canceled,
-    /// ended before it ran: its deadline came first
+    /// ended before it ran, because its deadline came first
     Aborted,
 }
 
-/// A prediction as it is at one moment.
+/// A prediction's state at one moment.
 #[derive(Clone, Debug)]
 pub struct Prediction {
     pub id: String,
@@ -33,7 +33,7 @@ pub struct Prediction {
     pub version: String,
     pub input: Map<String, Value>,
     pub status: Status,
-    /// null until it succeeded
+    /// null until it has succeeded
     pub output: Value,
     pub data_removed: bool,
     pub error: Option<String>,
@@ -42,11 +42,11 @@ pub struct Prediction {
     pub started_at: Option<Timestamp>,
     pub completed_at: Option<Timestamp>,
     pub deadline: Option<Timestamp>,
-    /// where its events go
+    /// the URL for its events
     pub webhook: Option<String>,
 }
 
-/// What is kept of a prediction.
+/// The stored data of a prediction.
 pub struct Record {
     pub id: String,
     pub model: String,
@@ -56,14 +56,14 @@ pub struct Record {
     pub deadline: Option<Timestamp>,
     pub webhook: Option<String>,
     pub starts_at: Timestamp,
-    /// never, for one that hangs
+    /// none: it hangs and never ends
     pub ends: Option<(Timestamp, Ending)>,
     pub processing: Duration,
-    /// steps the logs count; none: a model that logs no percentages
+    /// the steps that the logs count; none: the model logs no percentages
     pub steps: Option<u32>,
-    /// shown when it succeeds
+    /// shown once it has succeeded
     pub output: Value,
-    /// from the end until input, output, logs and files are removed
+    /// the time from its end until input, output, logs and files are removed
     pub retention: Duration,
     pub pictures: Vec<Picture>,
     pub file: File,
@@ -104,7 +104,7 @@ impl fmt::Display for Status {
 }
 
 impl Record {
-    /// Lets the deadline end it where it comes first: aborted before the start, canceled after.
+    /// Ends it at its deadline if that comes first: aborted before the start, canceled after.
     pub fn with_deadline(mut self) -> Record {
         if let Some(deadline) = self.deadline
             && self.ends.as_ref().is_none_or(|(at, _)| deadline < *at)
@@ -115,8 +115,8 @@ impl Record {
         self
     }
 
-    /// A running one stops after its present step, as in real life; one that waits stops at
-    /// once; a finished one stays as it is.
+    /// A running one stops after its current step, as in real life; a waiting one stops at once; a finished one does
+    /// not change.
     pub fn cancel(&mut self, now: Timestamp) {
         let at = match self.status(now) {
             Status::Starting => now,
@@ -143,13 +143,13 @@ impl Record {
         }
     }
 
-    /// When its status changes next; none: never.
+    /// The time of its next change of status; `None` if there is none.
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let ends_at = self.ends.as_ref().map(|(at, _)| *at);
         [Some(self.starts_at), ends_at].into_iter().flatten().filter(|at| *at > now).min()
     }
 
-    /// Whether its input, output, logs and files are no longer there.
+    /// True if its input, output, logs and files have been removed.
     pub fn is_removed(&self, now: Timestamp) -> bool {
         let age = self.ends.as_ref().and_then(|(at, _)| Duration::try_from(now.duration_since(*at)).ok());
         age.is_some_and(|age| age >= self.retention)
@@ -184,7 +184,7 @@ impl Record {
         }
     }
 
-    /// What the model has printed after running that long: a tqdm bar, a line each twentieth.
+    /// The model's output after running for this time: a tqdm bar, a line each twentieth.
     fn logs(&self, run: SignedDuration) -> String {
         let run = run.as_secs_f64();
         let whole = self.processing.as_secs_f64().max(0.001);
@@ -215,7 +215,7 @@ impl Record {
 }
 
 impl Prediction {
-    /// The prediction object of the API; `api_url` is where its own links point.
+    /// The prediction object of the API; its links begin with `api_url`.
     pub fn to_json(&self, api_url: &str) -> Value {
         let get = format!("{api_url}/predictions/{}", self.id);
         let mut object = json!({

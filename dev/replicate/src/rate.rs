@@ -1,8 +1,8 @@
-//! Token buckets, as Replicate's own limiter works.
+//! Token buckets, like Replicate's own limiter.
 
 use jiff::Timestamp;
 
-/// `per_second` requests a second are allowed on average, `burst` at once.
+/// Allows `per_second` requests a second on average, `burst` at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
     pub per_second: f64,
@@ -30,7 +30,7 @@ impl Bucket {
         Bucket { rate, tokens: rate.burst, filled_at: now }
     }
 
-    /// Takes a token, or answers in how many whole seconds (at least one) there will be one.
+    /// Takes a token, or returns the whole seconds (at least one) until there is one.
     pub fn take(&mut self, now: Timestamp) -> Result<(), u64> {
         if self.rate.burst.is_infinite() {
             return Ok(());

@@ -1,7 +1,6 @@
-//! Checks a value against a JSON schema in the words of the Go library gojsonschema, which
-//! Replicate uses (its `locales.go` has the sentences). Knows the keywords that the models'
-//! inputs and the request bodies use: type, nullable, required, properties,
-//! additionalProperties, items, enum, minimum, maximum, format uri.
+//! Checks a value against a JSON schema in the words of the Go library gojsonschema, which Replicate uses (its
+//! `locales.go` has the sentences). Supports the keywords of the models' inputs and the request bodies: type, nullable,
+//! required, properties, additionalProperties, items, enum, minimum, maximum, format uri.
 
 use serde_json::{Map, Value};
 
@@ -14,10 +13,10 @@ pub struct Violation {
     pub description: String,
 }
 
-/// All violations: a node's own first, then those below it.
+/// Collects all violations: a node's own first, then those below it.
 ///
-/// `path` is the node's place in the request; `name` is what the sentences call it, which for
-/// an input leaves out the leading `input.`.
+/// `path` is the node's place in the request; `name` is its name in the sentences, for an input without the leading
+/// `input.`.
 pub fn check(schema: &Value, value: &Value, path: &str, name: &str, found: &mut Vec<Violation>) {
     let mut add = |kind, description| found.push(Violation { kind, field: path.to_owned(), description });
 
@@ -85,7 +84,7 @@ fn is_of_type(expected: &str, value: &Value) -> bool {
     given == expected || (expected == "number" && given == "integer")
 }
 
-/// A number without a fraction is an integer, however it is written: `4.0` is one.
+/// A number without a fraction is an integer in any spelling, also `4.0`.
 fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -98,7 +97,7 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// gojsonschema takes what Go can parse, has a scheme and no backslash.
+/// gojsonschema accepts a text that Go can parse, with a scheme and without a backslash.
 fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     !rest.is_empty()

@@ -1,4 +1,4 @@
-//! What the markers in a prompt say; the crate's documentation has the list.
+//! Reads the markers in a prompt; the crate's documentation lists them.
 
 use std::time::Duration;
 
@@ -31,20 +31,20 @@ pub enum Output {
     Empty,
 }
 
-/// How the output file is served.
+/// The delivery of the output file.
 #[derive(Clone, Debug, Default)]
 pub struct File {
     pub html: bool,
     /// bytes after the PNG header
     pub huge: Option<u64>,
     pub no_length: bool,
-    /// between two pieces of the body
+    /// the pause between two pieces of the body
     pub pause: Option<Duration>,
     pub status: Option<u16>,
     pub status_once: bool,
 }
 
-/// How the webhooks are sent; all but `lost` and `reordered` is about the final event.
+/// The delivery of the webhooks; all but `lost` and `reordered` affect the final event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Webhook {
     pub lost: bool,
@@ -88,7 +88,7 @@ impl Script {
                 ("webhook", late) => {
                     script.webhook.late = late.strip_prefix("late:").and_then(duration).unwrap_or_default();
                 }
-                // Prompts may have brackets of their own.
+                // Prompts may contain other brackets.
                 _ => {}
             }
         }
@@ -97,8 +97,7 @@ impl Script {
 }
 
 impl Failure {
-    /// The prediction's `error`. Published texts, but for E1000 and E1001, of which only the
-    /// meaning is published.
+    /// The prediction's `error`: published texts, except for E1000 and E1001, of which only the meaning is published.
     pub fn error(&self, id: &str) -> String {
         match self.code.as_str() {
             "E005" | "nsfw" => {

@@ -1,4 +1,4 @@
-//! The handle: two listeners and the knobs a test turns.
+//! The server's handle: two listeners and the controls for tests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,18 +23,18 @@ use crate::{api, files};
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// the one token that is accepted
+    /// the only accepted token
     pub token: String,
-    /// from the creation to the start: the cold boot
+    /// the time from creation to start: the cold boot
     pub starting: Duration,
-    /// from the start to the end
+    /// the time from start to end
     pub processing: Duration,
     pub creates: Rate,
-    /// every call of the API that is no create
+    /// for every call of the API but creates
     pub others: Rate,
-    /// from the end of a prediction until its input, output and logs are removed
+    /// the time from a prediction's end until its input, output and logs are removed
     pub retention: Duration,
-    /// models with other inputs than `models.json` gives them, or that are not there, by id: JSON schemas by name
+    /// other inputs for models of `models.json`, or additional models, by id: JSON schemas by name
     pub published: HashMap<String, Map<String, Value>>,
     /// `whsec_` and the base64 of the key
     pub webhook_secret: String,
@@ -60,7 +60,7 @@ impl Default for Options {
 pub struct Server(Arc<Shared>);
 
 impl Server {
-    /// Listens on two ports of 127.0.0.1 that the system chooses. Fails on a webhook secret of another form.
+    /// Listens on two ports of 127.0.0.1 that the system chooses. Fails if the webhook secret has another form.
     pub async fn start(options: Options) -> anyhow::Result<Server> {
         let api = TcpListener::bind("127.0.0.1:0").await.context("listen for the API")?;
         let files = TcpListener::bind("127.0.0.1:0").await.context("listen for the files")?;
@@ -97,18 +97,18 @@ impl Server {
         format!("http://{}", self.0.files_host)
     }
 
-    /// All that were created, as they are now, oldest first.
+    /// All predictions in their present state, oldest first.
     pub fn predictions(&self) -> Vec<Prediction> {
         let now = self.0.clock.now();
         self.0.state().records.iter().map(|record| record.at(now)).collect()
     }
 
-    /// All that was asked, of both ports, in the order of arrival.
+    /// All requests to both ports, in the order of arrival.
     pub fn requests(&self) -> Vec<Request> {
         self.0.state().requests.clone()
     }
 
-    /// The key of the webhooks' signatures: `whsec_…`
+    /// The key that signs webhooks: `whsec_…`
     pub fn webhook_secret(&self) -> String {
         self.0.options.webhook_secret.clone()
     }
@@ -122,14 +122,14 @@ impl Server {
         self.0.state().mode = mode;
     }
 
-    /// The next `times` calls of this kind go wrong; faults on the same call queue up.
+    /// Makes the next `times` calls of this kind fail; faults on the same call queue up.
     pub fn fail_next(&self, on: Endpoint, fault: Fault, times: u32) {
         if times > 0 {
             self.0.state().faults.push_back((on, fault, times));
         }
     }
 
-    /// Serves these bytes on the files' port under `path`, which starts with a slash, and answers the URL.
+    /// Serves these bytes on the files' port under `path`, which starts with a slash, and returns the URL.
     pub fn serve_file(&self, path: &str, content_type: &str, bytes: impl Into<Bytes>) -> String {
         self.0.state().extra_files.insert(path.to_owned(), (content_type.to_owned(), bytes.into()));
         format!("{}{path}", self.files_url())
@@ -150,7 +150,7 @@ async fn serve(shared: Arc<Shared>, listener: TcpListener, router: Router) {
             () = shared.stop.cancelled() => return,
         };
         let Ok((stream, _)) = accepted else {
-            // The connection is gone already, or there are no file descriptors left: wait for some.
+            // The connection has closed already, or there are no file descriptors left: wait for some.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
@@ -161,7 +161,7 @@ async fn serve(shared: Arc<Shared>, listener: TcpListener, router: Router) {
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
             tokio::select! {
-                // How a connection ends is the caller's affair.
+                // The end of a connection is the caller's concern.
                 _ = connection => {}
                 () = closed.cancelled() => {}
             }

@@ -1,4 +1,4 @@
-//! All that the server remembers, behind one mutex.
+//! The server's state, behind one mutex.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -28,7 +28,7 @@ pub struct Shared {
     pub catalogue: Catalogue,
     pub sender: Sender,
     pub clock: Clock,
-    /// a prediction was cancelled: whoever waits for one looks again
+    /// notified when a prediction is cancelled: waiting tasks look again
     pub cancelled: Notify,
     /// closes every connection and ends every webhook
     pub stop: CancellationToken,
@@ -55,7 +55,7 @@ pub struct State {
     pub refused_once: HashSet<String>,
     /// files given from outside, by path: content type and bytes
     pub extra_files: HashMap<String, (String, Bytes)>,
-    /// encoded when first asked for; the cell keeps two from encoding the same
+    /// encoded when first requested; the cell keeps two tasks from encoding the same picture
     pub pictures: HashMap<Picture, Arc<OnceLock<Bytes>>>,
 }
 
@@ -126,7 +126,7 @@ impl State {
         self.records.push(record);
     }
 
-    /// The fault that was asked for first for this endpoint, if any is left.
+    /// The earliest fault set for this endpoint, if any is left.
     pub fn take_fault(&mut self, endpoint: Endpoint) -> Option<Fault> {
         let place = self.faults.iter().position(|(on, _, _)| *on == endpoint)?;
         let (_, fault, times) = self.faults.get_mut(place)?;
@@ -138,7 +138,7 @@ impl State {
         Some(fault)
     }
 
-    /// Err: the answer is 429, with the seconds until a token is back.
+    /// An error means the answer 429, with the seconds until a token is available.
     pub fn take_token(&mut self, create: bool, now: Timestamp) -> Result<(), u64> {
         match (create, self.mode) {
             (true, Mode::LowCredit) => self.low_credit_creates.take(now),

@@ -1,7 +1,7 @@
-//! Webhooks: a prediction's events, posted to its creator's URL and signed after Standard Webhooks.
+//! Webhooks: a prediction's events, posted to its creator's URL and signed by Standard Webhooks.
 //!
-//! Not known of Replicate, and chosen here: the pauses between the tries of the final event (only
-//! their kind and end are documented), and that an aborted prediction sends nothing.
+//! Two facts about Replicate are unknown and chosen here: the pauses between the tries of the final event (only their
+//! kind and end are documented), and that an aborted prediction sends nothing.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ use crate::schema::Violation;
 use crate::script;
 use crate::state::Shared;
 
-/// Between two events of the types `output` and `logs`.
+/// The least time between two events of the types `output` and `logs`.
 const THROTTLE: Duration = Duration::from_millis(500);
 /// The final event is tried again 1, 3, 7, 15, 31 and 63 s after its first try.
 const LAST_TRY: Duration = Duration::from_secs(63);
-/// For the answer to a try.
+/// The time for the answer to a try.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The age of a stale timestamp.
 const STALE_SECONDS: i64 = 600;
@@ -40,28 +40,28 @@ pub struct Delivery {
     pub prediction_id: String,
     /// the same in every try
     pub webhook_id: String,
-    /// the prediction's, as the body says it
+    /// the prediction's status in the body
     pub status: Status,
     pub url: String,
-    /// none while it is under way, and when no answer came
+    /// none while it is under way, and if no answer came
     pub answered: Option<u16>,
     /// signed with a secret that is not the server's
     pub forged: bool,
 }
 
-/// What a create asks to be told, and where.
+/// The events that a create asks for, and their URL.
 pub struct Webhook {
     url: Url,
     events: Vec<String>,
 }
 
-/// What signs and sends.
+/// Signs and sends the events.
 pub struct Sender {
     key: Vec<u8>,
     client: Client,
 }
 
-/// The same id and body in every try.
+/// Has the same id and body in every try.
 struct Event {
     id: String,
     url: Url,
@@ -71,8 +71,8 @@ struct Event {
 }
 
 impl Webhook {
-    /// None: the create, whose body's form has been checked, asks for no webhook. Without a filter
-    /// there are events for new outputs and the end.
+    /// Reads a create's body, whose form has been checked; `None` if it asks for no webhook. Without a filter the
+    /// events are new outputs and the end.
     pub fn of_create(body: &Value) -> Result<Option<Webhook>, Refusal> {
         let Some(text) = body["webhook"].as_str() else { return Ok(None) };
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
@@ -106,7 +106,7 @@ impl Sender {
     pub fn new(secret: &str) -> anyhow::Result<Sender> {
         let encoded = secret.strip_prefix("whsec_").context("the webhook secret does not start with whsec_")?;
         let key = STANDARD.decode(encoded).context("the webhook secret is not base64 after whsec_")?;
-        // A pool would keep timers, which a paused clock runs down at once.
+        // A pool would keep timers, which a paused clock would run down at once.
         let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(TIMEOUT).pool_max_idle_per_host(0);
         Ok(Sender { key, client: client.build().context("build the client that sends webhooks")? })
     }
@@ -119,7 +119,7 @@ pub fn follow(shared: &Arc<Shared>, id: String, webhook: Webhook, script: script
     }
 }
 
-/// Until the server stops.
+/// Runs the work until the server stops.
 fn spawn(shared: &Shared, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<Option<()>> {
     shared.tasks.spawn(shared.stop.clone().run_until_cancelled_owned(work))
 }
@@ -178,8 +178,8 @@ async fn run(shared: Arc<Shared>, id: String, webhook: Webhook, script: script::
     }
 }
 
-/// Waits for the answer, so that the next event comes after this one, but not for long: a slow
-/// receiver does not hold up the others.
+/// Waits for the answer, so that the next event comes after this one, but not for long: a slow receiver does not delay
+/// the others.
 async fn send_once(shared: &Arc<Shared>, event: Event) {
     let sender = shared.clone();
     let answer = spawn(shared, async move {
@@ -188,7 +188,7 @@ async fn send_once(shared: &Arc<Shared>, event: Event) {
     let _ = tokio::time::timeout(THROTTLE, answer).await;
 }
 
-/// `twice`: goes on after the first try that was taken as if it had not been.
+/// `twice`: continues after the first accepted try as if it had failed.
 async fn send_until_taken(shared: &Shared, event: &Event, mut twice: bool) {
     let first = Instant::now();
     let mut wait = Duration::ZERO;
@@ -198,14 +198,14 @@ async fn send_until_taken(shared: &Shared, event: &Event, mut twice: bool) {
         if answered.is_some_and(|status| status < 400) && !std::mem::take(&mut twice) {
             return;
         }
-        // What fell due while this try hung is left out.
+        // Tries that fell due while this one hung are left out.
         while wait <= first.elapsed() {
             wait = 2 * wait + Duration::from_secs(1);
         }
     }
 }
 
-/// One try; answers the status.
+/// Makes one try and returns the status.
 async fn deliver(shared: &Shared, event: &Event) -> Option<u16> {
     let place = {
         let mut state = shared.state();

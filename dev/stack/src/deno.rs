@@ -6,13 +6,13 @@ use anyhow::{Result, ensure};
 
 use crate::node;
 
-/// Which Deno serves the function.
+/// The Deno that serves the function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deno {
-    /// What the hosted edge runtime is compatible with.
+    /// The version that the hosted edge runtime is compatible with.
     #[default]
     V2_1_4,
-    /// The `deno` of package.json.
+    /// The version of `deno` in package.json.
     Latest,
 }
 
@@ -22,7 +22,7 @@ impl Deno {
         let package = format!("@deno/{}{suffix}/deno", node::platform());
         match self {
             Deno::Latest => node::package(&package),
-            // Both versions have packages of the same names: npm nests those of the second.
+            // Both versions have packages of the same names; npm nests those of the second.
             Deno::V2_1_4 => {
                 let path = node::package("deno-2.1.4")?.join("node_modules").join(package);
                 ensure!(path.exists(), "{} is missing: run cargo xtask install", path.display());

@@ -15,8 +15,8 @@ use crate::deno::Deno;
 use crate::process::Process;
 use crate::scratch::Scratch;
 
-/// The function `process-jobs`. It boots at the first request, and again at the next one after its process
-/// has ended, whatever ended it.
+/// The function `process-jobs`. It boots at the first request, and again at the next request after its process has
+/// ended for any reason.
 pub struct Function {
     deno: Deno,
     directory: PathBuf,
@@ -41,8 +41,8 @@ impl Function {
         Function { deno, directory, env, scratch, running: Mutex::new(None), boots: AtomicUsize::new(0) }
     }
 
-    /// The port of the running process; boots one when there is none. Fails with the last lines printed when
-    /// the function does not come up.
+    /// The port of the running process; boots one if none runs. Fails with the last printed lines if the function does
+    /// not come up.
     pub async fn port(&self) -> Result<u16> {
         let mut running = self.running.lock().await;
         if let Some(running) = running.as_mut()
@@ -57,7 +57,7 @@ impl Function {
         Ok(port)
     }
 
-    /// Kills the process with SIGKILL, in the middle of whatever it does. Nothing happens when none runs.
+    /// Kills the process with SIGKILL, in the middle of any work. Does nothing if none runs.
     pub async fn kill(&self) -> Result<()> {
         match self.running.lock().await.take() {
             Some(mut running) => running.process.kill(),
@@ -65,24 +65,24 @@ impl Function {
         }
     }
 
-    /// A variable of its environment.
+    /// A variable of the function's environment.
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(String::as_str)
     }
 
-    /// How often a process has come up so far.
+    /// The number of times that a process has come up.
     pub fn boots(&self) -> usize {
         self.boots.load(Ordering::Relaxed)
     }
 
-    /// `None` when no process runs.
+    /// `None` if no process runs.
     pub async fn pid(&self) -> Option<u32> {
         let mut running = self.running.lock().await;
         let process = &mut running.as_mut()?.process;
         process.ended().ok()?.is_none().then(|| process.pid())
     }
 
-    /// The most memory the running process has held so far, in bytes. Linux only.
+    /// The most memory that the running process has held, in bytes. Linux only.
     pub async fn peak_rss(&self) -> Result<u64> {
         let status = self.proc_file("status").await?;
         let kilobytes = status
@@ -92,7 +92,7 @@ impl Function {
         Ok(kilobytes * 1024)
     }
 
-    /// User and system time the running process has used so far, to 10 ms. Linux only.
+    /// User and system time of the running process so far, to 10 ms. Linux only.
     pub async fn cpu_time(&self) -> Result<Duration> {
         let stat = self.proc_file("stat").await?;
         // proc_pid_stat(5): fields 14 and 15, counted from the state (3), which follows the name in brackets.
@@ -109,7 +109,7 @@ impl Function {
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
     }
 
-    /// The platform lets a function read its own files, see its environment and use the network.
+    /// The command has the platform's permissions: a function reads its own files, its environment and the network.
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(self.deno.binary()?);
         command.args(["run", "--no-lock", "--node-modules-dir=none", "--no-prompt"]).args([

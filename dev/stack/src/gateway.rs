@@ -1,4 +1,4 @@
-//! One address for everything, like a project's: `/rest/v1`, `/storage/v1`, `/functions/v1/process-jobs`.
+//! One address for everything, as in a project: `/rest/v1`, `/storage/v1`, `/functions/v1/process-jobs`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -18,13 +18,13 @@ use crate::function::Function;
 
 const FUNCTION: &str = "/functions/v1/process-jobs";
 
-/// A listening socket whose address is known before what it stands for has been started.
+/// A listening socket, whose address is known before its server has started.
 pub(crate) struct Listening {
     listener: TcpListener,
     pub url: String,
 }
 
-/// At this port, or a free one.
+/// Listens at this port, or at a free one.
 pub(crate) async fn listen(port: Option<u16>) -> Result<Listening> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
@@ -32,22 +32,22 @@ pub(crate) async fn listen(port: Option<u16>) -> Result<Listening> {
     Ok(Listening { listener, url })
 }
 
-/// What becomes of a call to REST or Storage. *Before* it has any effect, or *after* it has, and before its answer.
+/// The fate of a call to REST or Storage: *before* it has any effect, or *after* it, before its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     PassOn,
     /// The connection closes.
     DropBefore,
     DropAfter,
-    /// This status and body are the answer, as of a gateway in between.
+    /// This status and body are the answer, as from a gateway in between.
     AnswerBefore(u16, &'static str),
     AnswerAfter(u16, &'static str),
-    /// The function is killed, with SIGKILL.
+    /// The function is killed with SIGKILL.
     KillBefore,
     KillAfter,
 }
 
-/// Decides by the path, query included.
+/// Decides by the path, including the query.
 pub(crate) type Fates = Arc<Mutex<Box<dyn FnMut(&str) -> Fate + Send>>>;
 
 /// Passes requests on until the task is aborted.
@@ -64,15 +64,15 @@ pub(crate) fn serve(
         client: reqwest::Client::new(),
     };
     tokio::spawn(async move {
-        // They end with this task.
+        // The connections end with this task.
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 accepted = listening.listener.accept() => accepted,
-                // How a connection ends is the caller's affair.
+                // The end of a connection is the caller's concern.
                 Some(_) = connections.join_next() => continue,
             };
-            // Fails when there are no file descriptors left.
+            // Fails if there are no file descriptors left.
             let Ok((stream, _)) = accepted else { return };
             let _ = stream.set_nodelay(true);
             let backends = backends.clone();
@@ -85,13 +85,13 @@ pub(crate) fn serve(
 #[derive(Clone)]
 struct Backends {
     rest_and_storage: u16,
-    /// Connections that a caller keeps open outlive the stack and must not keep the function alive.
+    /// Connections that a caller keeps open outlive the stack, so they must not keep the function alive.
     function: Weak<Function>,
     fates: Fates,
     client: reqwest::Client,
 }
 
-/// The error closes the connection without an answer.
+/// An error closes the connection without an answer.
 async fn meet_fate(backends: Backends, request: Request<hyper::body::Incoming>) -> Result<Response, &'static str> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let fate = match is_of_rest_or_storage(&path) {
@@ -138,12 +138,12 @@ async fn pass_on(backends: &Backends, path: &str, request: Request<hyper::body::
     };
     match forward(&backends.client, &target, request.map(Body::new)).await {
         Ok(response) => response,
-        // The process died with the request, or before it could answer.
+        // The process died during the request, or before it could answer.
         Err(error) => answer(StatusCode::BAD_GATEWAY, format!("{error:#}")),
     }
 }
 
-/// Both bodies are streamed: a picture is never whole in memory here.
+/// Streams both bodies: no picture is ever whole in memory here.
 async fn forward(client: &reqwest::Client, target: &str, request: Request<Body>) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let mut outgoing = client.request(parts.method, target).headers(end_to_end(parts.headers));
@@ -158,7 +158,7 @@ async fn forward(client: &reqwest::Client, target: &str, request: Request<Body>)
     Ok(response)
 }
 
-/// Without what belongs to one connection only.
+/// Removes the headers that belong to one connection only.
 fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
     for name in [CONNECTION, HOST, TRANSFER_ENCODING] {
         headers.remove(name);

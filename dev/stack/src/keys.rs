@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use uuid::Uuid;
 
-/// Keys made for one stack, in both of their forms.
+/// Keys of one stack, in both of their forms.
 pub(crate) struct Keys {
     /// `sb_secret_…`
     pub secret: String,
@@ -29,7 +29,7 @@ impl Keys {
         Keys::of([(); 3].map(|()| Uuid::new_v4().simple().to_string()))
     }
 
-    /// Those of a project that stays; made at first, they lie in `keys` there.
+    /// The keys of a project that is kept, in the file `keys` of `directory`; creates them if missing.
     pub fn kept_in(directory: &Path) -> Result<Keys> {
         let path = directory.join("keys");
         if !path.exists() {
@@ -52,7 +52,7 @@ impl Keys {
         }
     }
 
-    /// Key to role.
+    /// Maps each key to its role.
     pub fn roles(&self) -> Value {
         json!({
             &self.secret: "service_role",

@@ -1,4 +1,6 @@
-//! The local stack: what a Supabase project runs, without Docker.
+//! The local stack: the services of a Supabase project, without Docker.
+
+#![warn(clippy::too_many_lines)]
 
 mod deno;
 mod function;

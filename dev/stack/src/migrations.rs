@@ -1,4 +1,4 @@
-//! Applies migrations/*.sql as `supabase db push` would.
+//! Applies migrations/*.sql as `supabase db push` does.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 impl Migration {
-    /// All of migrations/, in order.
+    /// All files of migrations/, in order.
     pub fn all() -> Result<Vec<Migration>> {
         let mut paths: Vec<PathBuf> = fs::read_dir(crate::repository().join("migrations"))?
             .map(|entry| Ok(entry?.path()))
@@ -32,7 +32,7 @@ impl Migration {
     }
 }
 
-/// Applies every migration, each in a transaction of its own. Stops at the first that fails and names it.
+/// Applies every migration in a transaction of its own. Stops at the first that fails and names it.
 pub async fn migrate(client: &mut Client) -> Result<()> {
     for migration in Migration::all()? {
         let transaction = client.transaction().await?;
@@ -42,7 +42,7 @@ pub async fn migrate(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// tokio-postgres's own message is "db error"; the database's says what and where.
+/// tokio-postgres's own message is only "db error"; the database's message names the cause and the place.
 fn describe(migration: &Migration, error: &tokio_postgres::Error) -> anyhow::Error {
     let Some(error) = error.as_db_error() else {
         return anyhow::anyhow!("migration {}: {error}", migration.name);

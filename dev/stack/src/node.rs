@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-/// `linux-x64`, `darwin-arm64`, …: how npm packages with binaries name this machine.
+/// This machine's name in npm packages with binaries: `linux-x64`, `darwin-arm64`, …
 pub fn platform() -> String {
     let os = if OS == "macos" { "darwin" } else { OS };
     let arch = match ARCH {

@@ -1,4 +1,4 @@
-//! Sends what `net.http_post` queues, as pg_net's background worker does.
+//! Sends the requests that `net.http_post` queues, as pg_net's background worker does.
 
 use std::time::Duration;
 
@@ -6,15 +6,14 @@ use anyhow::Result;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Row};
 
-/// A task that sends the requests of the stand-in in tests/db/pg_net_stand_in.sql after their transactions
-/// have committed: once each, without retry, dropping the connection when the time-out has passed. Ends when
-/// dropped.
+/// A task that sends the requests of the stand-in in tests/db/pg_net_stand_in.sql after their transactions have
+/// committed: once each, without retry, dropping the connection after the time-out. Ends when dropped.
 pub struct PgNet {
     task: JoinHandle<()>,
 }
 
 impl PgNet {
-    /// The schema of the stand-in, to be loaded before the migrations.
+    /// The schema of the stand-in, to load before the migrations.
     pub fn stand_in_sql() -> Result<String> {
         Ok(std::fs::read_to_string(crate::repository().join("tests/db/pg_net_stand_in.sql"))?)
     }
@@ -31,13 +30,13 @@ impl Drop for PgNet {
     }
 }
 
-/// pg_net looks at its queue in the same way, every second.
+/// The interval of looks at the queue; pg_net looks every second.
 const POLL: Duration = Duration::from_millis(50);
 
 async fn send_all(database: Client) {
     let http = reqwest::Client::new();
     let take = "delete from net.http_request_queue returning id, method, url, headers, body, timeout_milliseconds";
-    // Fails when the database has stopped.
+    // Fails once the database has stopped.
     while let Ok(rows) = database.query(take, &[]).await {
         for row in rows {
             tokio::spawn(send(http.clone(), row));

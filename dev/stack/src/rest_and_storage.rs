@@ -11,12 +11,12 @@ use crate::keys::Keys;
 use crate::process::Process;
 use crate::scratch::Scratch;
 
-/// Starts the server and returns it with its port. It makes the schemas `auth` and `storage`, which the
-/// migrations expect, and serves what they add once they `notify pgrst`.
+/// Starts the server and returns it with its port. It creates the schemas `auth` and `storage`, which the migrations
+/// expect, and serves the migrations' objects once they `notify pgrst`.
 ///
-/// At its first request, unless the database is one that was there, the server grants everything on all tables of the schemas with row level security to
-/// every role of the API. That request is made here, before the migrations, so that theirs keep the privileges
-/// that they give them.
+/// At its first request, unless the database existed before, the server grants everything on all tables of the schemas
+/// with row level security to every role of the API. That request is made here, before the migrations, so that their
+/// tables keep the privileges that they set.
 pub(crate) async fn start(
     scratch: &Scratch,
     database_url: &str,

@@ -1,4 +1,4 @@
-//! A directory and the processes working in it, both gone when we are.
+//! A directory and the processes that work in it, both removed with this process.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,11 +8,11 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// A throw-away directory. Dropping it deletes it; so does the end of this process, whatever ended it
-/// (a panic, Ctrl-C, SIGKILL), after the processes registered in it have been stopped.
+/// A throw-away directory. Dropping it deletes it; so does the end of this process for any reason (a panic, Ctrl-C,
+/// SIGKILL), after the processes registered in it have been stopped.
 ///
-/// A watchdog sees to that: a shell reading from a pipe that only we hold. When the pipe closes it stops
-/// what is left and removes the directory. It sits in a process group of its own, so that the terminal's
+/// A watchdog does this: a shell that reads from a pipe which only this process holds. When the pipe closes it stops
+/// the remaining processes and removes the directory. It is in a process group of its own, so that the terminal's
 /// Ctrl-C does not reach it.
 pub struct Scratch {
     path: PathBuf,
@@ -37,7 +37,7 @@ rm -rf "$1"
 impl Scratch {
     pub fn new() -> Result<Scratch> {
         let path = tempfile::Builder::new().prefix("process-jobs-").tempdir().context("no temporary directory")?.keep();
-        // Postgres runs as another user when we are root and must be able to pass through.
+        // If this process is root's, Postgres runs as another user and must be able to pass through.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o711))?;
         fs::create_dir(path.join("pids"))?;
         let watchdog = Command::new("sh")
@@ -57,7 +57,7 @@ impl Scratch {
         &self.path
     }
 
-    /// What the processes have printed so far, each under its name.
+    /// The output of the processes so far, each under its name.
     pub fn logs(&self) -> Result<String> {
         let mut logs = String::new();
         for entry in fs::read_dir(&self.path)? {
@@ -71,7 +71,7 @@ impl Scratch {
         Ok(logs)
     }
 
-    /// Where the watchdog looks for the process with this id.
+    /// The file by which the watchdog finds the process with this id.
     pub fn pid_file(&self, pid: u32) -> PathBuf {
         self.path.join("pids").join(pid.to_string())
     }

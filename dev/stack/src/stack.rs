@@ -1,4 +1,4 @@
-//! Everything together.
+//! The whole stack.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,26 +26,26 @@ pub struct Options {
     pub postgres: PostgresKind,
     pub deno: Deno,
     pub replicate: replicate_stand_in::Options,
-    /// Environment of the function, over what the stack sets; an empty value takes a variable away.
+    /// Environment of the function, added to the stack's; an empty value removes a variable.
     pub function_env: BTreeMap<String, String>,
-    /// A directory with another index.ts than supabase/functions/process-jobs.
+    /// A directory with an index.ts to use instead of supabase/functions/process-jobs.
     pub function_directory: Option<PathBuf>,
-    /// Predictions report to the function by webhook; without, they are polled.
+    /// True: predictions report to the function by webhook; false: they are polled.
     pub webhooks: bool,
     /// pg_cron, and the stand-in of pg_net with its sender. Needs [`PostgresKind::System`].
     pub scheduling: bool,
-    /// SQL of an app that was there before the migrations.
+    /// SQL of an app that exists before the migrations.
     pub app: Option<&'static str>,
-    /// Of the project's address; none: a free one.
+    /// The port of the project's address; `None`: a free one.
     pub port: Option<u16>,
-    /// Where database, objects and keys stay; none: they go with the stack.
+    /// The directory in which database, objects and keys are kept; `None`: they are deleted with the stack.
     pub kept_in: Option<PathBuf>,
-    /// Is told what the start waits for.
+    /// Called with each part that the start waits for.
     pub tell: Option<fn(&str)>,
 }
 
-/// A running project. Dropping it, or the end of this process, stops everything it started and deletes what it
-/// wrote.
+/// A running project. Dropping it, or the end of this process, stops everything that it started and deletes its files,
+/// except those in `kept_in`.
 pub struct Stack {
     // In the order of stopping.
     gateway: JoinHandle<()>,
@@ -68,8 +68,8 @@ const SCHEDULING: &[(&str, &str)] =
     &[("shared_preload_libraries", "pg_cron"), ("cron.database_name", DATABASE), ("cron.use_background_workers", "on")];
 
 impl Stack {
-    /// Starts everything but the function, which boots at its first request, and applies the migrations. Fails
-    /// with the last lines of the part that does not come up.
+    /// Starts everything but the function, which boots at its first request, and applies the migrations. Fails with the
+    /// last lines of the part that does not come up.
     pub async fn start(options: Options) -> Result<Stack> {
         ensure!(
             !options.scheduling || options.postgres == PostgresKind::System,
@@ -149,7 +149,7 @@ impl Stack {
         &self.function
     }
 
-    /// From now on `decide` says what becomes of each call to REST or Storage, by its path with the query.
+    /// Sets `decide`, which from now on chooses the fate of each call to REST or Storage by its path with the query.
     pub fn decide_fates(&self, decide: impl FnMut(&str) -> Fate + Send + 'static) {
         *self.fates.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(decide);
     }
@@ -163,7 +163,7 @@ impl Stack {
         &self.database_url
     }
 
-    /// The project's address, the one below which `/rest/v1`, `/storage/v1` and `/functions/v1` lie.
+    /// The project's address, below which `/rest/v1`, `/storage/v1` and `/functions/v1` are.
     pub fn api_url(&self) -> &str {
         &self.api_url
     }
@@ -181,7 +181,7 @@ impl Stack {
         &self.keys.service_role
     }
 
-    /// Has the function drain the queue, and returns its answer. Fails when it does not answer 200.
+    /// Makes the function drain the queue, and returns its answer. Fails if the status is not 200.
     pub async fn post_drain(&self) -> Result<Value> {
         let url = format!("{}/functions/v1/process-jobs", self.api_url);
         let answer = reqwest::Client::new().post(&url).header("apikey", self.secret_key()).send().await?;
@@ -191,26 +191,26 @@ impl Stack {
         serde_json::from_str(&body).with_context(|| format!("POST {url} answered {body}"))
     }
 
-    /// What every part has printed so far.
+    /// The output of every part so far.
     pub fn logs(&self) -> Result<String> {
         Ok(self.cluster.logs()? + &self.scratch.logs()?)
     }
 
-    /// Where REST, Storage and the function write their logs.
+    /// The directory of the logs of REST, Storage and the function.
     pub fn log_directory(&self) -> &Path {
         self.scratch.path()
     }
 
-    /// Stops everything and deletes what it wrote; dropping the stack does the same, without telling errors.
+    /// Stops everything and deletes its files; dropping the stack does the same without reporting errors.
     pub async fn stop(mut self) -> Result<()> {
         self.gateway.abort();
-        // Its port is free again once it has ended.
+        // The port is free again once the task has ended.
         let _ = (&mut self.gateway).await;
         drop(self);
         Ok(())
     }
 
-    /// REST learns of the migrations by a notification, a moment after they have committed.
+    /// Waits for REST, which learns of the migrations by a notification a moment after they have committed.
     async fn wait_for_rest(&self) -> Result<()> {
         let url = format!("{}/rest/v1/job_queue?limit=0", self.api_url);
         let client = reqwest::Client::new();
@@ -235,7 +235,7 @@ impl Drop for Stack {
     }
 }
 
-/// What the platform gives every function, and the settings of ours.
+/// The environment that the platform gives every function, and this function's settings.
 fn function_env(
     api_url: &str,
     keys: &Keys,

@@ -1,5 +1,4 @@
--- apply_image_job: trigger on job_queue; whatever changes an image job changes its generation with it,
--- in the same transaction.
+-- apply_image_job: trigger on job_queue. A change of an image job changes its generation in the same transaction.
 --
 --   job                                    generation
 --   generate-image inserted                queued
@@ -13,14 +12,14 @@
 --   pending again                          stays; checkpoint.prediction_id -> replicate_prediction_id
 --   pending again after it had ended       as when it was inserted
 --
--- A completed generation stays completed. A payload without a usable generation_id and user_id changes no generation.
--- A job that has begun nothing is refused, with the error that the tables gave, where its generation cannot be written:
--- its picture could not be recorded, so it is not paid for. Else a row that the tables refuse, or, unless the job ends,
--- that another session holds, hinders no job: the generation follows later (job_troubles, retry_job_troubles). Where a
--- job ends and another session holds the generation, and where a stored picture cannot be recorded, the settle is
--- refused. A job that is to be cancelled changes its generation at its end only.
+-- A completed generation stays completed. A payload without a usable generation_id and user_id changes no generation. A
+-- job that has begun nothing is refused, with the tables' error, if its generation cannot be written: its picture could
+-- not be recorded, so it must not be paid for. Any other row that the tables refuse, or, unless the job ends, that
+-- another session has locked, does not hinder the job: the generation follows later (job_troubles, retry_job_troubles).
+-- If a job ends while another session has locked its generation, or a stored picture cannot be recorded, the settle is
+-- refused. A job with a cancel request changes its generation only when it ends.
 --
--- Rows that a restore brings back, which are not of now, change nothing.
+-- Rows that a restore inserts, whose times are not of now, change nothing.
 create or replace function process_jobs.apply_image_job() returns trigger
 language plpgsql
 security definer

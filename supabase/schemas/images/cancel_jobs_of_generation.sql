@@ -1,8 +1,8 @@
--- cancel_jobs_of_generation: trigger on image_generations; where the app sets a generation to failed or cancelled, its
--- jobs are cancelled: no more is paid for it, and no picture appears after it.
+-- cancel_jobs_of_generation: trigger on image_generations. If the app sets a generation to failed or cancelled, its
+-- jobs are cancelled: nothing more is paid for it, and no picture appears after it.
 --
--- A job that somebody has at this moment is cancelled later (job_troubles of kind cancel), and its picture, should it be
--- just being recorded, is not.
+-- A job that another transaction has locked is cancelled later (job_troubles of kind cancel); if its picture is just
+-- being recorded, the picture is not written.
 create or replace function process_jobs.cancel_jobs_of_generation() returns trigger
 language plpgsql
 security definer

@@ -1,8 +1,8 @@
--- fitting_columns: those of {column: value} that a table has and lets be written, each as SQL: its name, and its value
--- as a literal of its type.
+-- fitting_columns: the entries of {column: value} whose columns a table has and lets be written, each as SQL: its name,
+-- and its value as a literal of its type.
 --
--- A null is `default` where the column takes none. Numbers are rounded for columns of whole numbers, and left out where
--- those cannot hold them; prompts and messages are cut to what a varchar holds.
+-- A null becomes `default` in a column that does not allow null. Numbers are rounded for integer columns, and left out
+-- if those cannot hold them; prompts and messages are cut to a varchar's length.
 create or replace function process_jobs.fitting_columns(p_table text, p_values jsonb)
 returns table (name text, literal text)
 language plpgsql

@@ -1,5 +1,5 @@
--- follow_image_generations: puts the two triggers of ours on image_generations, where they are not there and where the
--- table has a status: what the app does with a generation while its jobs are under way.
+-- follow_image_generations: creates process-jobs' two triggers on image_generations if they are missing and the table
+-- has a status. They react to the app's changes of a generation while its jobs are unfinished.
 create or replace function process_jobs.follow_image_generations() returns void
 language plpgsql
 security definer
@@ -28,6 +28,6 @@ begin
 end
 $$;
 
--- Which unfinished jobs are about a generation.
+-- Finds the unfinished jobs of a generation.
 create index if not exists job_queue_generation on public.job_queue ((payload ->> 'generation_id'))
   where status in ('pending', 'processing') and job_type in ('generate-image', 'download-image');

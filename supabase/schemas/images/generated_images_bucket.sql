@@ -1,5 +1,5 @@
--- The public bucket generated-images, where the schema storage exists: for the six formats that the worker stores, of
--- MAX_IMAGE_BYTES's default at most. A bucket of that name stays as it is.
+-- Creates the public bucket generated-images if the schema storage exists: for the six formats that the worker stores,
+-- with MAX_IMAGE_BYTES's default as the size limit. An existing bucket of that name is not changed.
 do $$
 begin
   if to_regclass('storage.buckets') is null then

@@ -1,9 +1,9 @@
--- image_generations: one row a requested picture; its status follows the jobs (apply_image_job).
+-- image_generations: one row per requested picture; its status follows the jobs (apply_image_job).
 --
--- Ids are text by default, because payloads carry strings. width and height become those of the stored picture.
--- Users read their own rows, where the schema auth exists.
--- A table that is there already stays the app's: its columns, which may be uuid, its privileges and its policies, beside
--- which one of ours could show more. The comment tells a table of ours when the migrations run again.
+-- Ids are text by default, because payloads carry strings. width and height become those of the stored picture. Users
+-- read their own rows if the schema auth exists. An existing table stays the app's, with its columns, which may be
+-- uuid, its privileges and its policies, because an added policy could show more. The table's comment identifies
+-- process-jobs' own table when the migrations run again.
 do $$
 begin
   if to_regclass('public.image_generations') is not null

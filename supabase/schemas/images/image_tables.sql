@@ -1,9 +1,9 @@
--- image_tables: what look_at_image_tables has found of the image tables; one row.
+-- image_tables: the findings of look_at_image_tables about the image tables; one row.
 --
--- shape     of what they were then (image_tables_shape)
--- statuses  {"cancelled": "failed", …}: what is written for a status that the table does not take
--- tried     false: there is no user yet to try them with
--- refusal   why no picture can be recorded, and what to do; null: it can
+-- shape     the tables' shape at that time (image_tables_shape)
+-- statuses  {"cancelled": "failed", …}: the status written instead of one that the table does not accept
+-- tried     false: they could not be tried yet (no user, or a lock), or need not be (the app writes both)
+-- refusal   why no picture can be recorded, and what to do; null: pictures can be recorded
 create table if not exists process_jobs.image_tables (
   only_row boolean primary key default true,
   shape text not null,
@@ -14,8 +14,8 @@ create table if not exists process_jobs.image_tables (
   constraint image_tables_is_one_row check (only_row)
 );
 
--- image_writers: functions of the app's own that write in our place; this is where they are named, and no upgrade
--- touches them.
+-- image_writers: the app's own functions that write instead of process-jobs. The app names them here; no upgrade
+-- changes this table.
 --
 -- writes         'generation': function(p_payload jsonb, p_generation jsonb {status, error_message,
 --                replicate_prediction_id}), called whenever a generation's status changes
@@ -23,7 +23,8 @@ create table if not exists process_jobs.image_tables (
 --                [{filename, storage_path, public_url, file_size, width, height, format}]
 -- function_name  schema and name, as 'app.write_generation'
 --
--- Both may be called twice with the same and must end the same. What they raise, they refuse.
+-- Both may be called twice with the same arguments and must give the same result. An error that they raise is a
+-- refusal.
 create table if not exists process_jobs.image_writers (
   writes text primary key,
   function_name text not null,

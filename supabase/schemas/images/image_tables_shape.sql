@@ -1,5 +1,5 @@
--- image_tables_shape: changes whenever the image tables do: their columns, defaults, constraints, triggers, the
--- functions of those, enums, and image_writers.
+-- image_tables_shape: a text that changes whenever the image tables change: their columns, defaults, constraints,
+-- triggers, trigger functions, enums, and image_writers.
 create or replace function process_jobs.image_tables_shape() returns text
 language sql
 stable

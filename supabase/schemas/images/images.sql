@@ -1,9 +1,8 @@
--- images: one row a stored picture, unique by generation and file name, so that a download that runs
--- twice leaves one row.
+-- images: one row per stored picture, unique by generation and file name, so that a download that runs twice leaves one
+-- row.
 --
--- width, height (pixels), file_size (bytes) and format are those of the stored file.
--- Users read their own rows, where the schema auth exists. A table that is there already stays the app's, as
--- image_generations does.
+-- width, height (pixels), file_size (bytes) and format are those of the stored file. Users read their own rows if the
+-- schema auth exists. An existing table stays the app's, as for image_generations.
 do $$
 declare
   v_id_type text := coalesce(process_jobs.column_type('public.image_generations', 'id'), 'text');

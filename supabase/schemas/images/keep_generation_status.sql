@@ -1,7 +1,7 @@
--- keep_generation_status: trigger on image_generations; an app that enqueues a job and then sets its generation to
--- `queued` may be slower than the worker: what the worker has made of it stays.
+-- keep_generation_status: trigger on image_generations. An app that enqueues a job and then sets its generation to
+-- `queued` may be slower than the worker: the status that the worker has set is kept.
 --
--- Without an unfinished job that has been at work it is the app's to say, but of a completed generation.
+-- A generation that is not completed and has no unfinished job that ever ran may be set freely by the app.
 create or replace function process_jobs.keep_generation_status() returns trigger
 language plpgsql
 security definer

@@ -1,8 +1,8 @@
--- keep_model_schema: the published schema of a model's input that was kept within a day, or, where p_any_age, ever;
--- null: there is none.
+-- keep_model_schema: returns the kept schema of a model's input if it is at most a day old or p_any_age is true; null:
+-- there is none.
 --
--- p_schema not null, a json object: kept as of now, and answered. Refuses (22023) one of another kind or larger
--- than 1048576 bytes as text, and a p_model that has not between 1 and 300 characters.
+-- If p_schema, a json object, is not null, keeps it as of now and returns it. Refuses (22023) any other json and one
+-- larger than 1048576 bytes as text, and a p_model that does not have between 1 and 300 characters.
 create or replace function public.keep_model_schema(
   p_model text,
   p_schema jsonb default null,
@@ -25,8 +25,8 @@ begin
   if jsonb_typeof(p_schema) <> 'object' then
     raise exception 'p_schema must be a json object, not %', jsonb_typeof(p_schema) using errcode = '22023';
   end if;
-  if octet_length(p_schema::text) > 1048576 then
-    raise exception 'p_schema must have at most 1048576 bytes, not %', octet_length(p_schema::text) using errcode = '22023';
+  if process_jobs.json_refusal('p_schema', p_schema) is not null then
+    raise exception '%', process_jobs.json_refusal('p_schema', p_schema) using errcode = '22023';
   end if;
   insert into process_jobs.model_schemas (model, schema) values (p_model, p_schema)
   on conflict (model) do update set schema = excluded.schema, fetched_at = now();

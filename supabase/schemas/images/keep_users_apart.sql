@@ -1,7 +1,7 @@
--- keep_users_apart: trigger on job_queue; where an app lets users write jobs, whoever does so asks for pictures of his own
--- only: what follows the job (apply_image_job) is written past the policies of the image tables.
+-- keep_users_apart: trigger on job_queue. If an app lets users write jobs, a user may only ask for pictures of their
+-- own, because the job's effects (apply_image_job) bypass the policies of the image tables.
 --
--- It runs as who writes: functions of the app's own, and ours, ask for whom they like. Refuses (42501).
+-- It runs as the writing role: functions of the app and of process-jobs may name any user. Refuses (42501).
 create or replace function process_jobs.keep_users_apart() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -1,8 +1,8 @@
--- look_at_image_tables: pauses generate-image while the image tables take no picture, so that none is paid for that
--- cannot be recorded, and resumes it once they do; answers why, null: they do.
+-- look_at_image_tables: pauses generate-image while no picture can be recorded in the image tables, so that none is
+-- paid for in vain, and resumes it once they can; returns the reason, or null if they can.
 --
--- They are tried (rehearse_image_tables) where they have changed since, where they took none the last time, or where
--- p_anew. A pause by a person stays.
+-- The tables are tried (rehearse_image_tables) if they have changed since, failed the last time, or with p_anew. A
+-- pause by a person stays.
 create or replace function process_jobs.look_at_image_tables(p_anew boolean default false) returns text
 language plpgsql
 security definer

@@ -1,5 +1,5 @@
--- model_schemas: what Replicate has published of a model's input, kept for a day, so that a model outside the
--- worker's catalogue, or one that has changed since, is asked about once a day and not at every job.
+-- model_schemas: the input schemas that Replicate publishes, current for a day, so that a model outside the worker's
+-- catalogue, or one that has changed since, is asked about once a day instead of by every job.
 create table if not exists process_jobs.model_schemas (
   model text primary key,
   schema jsonb not null,

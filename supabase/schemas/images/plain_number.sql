@@ -1,4 +1,4 @@
--- plain_number: a json number from 0 to 2147483647; null: it is another, or none.
+-- plain_number: a json number from 0 to 2147483647; null for any other value.
 create or replace function process_jobs.plain_number(p_value jsonb) returns numeric
 language sql
 immutable

@@ -1,18 +1,18 @@
--- record_images: writes the rows of a generation's stored pictures and completes it; for apply_image_job only;
--- image_writers may name another.
+-- record_images: writes the rows of a generation's stored pictures and completes it; only for apply_image_job.
+-- image_writers may name another function for this.
 --
--- p_payload is the download's: {generation_id, user_id, prompt?, negative_prompt?, model_id?}; p_images what it
--- stored, a list of {filename, storage_path, public_url, file_size (bytes), width, height (pixels), format}. The
--- generation gets the first one's size; generation_time_seconds counts from its creation. A second call with the
--- same file names leaves the same rows. Only columns that are there are written, with the types that they have; the model
--- is named as the generation names it. Where the app has ended the generation meanwhile, no picture is written. Refuses
--- (P0001) a generation that belongs to another user.
+-- p_payload is the download's: {generation_id, user_id, prompt?, negative_prompt?, model_id?}; p_images is a list of
+-- the stored pictures: {filename, storage_path, public_url, file_size (bytes), width, height (pixels), format}. The
+-- generation gets the size of the first; generation_time_seconds counts from its creation. A second call with the same
+-- file names leaves the same rows. Only existing columns are written, with their own types; the model is named as in
+-- the generation. If the app has ended the generation meanwhile, no picture is written. Refuses (P0001) a generation of
+-- another user.
 create or replace function process_jobs.record_images(p_job_id uuid, p_payload jsonb, p_images jsonb) returns void
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty.
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
 set jit = off
 as $$

@@ -1,12 +1,12 @@
--- rehearse_image_tables: tries what image jobs write, a generation through all its states to two stored pictures, and
--- undoes it; why it cannot be, and what to do; null: it can. Notes in image_tables what was found.
+-- rehearse_image_tables: writes like image jobs, bringing a generation through all its states to two stored pictures,
+-- and undoes it; returns why that fails and what to do, or null if it works. Records the findings in image_tables.
 --
--- A generation of our own making is tried first, then a copy of the newest one that is there: an app may have columns
--- that only it can fill, where it makes all its generations itself. Where there is no user for it yet, it is not tried.
+-- It tries a generation made by process-jobs first, then a copy of an existing one: if an app makes all its generations
+-- itself, it may have columns that only it can fill. If there is no user for it yet, nothing is tried.
 create or replace function process_jobs.rehearse_image_tables() returns text
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
 set lock_timeout = '2s'
 as $$

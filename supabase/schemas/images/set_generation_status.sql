@@ -1,10 +1,10 @@
--- set_generation_status: brings the generation of an image job to a status; false: it belongs to another user, and
--- nothing was changed. For apply_image_job only; image_writers may name another.
+-- set_generation_status: sets the status of an image job's generation; false: it belongs to another user, and nothing
+-- changed. Only for apply_image_job; image_writers may name another function for this.
 --
--- The row is made from the payload where it is missing; keys: generation_id, user_id, prompt, negative_prompt, model_id,
--- width, height, num_inference_steps, guidance_scale. Only columns that are there are written, with the types that they
--- have, and with a status that the table takes (image_tables). A completed generation stays as it is. p_prediction_id
--- null keeps the stored one. Where another session has the row: p_waits, or it is refused (55P03).
+-- A missing row is made from the payload; keys: generation_id, user_id, prompt, negative_prompt, model_id, width,
+-- height, num_inference_steps, guidance_scale. Only existing columns are written, with their own types, and with a
+-- status that the table accepts (image_tables). A completed generation is not changed. p_prediction_id null keeps the
+-- stored one. If another session has locked the row, it waits with p_waits, else it refuses (55P03).
 create or replace function process_jobs.set_generation_status(
   p_payload jsonb,
   p_status text,
@@ -14,9 +14,9 @@ create or replace function process_jobs.set_generation_status(
 ) returns boolean
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty.
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
 set jit = off
 as $$

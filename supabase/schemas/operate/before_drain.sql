@@ -1,10 +1,11 @@
--- before_drain: what is looked at before a drain claims anything; answers the version of the schema.
+-- before_drain: the checks before a drain claims anything.
 --
--- p_worker  {"version", "webhooks" (whether predictions report by webhook), "bucket"}, kept for process_jobs_doctor
+-- p_worker  {"version", "needs" (the oldest schema that it can use), "webhooks" (predictions report by webhook),
+--           "bucket"}, kept for process_jobs_doctor
 --
--- Refuses (55000) a worker that is older than this schema can do with, with a sentence. Whatever else goes wrong in
--- looking, the drain goes on.
-create or replace function process_jobs.before_drain(p_worker jsonb, p_job_types text[]) returns text
+-- Refuses (55000), with a sentence, a worker too old for this schema or one that needs a newer schema. If the image
+-- tables cannot be looked at, the drain goes on.
+create or replace function process_jobs.before_drain(p_worker jsonb, p_job_types text[]) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -13,6 +14,10 @@ begin
   if string_to_array(p_worker ->> 'version', '.')::int[] < string_to_array('0.1.0', '.')::int[] then
     raise exception 'this function is process-jobs %, and the database is %: supabase functions deploy process-jobs',
       p_worker ->> 'version', process_jobs.version() using errcode = '55000';
+  end if;
+  if string_to_array(p_worker ->> 'needs', '.')::int[] > string_to_array(process_jobs.version(), '.')::int[] then
+    raise exception 'the database is %, and this function process-jobs %: apply its migration (supabase db push --remote)',
+      process_jobs.version(), p_worker ->> 'version' using errcode = '55000';
   end if;
   if not exists (
     select from process_jobs.worker w
@@ -27,6 +32,5 @@ begin
     when others then
       raise warning 'the image tables could not be looked at: %', sqlerrm;
   end;
-  return process_jobs.version();
 end
 $$;

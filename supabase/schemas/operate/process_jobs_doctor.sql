@@ -1,7 +1,7 @@
--- process_jobs_doctor: whether all is as it must be, one line each: `advice` is null where it is, else what to do.
+-- process_jobs_doctor: checks the installation, one line per check: `advice` is null if all is well, else what to do.
 --
--- Tries the image tables anew (rehearse_image_tables). What only the function knows, its settings and its bucket's name,
--- is of its last drain.
+-- Tries the image tables anew (rehearse_image_tables). The function's settings and its bucket's name, which only the
+-- function knows, are those of its last drain.
 create or replace function public.process_jobs_doctor() returns table (subject text, finding text, advice text)
 language plpgsql
 security definer

@@ -1,19 +1,19 @@
--- prune_jobs: deletes jobs that ended before a time; answers how many.
+-- prune_jobs: deletes jobs that ended before a time; returns their number.
 --
--- p_ended_before  completed, failed and cancelled jobs whose completed_at is earlier, at least an hour ago: what has
---                 just ended may still be told of, by a late webhook or a repeated settle
--- p_limit         1 to 1000000: at most so many, in one transaction; call it again while it answers that many
+-- p_ended_before  completed, failed and cancelled jobs with an earlier completed_at; at least an hour ago, because
+--                 a late webhook or a repeated settle may still refer to a job that has just ended
+-- p_limit         1 to 1000000: the most jobs in one transaction; call again while it returns that many
 --
--- Unfinished jobs, generations and images stay. A deleted job can neither be retried nor redriven. Jobs that another
--- transaction has locked are passed over. Reads the table from its beginning, without an index. Refuses (22023)
--- arguments out of these bounds.
+-- Unfinished jobs, generations and images stay. A deleted job can be neither retried nor redriven. Jobs that another
+-- transaction has locked are skipped. Reads the table from its beginning, without an index. Refuses (22023) arguments
+-- out of these bounds.
 create or replace function public.prune_jobs(
   p_ended_before timestamptz default now() - interval '30 days',
   p_limit int default 100000
 ) returns int
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare

@@ -4,10 +4,10 @@
 --                                                the stuck ones, failed until they are redriven or pruned
 --   process_jobs_oldest_ready_seconds{job_type}  how long the longest waiting ready job has been due; 0: none is ready
 --   process_jobs_paused{job_type}                1: no job of the type begins until resume_job_type
---   process_jobs_held_seconds{job_type}          how long jobs of the type still wait for a rate limit: the longer of
---                                                those that have begun and those that have not
+--   process_jobs_held_seconds{job_type}          the rest of the type's hold for a rate limit: the longer of the hold
+--                                                of jobs that have begun and the hold of the others
 --
--- Types without a row in job_types are not told of. Counts the unfinished and the failed jobs one by one.
+-- Types without a row in job_types are left out. Counts the unfinished and the failed jobs one by one.
 create or replace function public.queue_metrics() returns text
 language sql
 stable
@@ -26,14 +26,13 @@ as $$
       case
         when job.state is not null then job.state
         when job.scheduled_at > now() then 'scheduled'
-        when job.begun and (t.begun_held_until is null or t.begun_held_until <= now() or job.woken_at is not null)
-        then 'ready'
-        when not job.begun and t.paused_at is null and (t.held_until is null or t.held_until <= now()) then 'ready'
+        when k.is_open or k.begun and job.woken_at is not null then 'ready'
         else 'scheduled'
       end as state,
       count(*) as jobs, extract(epoch from now() - min(job.scheduled_at)) as oldest_seconds
     from job
     join public.job_types t on t.job_type = job.job_type
+    left join process_jobs.kinds k on k.job_type = job.job_type and k.begun = job.begun
     group by 1, 2
   ), metric (n, name, help, job_type, state, value) as (
     select 1, 'process_jobs_jobs', 'Jobs that have not ended, and failed ones.', t.job_type, s.state, coalesce(c.jobs, 0)

@@ -1,12 +1,12 @@
--- queue_stats: the queue in numbers, one json object:
+-- queue_stats: the queue's numbers as one json object:
 --   ready                 pending jobs that are due and neither held nor paused; some may still lack a start
 --   scheduled             the other pending jobs: parked, retrying, delayed, held or paused
 --   processing            jobs under a lease
---   stuck                 those of them whose lease has expired and that no claim has taken back
---   oldest_ready_seconds  how long the longest waiting ready job has been due; null: none is ready
+--   stuck                 jobs in processing whose lease has expired and that no claim has taken back
+--   oldest_ready_seconds  the time since the longest waiting ready job fell due; null: none is ready
 --   paused                [{job_type, reason, since}]
---   version               of the schema
---   troubles              [{job_id, kind, message, since}] of job_troubles, the ten oldest; absent: there are none
+--   version               the schema's
+--   troubles              [{job_id, kind, message, since}] of job_troubles, the ten oldest; absent if there are none
 -- Counts the unfinished jobs one by one: for people and monitors, not for the claim loop.
 create or replace function public.queue_stats() returns jsonb
 language sql
@@ -16,15 +16,11 @@ set search_path = pg_catalog, pg_temp
 as $$
   with pending as (
     select count(*) as jobs,
-      count(*) filter (where open.job_type is not null and j.scheduled_at <= now()) as ready,
-      min(j.scheduled_at) filter (where open.job_type is not null and j.scheduled_at <= now()) as oldest
+      count(*) filter (where (k.is_open or k.begun and j.woken_at is not null) and j.scheduled_at <= now()) as ready,
+      min(j.scheduled_at) filter (
+        where (k.is_open or k.begun and j.woken_at is not null) and j.scheduled_at <= now()) as oldest
     from public.job_queue j
-    left join public.job_types open
-      on open.job_type = j.job_type
-      and case
-        when not j.begun then open.paused_at is null and (open.held_until is null or open.held_until <= now())
-        else open.begun_held_until is null or open.begun_held_until <= now() or j.woken_at is not null
-      end
+    left join process_jobs.kinds k on k.job_type = j.job_type and k.begun = j.begun
     where j.status = 'pending'
   ), processing as (
     select count(*) as jobs, count(*) filter (where j.lease_expires_at <= now()) as stuck

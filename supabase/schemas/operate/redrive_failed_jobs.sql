@@ -1,13 +1,12 @@
--- redrive_failed_jobs: retry_job for the jobs that have failed, the longest failed first; answers how many
--- are pending again.
+-- redrive_failed_jobs: calls retry_job for failed jobs, the longest failed first; returns how many it retried.
 --
--- p_job_type      null: of every type
--- p_failed_after  only those that failed later; null: all
--- p_limit         at most so many, 1 to 10000
--- p_attempts      as retry_job takes it
+-- p_job_type      null: every type
+-- p_failed_after  only jobs that failed later; null: all
+-- p_limit         the most jobs, 1 to 10000
+-- p_attempts      as for retry_job
 --
--- A job whose unique_key an unfinished one has stays failed, and counts for nothing; so does one whose retry the
--- database refuses, as a trigger of the app's may, and a warning says why. Reads the whole table: for people, not for
+-- A job whose unique_key an unfinished job has stays failed and is not counted. So does one whose retry the database
+-- refuses, for example by a trigger of the app; a warning gives the reason. Reads the whole table: for people, not for
 -- the claim loop. Refuses (22023) arguments out of these bounds.
 create or replace function public.redrive_failed_jobs(
   p_job_type text default null,

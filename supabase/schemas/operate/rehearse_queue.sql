@@ -1,9 +1,9 @@
--- rehearse_queue: tries what the worker does with jobs of each image type in a job_queue that was an app's before, each to
--- another end, and what prune_jobs does; undoes it. Answers why it cannot be; null: it can.
+-- rehearse_queue: writes like the worker with jobs of each image type, each to another end, and like prune_jobs, in a
+-- job_queue that was an app's before, and undoes it. Returns why that fails, or null if it works.
 create or replace function process_jobs.rehearse_queue() returns text
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare

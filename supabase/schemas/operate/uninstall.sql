@@ -1,8 +1,8 @@
--- uninstall: takes process-jobs out of the database, and leaves the app as it was before: its queue in its old form and
+-- uninstall: removes process-jobs from the database and restores the app's former state: its queue in its old form and
 -- its old functions.
 --
--- A job_queue, image_generations and images of our own making are left with what lies in them, unless p_drop_tables. Of the
--- schedule and the stored key nothing is left. Refuses (2BP01) while something of the app's depends on what is ours.
+-- The job_queue, image_generations and images that process-jobs made stay with their rows, unless p_drop_tables. The
+-- schedule and the stored key are removed. Refuses (2BP01) while an object of the app depends on one of process-jobs.
 create or replace function process_jobs.uninstall(p_drop_tables boolean default false) returns void
 language plpgsql
 security definer

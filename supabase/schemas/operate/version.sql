@@ -1,4 +1,4 @@
--- version: the newest release that was installed here; null: none.
+-- version: the newest release that was installed here; null if none was.
 create or replace function process_jobs.version() returns text
 language sql
 stable

@@ -1,5 +1,4 @@
--- worker: which worker has drained the queue last, what it said of itself (before_drain), and the types that it handles;
--- one row.
+-- worker: the worker that drained the queue last, its description of itself (before_drain), and its job types; one row.
 create table if not exists process_jobs.worker (
   only_row boolean primary key default true,
   said jsonb not null,

@@ -1,5 +1,5 @@
--- available_starts: how many jobs of a type with starts_per_minute may begin now, a fraction included; for
--- claim_next_job and seconds_until_next_job only.
+-- available_starts: the number of jobs of a type with starts_per_minute that may begin now, including a fraction; only
+-- for claim_next_job and seconds_until_next_job.
 --
 -- A token bucket: it holds a tenth of starts_per_minute, at least one, and fills evenly.
 create or replace function process_jobs.available_starts(p_type public.job_types) returns double precision

@@ -1,18 +1,17 @@
--- job_types: one row a job type, its policy and whether its jobs may be claimed.
+-- job_types: one row per job type, with its policy and the state of its claims.
 --
 -- backoff_base_seconds, backoff_max_seconds  a job runs again base * 2^(attempt - 1) seconds after a failed
 --                    attempt, at most max, which is 30 days at most, each ±25 %
--- lease_seconds      how long a claim is the worker's without a heartbeat; below the 15 s that a worker may wait
---                    for another claim, it can end while its run goes on
--- starts_per_minute  how many jobs may begin a minute, 0.00001 to a million, null: no bound; a tenth of it, at least
---                    one, may begin at once, so that no minute sees more than 1.1 times as many. start_tokens of that
---                    tenth were left at start_tokens_at (available_starts)
--- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun go on
--- held_until         no job of the type begins until then
--- begun_held_until   no job of the type that has begun goes on until then, but one that was woken
+-- lease_seconds      the time that a claim lasts without a heartbeat; below the 15 s that a worker may wait for another
+--                    claim, it can end while its run goes on
+-- starts_per_minute  the number of jobs that may begin per minute, 0.00001 to a million, null: no limit; a tenth of it,
+--                    at least one, may begin at once, so that no minute sees more than 1.1 times as many. start_tokens
+--                    of that tenth were left at start_tokens_at (available_starts)
+-- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
+-- held_until         no job of the type begins before this time
+-- begun_held_until   no job of the type that has begun continues before this time, except a woken one
 --
--- A job *has begun* when it has a checkpoint. Only types with a row here are enqueued by enqueue_job and
--- claimed by claim_next_job.
+-- A job *has begun* when it has a checkpoint. enqueue_job and claim_next_job accept only types with a row here.
 create table if not exists public.job_types (
   job_type text primary key,
   backoff_base_seconds double precision not null default 5,

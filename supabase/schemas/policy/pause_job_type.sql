@@ -1,8 +1,8 @@
--- pause_job_type: no job of the type begins until resume_job_type; true: paused now, false: was already
--- paused, and keeps its time and reason.
+-- pause_job_type: lets no job of the type begin until resume_job_type; true: paused now, false: it was paused already
+-- and keeps its time and reason.
 --
--- Jobs at work and jobs that have begun go on: what has been paid for is fetched while it can be. p_reason is
--- for people, cut to 2000 characters. Refuses (22023) a type without a row in job_types and an empty reason.
+-- Running jobs and jobs that have begun continue, so that paid work is fetched while it can be. p_reason is for people
+-- and cut to 2000 characters. Refuses (22023) a type without a row in job_types and an empty reason.
 create or replace function public.pause_job_type(p_job_type text, p_reason text) returns boolean
 language plpgsql
 security definer

@@ -1,7 +1,7 @@
--- resume_job_type: ends a pause; true: resumed now, false: was not paused.
+-- resume_job_type: ends a pause; true: resumed now, false: it was not paused.
 --
--- Jobs that have waited without having begun are as young as ever: started_at becomes null.
--- A hold (held_until) stays: it ends by itself. Refuses (22023) a type without a row in job_types.
+-- The age of jobs that waited without having begun starts anew: started_at becomes null. A hold (held_until) stays and
+-- ends by itself. Refuses (22023) a type without a row in job_types.
 create or replace function public.resume_job_type(p_job_type text) returns boolean
 language plpgsql
 security definer

@@ -1,30 +1,30 @@
--- cancel_job: ends a job that is not wanted any more; true: cancelled or on its way, false: already final,
--- not there, or not the caller's.
+-- cancel_job: ends a job that is not wanted any more; true: cancelled or being cancelled, false: it is final already,
+-- does not exist, or is not the caller's.
 --
 -- pending, never at work              -> cancelled
 -- pending, parked or retrying         -> stays pending, due now (put back by hand: when its lease is over), with
---                                        cancel_requested_at: a worker ends what it has begun, then the job
--- processing                          -> goes on, with cancel_requested_at; its run's end is `cancelled`,
---                                        and where the run parks, a worker ends what it has begun
--- processing, with p_lease_token      -> cancelled: the worker says that nothing goes on outside
+--                                        cancel_requested_at: a worker ends what the job has begun, then the job
+-- processing                          -> continues, with cancel_requested_at; its run's end is `cancelled`; if the run
+--                                        parks the job, a worker ends what the job has begun
+-- processing, with p_lease_token      -> cancelled: the worker reports that nothing runs outside
 --
--- A job asked to cancel counts as begun, so that a pause of its type does not keep it. A worker that fails to
--- end it tries again as after any error; at the last attempt it is cancelled all the same.
+-- A job with a cancel request counts as begun, so that a pause of its type does not stop it. If a worker fails to end
+-- it, it is retried as after any error; after the last attempt it is cancelled all the same.
 create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null) returns boolean
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
--- would let a planner go through a partial index.)
+-- Look up by key, whatever the statistics say: they may be from when the table was empty. (No = beside the id, which
+-- would let a planner use a partial index.)
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
   if p_lease_token is not null then
-    return p_job_id is not null and (process_jobs.settle_jobs(jsonb_build_array(jsonb_build_object(
-      'outcome', 'cancelled', 'job_id', p_job_id, 'lease_token', p_lease_token))))[1];
+    return p_job_id is not null and process_jobs.settle_one(jsonb_build_object(
+      'outcome', 'cancelled', 'job_id', p_job_id, 'lease_token', p_lease_token));
   end if;
 
   update public.job_queue j

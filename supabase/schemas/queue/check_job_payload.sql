@@ -1,8 +1,8 @@
--- check_job_payload: trigger on job_queue; lets in only payloads that a worker can read, however they come.
+-- check_job_payload: trigger on job_queue; accepts only payloads that a worker can read, whoever writes them.
 --
--- One that a worker cannot read would spoil the claim of the others in its batch. Refuses (22023) what is no
--- json object, and what json_refusal does. Rows that are there already are not looked at, nor are those that a restore
--- brings back, which are not of now: one from before this trigger would fail the COPY of them all.
+-- A payload that a worker cannot read would spoil the claim of the other jobs in its batch. Refuses (22023) anything
+-- but a json object, and whatever json_refusal refuses. Existing rows are not checked, nor are rows that a restore
+-- inserts, whose times are not of now: one from before this trigger would fail the whole COPY.
 create or replace function process_jobs.check_job_payload() returns trigger
 language plpgsql
 security definer

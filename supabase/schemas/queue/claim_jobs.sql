@@ -1,7 +1,7 @@
--- claim_jobs: what claim_next_job does, for it and for exchange_jobs.
+-- claim_jobs: the work of claim_next_job, for it and for exchange_jobs.
 --
--- p_waits  whether the turn may be waited for: not by one who holds locks already, for whom the jobs that need it
---          wait until the next claim
+-- p_waits  true: it may wait for the turn. A caller that holds locks already must not wait: the jobs that need the turn
+--          are left to the next claim
 create or replace function process_jobs.claim_jobs(
   p_job_types text[],
   p_limit int,
@@ -11,30 +11,24 @@ create or replace function process_jobs.claim_jobs(
   id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
   life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
   lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
-  search_from timestamptz
+  search_from timestamptz, seconds_until_next double precision
 )
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- One plan, whatever the statistics say: they may be of when the queue was empty. Without these the planner would
--- sort all that is ready, or plan anew in each call.
+-- One plan, whatever the statistics say: they may be from when the queue was empty. Without these settings the planner
+-- would sort all ready jobs, or plan anew in each call.
 set enable_seqscan = off
 set enable_sort = off
 set enable_bitmapscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
--- For what follows a job: whoever holds that, a claim does not stand still for it.
+-- For the rows that follow a job: a claim does not wait long for whoever has locked them.
 set lock_timeout = '20ms'
 as $$
 #variable_conflict use_column
 declare
-  v_lease_expired constant text := 'lease expired on attempt %s of %s: %s';
-  v_bytes_most constant int := 8388608;
-  -- Of the column's type, which may be an app's own.
-  v_pending constant public.job_queue.status%type := 'pending';
-  v_cancelled constant public.job_queue.status%type := 'cancelled';
-  v_failed constant public.job_queue.status%type := 'failed';
   v_window int;
   v_woken uuid[];
   v_ready uuid[];
@@ -45,6 +39,7 @@ declare
   v_part uuid[];
   v_claimed uuid[] := '{}';
   v_count bigint;
+  v_next double precision;
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'p_limit must be between 1 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
@@ -163,61 +158,11 @@ begin
         from (
           select t.job_type from public.job_types t where t.starts_per_minute is not null for update skip locked
         ) counted;
-        select array_agg(expired.id) into v_picked
-        from (
-          select j.id
-          from public.job_queue j
-          where j.status = 'processing' and j.lease_expires_at <= now()
-            and not exists (
-              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
-          order by j.lease_expires_at
-          limit 100
-          for update skip locked
-        ) expired;
       exception
         when lock_not_available then
           v_counted := '{}';
-          v_picked := null;
       end;
-      -- All at once; only where that is refused, one by one.
-      for v_n in 0 .. coalesce(cardinality(v_picked), 0) loop
-        v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
-        begin
-          update public.job_queue j
-          set (status, errors, error_message, completed_at, event) = (
-              select
-                case
-                  when j.attempt_number < j.max_attempts then v_pending
-                  when j.cancel_requested_at is not null then v_cancelled
-                  else v_failed
-                end,
-                j.errors || jsonb_build_object(
-                  'attempt', j.attempt_number, 'at', now(), 'kind', 'lease_expired', 'message', why.message),
-                why.message,
-                case when j.attempt_number < j.max_attempts then null else now() end,
-                case when j.attempt_number < j.max_attempts then j.event end
-              from (
-                select format(v_lease_expired, j.attempt_number, j.max_attempts, coalesce(
-                  (
-                    select 'what the run came to could not be recorded: ' || b.message
-                    from process_jobs.job_troubles b
-                    where b.job_id = j.id and b.kind = 'settle' and b.lease_token = j.lease_token
-                  ),
-                  'the worker was killed or lost'))
-              ) why (message)
-            ),
-            lease_token = null, lease_expires_at = null, updated_at = now()
-          where j.id = any (v_part);
-          exit when v_n = 0;
-        exception
-          when others then
-            if process_jobs.is_server_state(sqlstate) then
-              raise;
-            elsif v_n > 0 then
-              perform process_jobs.note_job_trouble(v_part[1], 'claim', 'it cannot be taken back from a lost worker: ' || sqlerrm);
-            end if;
-        end;
-      end loop;
+      perform process_jobs.take_back_jobs();
       continue;
     end if;
 
@@ -254,26 +199,7 @@ begin
     return;
   end if;
 
-  -- No more than fits into an answer; compressed, text is up to 255 times as short.
-  if cardinality(v_picked) > 1 and v_bytes_most / 255 < (
-    select sum(
-      pg_column_size(j.payload) + coalesce(pg_column_size(j.checkpoint), 0) + coalesce(pg_column_size(j.event), 0))
-    from public.job_queue j
-    where j.id = any (v_picked)
-  ) then
-    select array_agg(sized.id order by sized.n) into v_picked
-    from (
-      select picked.id, picked.n, sum(picked.bytes) over (order by picked.n) as bytes
-      from (
-        select j.id, array_position(v_picked, j.id) as n,
-          octet_length(j.payload::text) + coalesce(octet_length(j.checkpoint::text), 0)
-            + coalesce(octet_length(j.event::text), 0) as bytes
-        from public.job_queue j
-        where j.id = any (v_picked)
-      ) picked
-    ) sized
-    where sized.bytes <= v_bytes_most or sized.n = 1;
-  end if;
+  v_picked := process_jobs.jobs_that_fit(v_picked);
 
   -- All at once; only where that is refused, one by one.
   for v_n in 0 .. cardinality(v_picked) loop
@@ -307,17 +233,6 @@ begin
     end;
   end loop;
 
-  return query
-  select c.id, c.job_type::text, c.payload, c.status::text, c.priority, c.attempt_number, c.max_attempts,
-    c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
-    extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
-    extract(epoch from now() - c.started_at)::double precision,
-    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute'
-  from public.job_queue c
-  -- (Not joined: a planner that takes the table for empty would go through all of it.)
-  where c.id = any (v_claimed)
-  order by array_position(v_claimed, c.id);
-
   if v_turn = 'mine' then
     update public.job_types t
     set start_tokens = process_jobs.available_starts(t) - begun.jobs, start_tokens_at = now()
@@ -329,5 +244,18 @@ begin
     ) begun
     where t.job_type = begun.job_type and t.starts_per_minute is not null;
   end if;
+  if cardinality(v_claimed) < p_limit then
+    v_next := public.seconds_until_next_job(p_job_types);
+  end if;
+  return query
+  select c.id, c.job_type::text, c.payload, c.status::text, c.priority, c.attempt_number, c.max_attempts,
+    c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
+    extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
+    extract(epoch from now() - c.started_at)::double precision,
+    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute', v_next
+  from public.job_queue c
+  -- (Not joined: a planner that takes the table for empty would go through all of it.)
+  where c.id = any (v_claimed)
+  order by array_position(v_claimed, c.id);
 end
 $$;

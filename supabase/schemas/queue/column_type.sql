@@ -1,4 +1,4 @@
--- column_type: the type of a table's column; null: there is no such table or column.
+-- column_type: the type of a table's column; null if there is no such table or column.
 create or replace function process_jobs.column_type(p_table text, p_column text) returns text
 language plpgsql
 stable

@@ -1,15 +1,15 @@
--- complete_job: settles a claimed job for good or for another attempt; true: recorded, false: the job
--- is not the caller's any more, already final, or not there, and nothing was changed.
+-- complete_job: settles a claimed job for good or for another attempt; true: recorded, false: the job is not the
+-- caller's any more, is final already, or does not exist, and nothing changed.
 --
 -- no p_error                                   -> completed with p_result, p_follow_ups enqueued with it
 -- p_error, p_retry 'backoff', attempts left    -> pending after the type's backoff, one entry more in errors
 -- p_error, p_retry 'never' or attempts spent   -> failed, one entry more in errors
 --
--- Where cancel_job has been called meanwhile, both ends are `cancelled` instead, without result and
--- follow-ups. What ends keeps neither its event nor its lease.
+-- If cancel_job was called meanwhile, both ends are `cancelled` instead, without result and follow-ups. A job that ends
+-- keeps neither its event nor its lease.
 --
--- p_lease_token  the claim's; fits while nobody else has claimed the job, also after an operator has
---                put it back to pending by hand. null, as before leases: any job that is processing
+-- p_lease_token  the claim's; valid while nobody else has claimed the job, also after an operator has put it back to
+--                pending by hand. null, as before leases: any job that is processing
 -- p_error_kind   a word for the entry in errors, default 'error'
 -- p_follow_ups   [{job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}]
 --
@@ -28,8 +28,10 @@ create or replace function public.complete_job(
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
--- would let a planner go through a partial index.)
+-- As in exchange_jobs, for the row that it locks itself.
+set lock_timeout = '300ms'
+-- Look up by key, whatever the statistics say: they may be from when the table was empty. (No = beside the id, which
+-- would let a planner use a partial index.)
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -53,10 +55,10 @@ begin
     for update;
     v_lease_token := coalesce(v_lease_token, gen_random_uuid()); -- of no claim
   end if;
-  return (process_jobs.settle_jobs(jsonb_build_array(jsonb_build_object(
+  return process_jobs.settle_one(jsonb_build_object(
     'outcome', case when p_error is null then 'completed' else 'failed' end,
     'job_id', p_job_id, 'lease_token', v_lease_token, 'result', p_result, 'follow_ups', p_follow_ups,
-    'error', p_error, 'error_kind', p_error_kind, 'retry', p_retry))))[1];
+    'error', p_error, 'error_kind', p_error_kind, 'retry', p_retry));
 end
 $$;
 

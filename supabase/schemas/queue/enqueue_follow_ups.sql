@@ -1,11 +1,12 @@
--- enqueue_follow_ups: enqueues the jobs that a completed one asks for, through insert_job, as of the
--- same person (created_by); for settle_jobs and retry_job only.
+-- enqueue_follow_ups: enqueues a completed job's follow-ups through insert_job, with the same created_by; only for
+-- settle_jobs and retry_job.
 --
 -- p_follow_ups is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?,
--- waiting_since?}. A follow-up has at least its parent's priority. waiting_since is its place among its equals: what
--- it carries on has waited since then; one that is no time, or to come, counts for nothing.
+-- waiting_since?}. A follow-up has at least its parent's priority. waiting_since decides its place among jobs of equal
+-- priority: the work that it continues has waited since then. A value that is not a time, or is in the future, is
+-- ignored.
 --
--- Refuses (22023) an element that is no object or has another key, and what enqueue_job refuses.
+-- Refuses (22023) an element that is not an object or has another key, and whatever enqueue_job refuses.
 
 create or replace function process_jobs.enqueue_follow_ups(p_follow_ups jsonb, p_priority int, p_created_by text)
 returns void

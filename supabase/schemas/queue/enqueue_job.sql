@@ -1,12 +1,12 @@
--- enqueue_job: puts a job into the queue as `pending` and answers its id.
+-- enqueue_job: puts a job into the queue as `pending` and returns its id.
 --
 -- p_payload       a json object that a worker can read (check_job_payload)
--- p_priority      higher first, any int
+-- p_priority      higher runs first, any int
 -- p_max_attempts  1 to 100
--- p_scheduled_at  not before this time, a finite one; null: now. A past one is its place among its equals, as if it
---                 had been enqueued then
--- p_unique_key    1 to 200 characters; while a job of this type and key is unfinished, its id is
---                 answered and nothing is enqueued, also when many ask at once
+-- p_scheduled_at  not before this time, a finite one; null: now. A past time decides the place among jobs of equal
+--                 priority, as if the job had been enqueued then
+-- p_unique_key    1 to 200 characters; while a job of this type and key is unfinished, its id is returned and nothing
+--                 is enqueued, even if many call at once
 --
 -- Refuses (22023) a type without a row in job_types and arguments out of these bounds.
 -- created_by becomes the token's `sub`, else its `role`, else the database's session user; in an app's own job_queue `sub` only.

@@ -1,29 +1,26 @@
--- exchange_jobs: a worker's round trip: records what its runs came to and claims what it runs next.
+-- exchange_jobs: a worker's round trip: records the outcomes of its runs and claims its next jobs.
 --
--- p_outcomes   what settle_jobs takes, each on its own: one that is refused hinders no other
+-- p_outcomes   as for settle_jobs, each settled on its own: a refused one does not hinder the others
 -- p_job_types  as for claim_next_job
 -- p_limit      as for claim_next_job; 0: nothing is claimed
--- p_worker     with the first call of a drain, {"version", "webhooks", "bucket"}: who is there. before_drain looks whether
---              all is well, and the answer has "version", the schema's
 --
--- Answers {"settled": […], "jobs": […], "seconds_until_next": …}. settled has for each outcome
+-- Returns {"settled": […], "jobs": […], "seconds_until_next": …}. settled has for each outcome
 --   true             recorded
 --   false            the job is not the caller's any more
---   a text           refused for what the outcome itself is (SQLSTATE classes 22, 23, 44, P0, PT), and why
---   {"again": text}  not recorded, for what passes or can be mended, a lock or a missing right: to be sent again. Should
---                    the lease end first, the text is in the message of that end
--- jobs are those of claim_next_job. seconds_until_next is that of seconds_until_next_job, for when there were fewer
--- than p_limit.
+--   a text           the reason of a refusal for the outcome itself (SQLSTATE classes 22, 23, 44, P0, PT)
+--   {"again": text}  not recorded for a reason that passes or can be mended, a lock or a missing right: send it again.
+--                    If the lease ends first, the text is in the message of that end
+-- jobs are those of claim_next_job. seconds_until_next is that of seconds_until_next_job if there were fewer than
+-- p_limit.
 --
--- Where somebody else holds what an outcome needs, it waits for 300 ms. A state of the server (is_server_state) undoes
--- it all, and it can be called again. Locks are taken in one order: turn, jobs, what follows jobs, types; so the turn
--- comes first where the claim will need it, or where outcomes are to be tried one by one.
--- Refuses (22023) a p_outcomes that is no json array, and p_limit outside 0 to 1000.
+-- If another session has locked what an outcome needs, the call waits 300 ms. A state of the server (is_server_state)
+-- rolls the whole call back, and it can be called again. Locks are taken in one order: turn, jobs, rows that follow
+-- jobs, types; so the turn comes first if the claim will need it or outcomes are tried one by one. Refuses (22023) a
+-- p_outcomes that is not a json array, and p_limit outside 0 to 1000.
 create or replace function public.exchange_jobs(
   p_outcomes jsonb default '[]',
   p_job_types text[] default null,
-  p_limit int default 0,
-  p_worker jsonb default null
+  p_limit int default 0
 ) returns json
 language plpgsql
 security definer
@@ -33,7 +30,7 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
--- Below deadlock_timeout: who waits in a ring in spite of all gives way, instead of being a deadlock.
+-- Below deadlock_timeout: sessions that wait in a ring all the same give up before it counts as a deadlock.
 set lock_timeout = '300ms'
 as $$
 declare
@@ -41,8 +38,8 @@ declare
   v_settled jsonb;
   v_has_turn boolean = false;
   v_jobs json;
-  v_count int = 0;
-  v_version text;
+  v_count int;
+  v_next double precision;
 begin
   if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' then
     raise exception 'p_outcomes must be a json array, not %', coalesce(jsonb_typeof(p_outcomes), 'null') using errcode = '22023';
@@ -51,9 +48,6 @@ begin
     raise exception 'p_limit must be between 0 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
   end if;
 
-  if p_worker is not null then
-    v_version := process_jobs.before_drain(p_worker, p_job_types);
-  end if;
   if p_limit > 0 and p_outcomes <> '[]' and (
     exists (select from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
     or exists (
@@ -99,16 +93,18 @@ begin
   end if;
 
   if p_limit > 0 then
-    select json_agg(to_json(c)), count(*) into v_jobs, v_count
+    select json_agg(to_json(c)), count(*), max(c.seconds_until_next) into v_jobs, v_count, v_next
     from process_jobs.claim_jobs(p_job_types, p_limit, null, v_has_turn or p_outcomes = '[]') c;
+    if v_count = 0 then
+      v_next := public.seconds_until_next_job(p_job_types);
+    end if;
   end if;
   return json_build_object(
     'settled', v_settled,
     'jobs', coalesce(v_jobs, '[]'),
-    'seconds_until_next', case when v_count < p_limit then public.seconds_until_next_job(p_job_types) end,
-    'version', v_version);
+    'seconds_until_next', v_next);
 end
 $$;
 
-revoke execute on function public.exchange_jobs(jsonb, text[], int, jsonb) from public, anon, authenticated;
-grant execute on function public.exchange_jobs(jsonb, text[], int, jsonb) to service_role;
+revoke execute on function public.exchange_jobs(jsonb, text[], int) from public, anon, authenticated;
+grant execute on function public.exchange_jobs(jsonb, text[], int) to service_role;

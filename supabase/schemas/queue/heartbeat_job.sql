@@ -1,9 +1,8 @@
--- heartbeat_job: extends the lease of a job at work to p_lease_seconds from now (null: its type's
--- lease_seconds); true: extended, false: the job is not processing under this token any more, and the caller
--- had better stop.
+-- heartbeat_job: extends the lease of a running job to p_lease_seconds from now (null: its type's lease_seconds); true:
+-- extended, false: the job is not processing under this token any more, and the caller should stop.
 --
--- An expired lease that nobody has taken back yet is extended too. Refuses (22023) p_lease_seconds
--- outside 1 to 86400 and p_progress outside 0 to 100; p_progress null keeps the stored one.
+-- An expired lease that nobody has taken back is extended too. Refuses (22023) p_lease_seconds outside 1 to 86400 and
+-- p_progress outside 0 to 100; p_progress null keeps the stored one.
 create or replace function public.heartbeat_job(
   p_job_id uuid,
   p_lease_token uuid,
@@ -12,10 +11,10 @@ create or replace function public.heartbeat_job(
 ) returns boolean
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty. (Not with = beside the id, which
--- would let a planner go through a partial index.)
+-- Look up by key, whatever the statistics say: they may be from when the table was empty. (No = beside the id, which
+-- would let a planner use a partial index.)
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan

@@ -1,6 +1,6 @@
--- insert_job: what enqueue_job does, for it and for enqueue_follow_ups; every column that must have a value gets one.
+-- insert_job: the work of enqueue_job, for it and for enqueue_follow_ups; every column that must have a value gets one.
 --
--- p_created_by  null, too, where the column is of a type that cannot hold it
+-- p_created_by becomes null if the column's type cannot hold it.
 create or replace function process_jobs.insert_job(
   p_job_type text,
   p_payload jsonb,
@@ -12,9 +12,9 @@ create or replace function process_jobs.insert_job(
 ) returns uuid
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty.
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan

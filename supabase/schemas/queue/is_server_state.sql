@@ -1,5 +1,5 @@
--- is_server_state: whether an error is of the server or of the whole transaction (SQLSTATE classes 08, 25, 40, 53, 54,
--- 57, 58, XX), and not about one job: it is raised, for the caller to try again.
+-- is_server_state: true if an error concerns the server or the whole transaction (SQLSTATE classes 08, 25, 40, 53, 54,
+-- 57, 58, XX) rather than one job: callers raise it, so that the call is repeated.
 create or replace function process_jobs.is_server_state(p_sqlstate text) returns boolean
 language sql
 immutable

@@ -2,16 +2,16 @@
 --
 -- A parked or retrying job is `pending` with a later scheduled_at.
 --
--- life                 1, and one more with each retry_job
+-- life                 1, plus one for each retry_job
 -- started_at           first claim of this life; null again while it waits without having begun
 -- first_started_at     first claim of all lives
--- checkpoint, begun    what the next run must know; a job that has one has begun
--- delayed              true: not due from its creation on, but parked, retrying or scheduled for later
--- event, woken_at      what wake_job was told last, and when, while no run has seen it
--- follow_ups           of a job that failed because its completion was refused: what that would have enqueued
--- cancel_requested_at  cancel_job was called for a job that has something to end first
--- A table of that name that an app has had before is brought to this form by steps/0.1.0.sql; its privileges, policies
--- and row level security stay the app's.
+-- checkpoint, begun    the state for the next run; a job that has one has begun
+-- delayed              true: not due from its creation on, because it was parked, retried or scheduled for later
+-- event, woken_at      the last event of wake_job; the time of wake_job or cancel_job, until the next claim
+-- follow_ups           of a job that failed because its completion was refused: the follow-ups of that completion
+-- cancel_requested_at  the time of cancel_job for a job that must end something first
+-- An app's existing table of that name is brought to this form by steps/0.1.0.sql; its privileges, policies and row
+-- level security stay the app's.
 do $$
 begin
   if to_regclass('public.job_queue') is not null then
@@ -73,22 +73,22 @@ begin
 end
 $$;
 
--- The claim's order within one type, for jobs that have begun and those that have not, those due from their creation
--- on and those delayed. scheduled_at comes last so that what is not due is passed over inside the index.
+-- The claim's order within one type, separately for jobs that have begun or not, and that are due from their creation
+-- on or delayed. scheduled_at comes last so that jobs not yet due are skipped inside the index.
 create index if not exists job_queue_claim_order
   on public.job_queue (job_type, begun, delayed, priority desc, created_at, id, scheduled_at) where status = 'pending';
--- Which delayed jobs are due, and when the next of a type is.
+-- Finds the due delayed jobs, and the time of a type's next one.
 create index if not exists job_queue_next_due
   on public.job_queue (job_type, begun, scheduled_at) where status = 'pending' and delayed;
--- Which jobs were told something that no run has seen.
+-- Finds the jobs with an event that no run has seen.
 create index if not exists job_queue_woken
   on public.job_queue (job_type, priority desc, created_at, id) where status = 'pending' and begun and woken_at is not null;
--- Which leases have expired.
+-- Finds the expired leases.
 create index if not exists job_queue_lease_expiry
   on public.job_queue (lease_expires_at) where status = 'processing';
--- Which jobs have failed, the longest failed first.
+-- Finds the failed jobs, the longest failed first.
 create index if not exists job_queue_failed
   on public.job_queue (job_type, completed_at) where status = 'failed';
--- One unfinished job a key, counted by type: two types may use the same id as their key.
+-- Allows one unfinished job per type and key: two types may use the same id as their key.
 create unique index if not exists job_queue_unique_unfinished
   on public.job_queue (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing');

@@ -1,11 +1,11 @@
--- job_troubles: what stands in a job's way; each is tried again by itself.
+-- job_troubles: the obstacles of a job; all but those of kind settle are retried automatically.
 --
--- kind      claim   the database refuses to let it be claimed, or taken back: claims pass over it until retry_at
---           effect  what follows it (a trigger of ours) could not: retry_job_troubles has it follow at retry_at
---           cancel  it is to be cancelled, and somebody has it: retry_job_troubles cancels it at retry_at
---           settle  what its run under lease_token came to could not be recorded; for the message of that lease's end
+-- kind      claim   the database refuses to let it be claimed or taken back: claims skip it until retry_at
+--           effect  a trigger of process-jobs that follows it failed: retry_job_troubles repeats it at retry_at
+--           cancel  it is to be cancelled but locked: retry_job_troubles cancels it at retry_at
+--           settle  its run's outcome under lease_token could not be recorded; for the message when that lease ends
 -- message   the database's words
--- tries     how often in a row
+-- tries     the number of tries in a row
 create table if not exists process_jobs.job_troubles (
   job_id uuid not null,
   kind text not null,

@@ -1,6 +1,6 @@
--- json_refusal: why a worker could not read this json, null: it can; for the functions that let it into a job.
+-- json_refusal: why a worker could not read this json, or null if it can; for the functions that store it with a job.
 --
--- It reads at most 1048576 bytes as text, 100 levels deep, numbers below 1e308.
+-- A worker reads at most 1048576 bytes as text, 100 levels deep, numbers below 1e308.
 create or replace function process_jobs.json_refusal(p_name text, p_json jsonb) returns text
 language plpgsql
 immutable

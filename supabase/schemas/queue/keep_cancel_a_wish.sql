@@ -1,8 +1,8 @@
--- note_cancel, keep_cancel_a_wish: triggers on job_queue; a job set to cancelled by an update, as apps do, goes the way of
--- cancel_job: one that may have begun something is cancelled once a worker has ended that.
+-- note_cancel, keep_cancel_a_wish: triggers on job_queue. A job that an app's update sets to cancelled is treated as by
+-- cancel_job: if it may have begun something, it is cancelled once a worker has ended that.
 --
--- No function of ours cancels a job that keeps its lease_token. Until it is put back, after the statement, such a job is
--- `cancelled`, as the app's own policies may demand of it.
+-- No function of process-jobs cancels a job that keeps its lease_token. Until it is put back, after the statement, the
+-- job is `cancelled`, as the app's own policies may demand.
 create or replace function process_jobs.note_cancel() returns trigger
 language plpgsql
 security definer

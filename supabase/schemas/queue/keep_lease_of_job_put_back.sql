@@ -1,8 +1,8 @@
--- keep_lease_of_job_put_back: trigger on job_queue; a job put back to pending by hand while a worker has it is
--- not claimed before its lease is over.
+-- keep_lease_of_job_put_back: trigger on job_queue. A job put back to pending by hand while a worker has it is not
+-- claimed before its lease is over.
 --
--- The worker may be in the middle of something that must not happen twice; its settle counts as long as nobody
--- else has claimed the job. No function of ours puts a job back with its token.
+-- The worker may be in the middle of an effect that must not happen twice; its settle counts while nobody else has
+-- claimed the job. No function of process-jobs puts a job back with its token.
 create or replace function process_jobs.keep_lease_of_job_put_back() returns trigger
 language plpgsql
 security definer

@@ -1,7 +1,7 @@
--- note_job_trouble: keeps what stands in a job's way (job_troubles), to be tried again after 5 s, then twice as long
--- each time, ten minutes at most; for the queue's own functions only.
+-- note_job_trouble: records an obstacle of a job (job_troubles), to be retried after 5 s, then twice as long each time,
+-- at most ten minutes; only for the queue's own functions.
 --
--- A trouble of kind settle is kept for an hour.
+-- A trouble of kind settle is kept for at least an hour.
 create or replace function process_jobs.note_job_trouble(p_job_id uuid, p_kind text, p_message text, p_lease_token uuid default null)
 returns void
 language plpgsql

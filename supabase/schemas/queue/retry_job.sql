@@ -1,21 +1,21 @@
--- retry_job: gives a job that has failed or was cancelled a new life; true: pending now, or completed, false: it is
--- neither failed nor cancelled, or not there.
+-- retry_job: gives a failed or cancelled job a new life; true: pending now, or completed, false: it is neither failed
+-- nor cancelled, or does not exist.
 --
 -- failed, cancelled     -> pending, due now, with p_attempts more and a new age
--- failed, its completion having been refused -> completed, with the result and the follow-ups of then: its work is
---                                               done; what refused it may do so again, and the job stays failed. With
---                                               follow_ups set to null it goes the other way
+-- failed, its completion having been refused -> completed, with the result and the follow-ups of that completion: its
+--                                               work is done. It may be refused again; then the job stays failed. With
+--                                               follow_ups set to null it becomes pending instead
 --
--- Checkpoint, event, result and error_message are cleared, so that the next run begins anew, and life goes up, so
--- that late events of an earlier one count no more; errors stay, and attempt_number goes on counting: to a worker
--- this is no first attempt, so that it looks for what an earlier life has left outside before it begins. Refuses (22023) p_attempts outside 1 to 100; (23505) a job whose
--- unique_key another unfinished one has.
+-- Checkpoint, event, result and error_message are cleared, so that the next run begins anew, and life goes up, so that
+-- late events of an earlier life are ignored. errors stay, and attempt_number goes on counting: for a worker this is
+-- not a first attempt, so it looks for the traces of earlier lives outside before it begins. Refuses (22023) p_attempts
+-- outside 1 to 100; (23505) a job whose unique_key another unfinished one has.
 create or replace function public.retry_job(p_job_id uuid, p_attempts int default 3) returns boolean
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty.
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan

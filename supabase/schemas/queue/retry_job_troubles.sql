@@ -1,12 +1,12 @@
--- retry_job_troubles: has what could not follow its job (job_troubles of kind effect, due) follow it now, cancels what
--- could not be cancelled (of kind cancel), ten at most, and forgets troubles that are over; for claim_next_job only.
+-- retry_job_troubles: repeats the due effects of jobs that failed (job_troubles of kind effect) and the cancels that
+-- failed (kind cancel), at most ten, and deletes troubles that are over; only for claim_jobs.
 --
--- The job's row is touched, and whatever follows jobs by a trigger sees it again, as it is now. One that fails again
--- is tried again later. Rows that another transaction has locked are passed over.
+-- It updates the job's row, so that every trigger that follows jobs sees it in its present state. Another failure is
+-- retried later. Troubles that another transaction has locked are skipped.
 create or replace function process_jobs.retry_job_troubles() returns void
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
 set lock_timeout = '20ms'
 as $$

@@ -1,9 +1,8 @@
--- process_jobs: the private schema, for the inner functions and tables that are nobody's business: no role of the API
--- may look into it, and PostgREST does not show it.
+-- process_jobs: the private schema for internal functions and tables: no role of the API has access to it, and
+-- PostgREST does not expose it.
 --
--- The roles of the API are the three that Supabase brings along. On plain Postgres the missing ones are made without
--- login. Roles belong to the whole cluster, and two databases may be migrated at once: who comes second finds the
--- role made.
+-- The roles of the API are the three that Supabase provides. On plain Postgres the missing ones are created without
+-- login. Roles belong to the whole cluster, and two databases may be migrated at once: the second finds the role made.
 do $$
 declare
   v_role record;
@@ -35,19 +34,19 @@ $$;
 create schema if not exists process_jobs;
 revoke all on schema process_jobs from public, anon, authenticated, service_role;
 
--- releases: which versions were installed here, and when.
+-- releases: the versions that were installed here, and when.
 create table if not exists process_jobs.releases (
   version text primary key,
   installed_at timestamptz not null default now()
 );
 
--- undo: how what the installation changed of an app's own is undone, the last first (uninstall).
+-- undo: the statements that undo the installation's changes of an app's own objects, run last first (uninstall).
 create table if not exists process_jobs.undo (
   n bigint primary key generated always as identity,
   statement text not null
 );
 
--- What is granted of ours already: an upgrade leaves it (moved_in.sql).
+-- The existing grants on process-jobs' objects: an upgrade keeps them (moved_in.sql).
 create temp table process_jobs_granted on commit drop as
   select 'function' as kind, p.oid, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
   from pg_catalog.pg_proc p

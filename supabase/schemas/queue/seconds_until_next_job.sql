@@ -1,10 +1,9 @@
--- seconds_until_next_job: how long until claim_next_job has something to do; 0: now, null: nothing is
--- pending that may run.
+-- seconds_until_next_job: the time until claim_next_job has something to do; 0: now, null: no pending job may run.
 --
--- Looks at the types asked for (null: all in job_types): at what claim_next_job would take of them, those that are
--- held from the end of the hold on, those that wait for a start from when there is one. An expired lease counts
--- as now whatever its type, because every claim takes it back, and so do troubles that are to be tried again. (Of jobs
--- that were made with a created_at in the future nothing is known before that time.) Reads five index entries a type.
+-- Considers the types asked for (null: all in job_types) and the jobs that claim_next_job would take of them: held ones
+-- when the hold ends, those that wait for a start when there is one. An expired lease counts as now whatever its type,
+-- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. (Jobs with a
+-- created_at in the future are unknown before that time.) Reads five index entries per type.
 create or replace function public.seconds_until_next_job(p_job_types text[] default null) returns double precision
 language plpgsql
 stable
@@ -70,7 +69,7 @@ begin
       ) next
       where (p_job_types is null or t.job_type = any (p_job_types)) and (t.paused_at is null or kind.begun)
     ),
-    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind = 'effect' or b.kind = 'claim' and b.retry_at > now())
+    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
   )) next (at) where next.at is not null);
 end
 $$;

@@ -1,23 +1,40 @@
--- settle_jobs: records what runs came to, all in one statement; the way of complete_job, snooze_job, cancel_job and
--- exchange_jobs, which say what each outcome does. Answers for each, in order: true: recorded, false: the job is not
--- the caller's any more, already final, or not there, and nothing was changed.
+-- settle_jobs: records outcomes in one statement, for exchange_jobs and settle_one. The headers of complete_job,
+-- snooze_job and cancel_job describe each outcome. Returns for each, in order: true: recorded, false: the job is not the
+-- caller's any more, is final already, or does not exist, and nothing changed.
 --
 -- p_outcomes  a json array of objects with "job_id", "lease_token" and "outcome":
 --   completed  "result", "follow_ups"
 --   failed     "error", "error_kind", "retry": "backoff" (default) or "never", "unrecorded": {"result", "follow_ups"} of a
---              completion that was refused, kept for retry_job
+--              refused completion, kept for retry_job
 --   snoozed    "delay_seconds", "checkpoint", "progress", "hold_job_type", "pause_reason"
 --   cancelled
 --
--- Of two outcomes with the same token the first counts. Refuses (22023) them all where one is out of the bounds of
+-- Where the columns go, by the status that comes of an outcome:
+--
+--                   completed     failed               failed, again       snoozed                  cancelled
+--   status          completed     failed               pending             pending                  cancelled
+--   attempt_number  same          same                 same                one less                 same
+--   scheduled_at    same          same                 after the backoff   delay; now if woken      same
+--   checkpoint      same          same                 same                new, or same             same
+--   progress        100           same                 same                new, or same             same
+--   started_at      same          same                 same                null without checkpoint  same
+--   result          new           unrecorded's         same                same                     same
+--   error_message   null          new                  new                 same                     same, or new
+--   errors          same          one more             one more            same                     same, or one more
+--   event           null          null                 same                same                     null
+--   completed_at    now           now                  null                null                     now
+--
+-- All give the lease back. A job that is to be cancelled is `cancelled` where it would be completed or failed.
+--
+-- Of two outcomes with the same token the first counts. Refuses (22023) all outcomes if one is out of the bounds of
 -- those functions' arguments. Locks jobs in the order of their ids, then generations, then types.
 create or replace function process_jobs.settle_jobs(p_outcomes jsonb) returns boolean[]
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- One plan, from the outcomes to each job by its id, whatever the statistics say: they may be of when the queue was
--- empty. The outcomes are sorted, and jobs are locked as they come.
+-- One plan, from the outcomes to each job by its id, whatever the statistics say: they may be from when the queue was
+-- empty. The outcomes are sorted, and jobs are locked in that order.
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off

@@ -1,17 +1,17 @@
--- snooze_job: puts a claimed job back for later and gives its attempt back; true: recorded, false: the
--- job is not the caller's any more, already final, or not there.
+-- snooze_job: parks a claimed job and gives its attempt back; true: recorded, false: the job is not the caller's any
+-- more, is final already, or does not exist.
 --
 -- processing (or put back by hand, still with this token) -> pending, due in p_delay_seconds, attempt_number - 1;
--- due now where wake_job or cancel_job came after the claim, for the run has not seen that yet
+-- due now if wake_job or cancel_job came after the claim, because the run has not seen that yet
 --
 -- p_delay_seconds  0 to 2592000 (30 days)
--- p_checkpoint     what the next run must know; null keeps the stored one
+-- p_checkpoint     the state for the next run; null keeps the stored one
 -- p_progress       0 to 100; null keeps the stored one
--- p_hold_job_type  true: no job of this type begins for p_delay_seconds, or, where this one has begun, no job of this
---                  type that has begun goes on (a longer hold stays)
+-- p_hold_job_type  true: no job of this type begins for p_delay_seconds, or, if this one has begun, no job of this type
+--                  that has begun continues (a longer hold stays)
 -- p_pause_reason   not null: no job of this type begins until resume_job_type
 --
--- A job that waits without a checkpoint has not begun: started_at becomes null, so that the wait does not count as
+-- A job that waits without a checkpoint has not begun: started_at becomes null, so that the wait does not count toward
 -- its age. Refuses (22023) arguments out of these bounds.
 create or replace function public.snooze_job(
   p_job_id uuid,
@@ -30,10 +30,10 @@ begin
   if p_job_id is null or p_lease_token is null then
     return false;
   end if;
-  return (process_jobs.settle_jobs(jsonb_build_array(jsonb_build_object(
+  return process_jobs.settle_one(jsonb_build_object(
     'outcome', 'snoozed', 'job_id', p_job_id, 'lease_token', p_lease_token, 'delay_seconds', p_delay_seconds,
     'checkpoint', p_checkpoint, 'progress', p_progress, 'hold_job_type', p_hold_job_type,
-    'pause_reason', p_pause_reason))))[1];
+    'pause_reason', p_pause_reason));
 end
 $$;
 

@@ -1,8 +1,8 @@
--- take_turn: the turn of claims that count starts or take back expired leases, until the end of the transaction;
--- true: it is the caller's. For claim_jobs and exchange_jobs only.
+-- take_turn: takes, until the end of the transaction, the turn of claims that count starts or take back expired leases;
+-- true: the caller has it. Only for claim_jobs and exchange_jobs.
 --
--- It is taken before any lock of a row, or not waited for: p_waits false answers false where another has it. One
--- that does not come within 5 s is an error (55P03).
+-- It is taken before any lock of a row, or without waiting: p_waits false returns false if another session has it. A
+-- turn that does not come within 5 s is an error (55P03).
 create or replace function process_jobs.take_turn(p_waits boolean) returns boolean
 language plpgsql
 security definer

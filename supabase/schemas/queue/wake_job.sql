@@ -1,17 +1,17 @@
--- wake_job: tells a job what happened outside; true: it is due now, false: it is final, not there, in another
--- life than p_life (null: whichever), or has been told the same before.
+-- wake_job: records an event from outside for a job and wakes it; true: it is due now, false: it is final, does not
+-- exist, is in another life than p_life (null: any), or has this event already.
 --
--- pending     -> due now, whatever it waits for; once it has begun also in spite of a hold of its type
--- processing  -> goes on; where its run parks, which cannot have seen the event, it is due at once
+-- pending     -> due now, whatever it waits for; once it has begun, even during a hold of its type
+-- processing  -> continues; if its run parks it, which cannot have seen the event, it is due at once
 --
--- p_event is kept, until the next one or the job's end, and handed out with every claim: the run decides what
--- it means. Refuses (22023) one that is no json object, or larger or deeper than a payload may be.
+-- p_event is kept until the next one or the job's end, and returned with every claim: the run decides its meaning.
+-- Refuses (22023) one that is not a json object, or is larger or deeper than a payload may be.
 create or replace function public.wake_job(p_job_id uuid, p_event jsonb, p_life int default null) returns boolean
 language plpgsql
 security definer
--- Triggers of the app's own are fired here, and look for what they name where they always did.
+-- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- By its key, whatever the statistics say: they may be of when the table was empty.
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan

@@ -1,7 +1,7 @@
--- pg_cron and pg_net, where the server offers them: what schedule_process_jobs needs.
+-- Creates pg_cron and pg_net, which schedule_process_jobs needs, if the server offers them.
 --
--- pg_cron lives in one database of a cluster (cron.database_name) and must be preloaded; where it
--- cannot be made, as on any server without one of them, everything but the schedule works.
+-- pg_cron lives in one database of a cluster (cron.database_name) and must be preloaded. If it cannot be created, as on
+-- a server without one of them, everything but the schedule works.
 do $$
 declare
   v_extension text;

@@ -1,8 +1,8 @@
--- prune_runs: deletes what pg_cron has kept for over a week of the runs of our cron jobs, 1,440 a day; what
--- the cron job process-jobs-prune-runs runs, whatever the schedule of the other is. Answers how many.
+-- prune_runs: deletes pg_cron's records of process-jobs' cron runs, 1,440 a day, that are over a week old; returns
+-- their number. The cron job process-jobs-prune-runs calls it, whatever the other's schedule is.
 --
--- A run is ours by its command, so that those of a cron job that was scheduled anew since are too. Runs of other cron
--- jobs stay. Where they may not be deleted it fails, which shows in cron.job_run_details.
+-- Runs are recognised by their command, so those of a cron job that was scheduled anew count too. Runs of other cron
+-- jobs stay. If the records may not be deleted it fails, which shows in cron.job_run_details.
 create or replace function process_jobs.prune_runs() returns int
 language plpgsql
 security definer

@@ -1,8 +1,7 @@
--- read_secret: the key that scheduled calls carry, from Vault where it exists (under the
--- name process_jobs_secret_key), else, or where it has none of that name, from the table process_jobs.secret; null:
--- none is stored.
+-- read_secret: the key for scheduled calls, from Vault if it exists (under the name process_jobs_secret_key), else, or
+-- if Vault has none of that name, from the table process_jobs.secret; null: none is stored.
 --
--- For the owner's functions only. Vault is asked through execute, because it need not exist.
+-- Only for the owner's functions. Vault is queried through execute, because it need not exist.
 create or replace function process_jobs.read_secret() returns text
 language plpgsql
 stable

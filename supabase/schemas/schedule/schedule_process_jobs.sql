@@ -1,15 +1,15 @@
--- schedule_process_jobs: has pg_cron call the function whenever a job is ready; answers pg_cron's job id.
+-- schedule_process_jobs: has pg_cron call the function whenever a job is ready; returns pg_cron's job id.
 --
--- Makes or replaces the cron job process-jobs-worker, which runs process_jobs.tick, and process-jobs-prune-runs, which
--- runs process_jobs.prune_runs each night.
+-- Creates or replaces the cron job process-jobs-worker, which runs process_jobs.tick, and process-jobs-prune-runs,
+-- which runs process_jobs.prune_runs each night.
 -- p_function_url           https://<project>.supabase.co/functions/v1/process-jobs
--- p_secret_key             a secret or service-role key; goes to Vault where it exists, never into the
---                          cron job's text; null keeps the one stored before. What a header can carry
+-- p_secret_key             a secret or service-role key, of characters that a header can carry; stored in Vault if it
+--                          exists, never in the cron job's text; null keeps the stored one
 -- p_schedule               five cron fields, or 'N seconds' (1 to 59) from pg_cron 1.5 on
 -- p_timeout_milliseconds   1 to 60000, for the 202 only, not for the work
 --
--- Refuses (22023) arguments out of these bounds, placeholders of an example, also a schedule of six fields, which hosted pg_cron
--- takes and misreads; (55000) where pg_cron or pg_net is missing or no key is known.
+-- Refuses (22023) arguments out of these bounds, placeholders of an example, and a schedule of six fields, which hosted
+-- pg_cron accepts and misreads; (55000) if pg_cron or pg_net is missing or no key is known.
 create or replace function public.schedule_process_jobs(
   p_function_url text,
   p_secret_key text default null,

@@ -1,7 +1,7 @@
--- secret: the key that scheduled calls carry, at most one row, where there is no Vault.
+-- secret: the key for scheduled calls, at most one row, if there is no Vault.
 --
 -- Only the tables' owner reads it: no role of the API has a privilege on it, service_role included. It is plain text,
--- and so it is in a dump: leave it out with --exclude-table-data=process_jobs.secret.
+-- also in a dump: exclude it with --exclude-table-data=process_jobs.secret.
 create table if not exists process_jobs.secret (
   only_row boolean primary key default true,
   secret_key text not null,

@@ -1,6 +1,6 @@
--- store_secret: keeps the key that scheduled calls carry, where read_secret
--- looks for it; a second call replaces the first one's. In the table it is plain text, of which a notice tells; what
--- was there before Vault was goes. For the owner's functions only.
+-- store_secret: stores the key for scheduled calls where read_secret looks for it; a second call replaces the first
+-- key. In the table the key is plain text, and a notice says so; a key stored there before Vault existed is deleted.
+-- Only for the owner's functions.
 create or replace function process_jobs.store_secret(p_secret_key text) returns void
 language plpgsql
 security definer

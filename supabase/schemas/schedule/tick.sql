@@ -1,10 +1,10 @@
--- tick: what the cron job process-jobs-worker runs: calls the function when a job is ready
--- or a lease has expired, and answers pg_net's request id; null: nothing to do, nobody was called.
+-- tick: run by the cron job process-jobs-worker: calls the function if a job is ready or a lease has expired, and
+-- returns pg_net's request id; null: nothing to do, no call.
 --
--- pg_net sends after commit and drops the connection when p_timeout_milliseconds are over, therefore
--- `Prefer: respond-async`: the function answers at once and works on. Its answer is not looked at; a
--- lost call is made up for by the next tick. A tick that can call nobody, for want of a key that can be read, of pg_net
--- or of an address, fails (55000) and says what to do, which shows in cron.job_run_details.
+-- pg_net sends after commit and drops the connection after p_timeout_milliseconds, therefore `Prefer: respond-async`:
+-- the function answers at once and works on. Its answer is ignored; the next tick makes up for a lost call. A tick that
+-- cannot call, because the key cannot be read or pg_net or the URL is missing, fails (55000) and says what to do, which
+-- shows in cron.job_run_details.
 create or replace function process_jobs.tick(p_function_url text, p_timeout_milliseconds int) returns bigint
 language plpgsql
 security definer

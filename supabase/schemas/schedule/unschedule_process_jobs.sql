@@ -1,8 +1,8 @@
--- unschedule_process_jobs: removes the cron job process-jobs-worker, and process-jobs-prune-runs; true: removed, false:
+-- unschedule_process_jobs: removes the cron jobs process-jobs-worker and process-jobs-prune-runs; true: removed, false:
 -- there was none.
 --
--- The stored key stays, so that schedule_process_jobs needs none the next time. Cron jobs of the same names that call
--- something else are not ours, and stay.
+-- The stored key stays, so that schedule_process_jobs needs none the next time. Cron jobs of the same names with
+-- another command are not process-jobs' and stay.
 create or replace function public.unschedule_process_jobs() returns boolean
 language plpgsql
 security definer

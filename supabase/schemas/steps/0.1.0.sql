@@ -1,13 +1,13 @@
--- 0.1.0: moves into an app that has a queue of the scripts that process-jobs takes over from. Their two forms:
+-- 0.1.0: moves into an app that has a queue of the scripts that process-jobs takes over from. They have two forms:
 --
 --   attempts, scheduled_at, error_details, created_by uuid; enqueue_job(…, p_priority, p_scheduled_at, p_max_attempts),
 --   complete_job(p_job_id, p_error_message, p_error_details), claim_next_job(p_job_types)
 --   attempt_number, result; enqueue_job(…, p_priority, p_max_attempts), complete_job(p_job_id, p_result, p_error),
 --   claim_next_job()
 --
--- The table is brought to our form where it lies, so that its columns, views, policies, triggers, keys and grants stay; how
--- each change is undone is kept in process_jobs.undo. Where something does not fit, all that does not is told at once, and
--- nothing is changed.
+-- The table is changed to process-jobs' form in place, so that its columns, views, policies, triggers, keys and grants
+-- stay; process_jobs.undo keeps the statements that undo each change. If anything does not fit, the error lists
+-- everything that does not, and nothing is changed.
 do $$
 declare
   v_table regclass := to_regclass('public.job_queue');

@@ -8,7 +8,7 @@ create temp view claimed as select row_number() over (order by created_at) as n,
 create function pg_temp.outcome(p_n int, p_more jsonb) returns jsonb language sql as
 $$ select jsonb_build_object('job_id', id, 'lease_token', lease_token) || p_more from claimed where n = p_n $$;
 
-select is(exchange_jobs()::jsonb, '{"settled": [], "jobs": [], "seconds_until_next": null, "version": null}', 'nothing in, nothing out');
+select is(exchange_jobs()::jsonb, '{"settled": [], "jobs": [], "seconds_until_next": null}', 'nothing in, nothing out');
 select exchange_jobs(p_job_types => array['work'], p_limit => 5) as answer \gset
 select is(jsonb_array_length(:'answer'::jsonb -> 'jobs'), 5, 'jobs are claimed');
 select is(

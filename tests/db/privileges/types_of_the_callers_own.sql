@@ -43,7 +43,7 @@ insert into statements (sql, functions) values
   ($$select public.keep_model_schema('a/b', '{}'), public.keep_model_schema('a/b')$$, '{keep_model_schema}'),
   ($$select public.redrive_failed_jobs('work', pg_catalog.now() - interval '1 day', 1, 3)$$, '{redrive_failed_jobs}'),
   ($$select public.retry_job('00000000-0000-0000-0000-000000000000')$$, '{retry_job}'),
-  ($$select public.exchange_jobs(p_worker => '{"version": "0.1.0"}')$$, '{exchange_jobs}'),
+  ($$select public.claim_next_job(p_worker => '{"version": "0.1.0"}')$$, '{claim_next_job}'),
   ($$select public.process_jobs_doctor()$$, '{process_jobs_doctor}'),
   ($$select public.prune_jobs(pg_catalog.now() - interval '1 day', 10)$$, '{prune_jobs}'),
   ($$select public.schedule_process_jobs('https://project.example/f', 'k'), public.unschedule_process_jobs()$$, '{schedule_process_jobs,unschedule_process_jobs}');

@@ -1,5 +1,5 @@
 begin;
-select plan(11);
+select plan(13);
 insert into job_types (job_type) values ('work'), ('play');
 
 select is(seconds_until_next_job(), null, 'an empty queue: null');
@@ -20,6 +20,12 @@ select is(seconds_until_next_job(), 0::double precision, 'an expired lease does'
 select is(seconds_until_next_job(array['play']), 0::double precision, 'for every type, because every claim takes it back');
 select claim_next_job(array['play']);
 select is(seconds_until_next_job(array['play']), null, 'after which it does not');
+
+insert into process_jobs.job_troubles (job_id, kind, message, retry_at)
+select id, 'cancel', 'x', now() + interval '20 seconds' from job_queue where job_type = 'work';
+select is(seconds_until_next_job(array['play']), 20::double precision, 'a cancel that was refused counts from its next try');
+update process_jobs.job_troubles set retry_at = now();
+select is(seconds_until_next_job(array['play']), 0::double precision, 'and is due then');
 
 select * from finish();
 rollback;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use process_jobs::replicate::catalogue::{self, MODELS, Model};
-use process_jobs::replicate::schema;
+use process_jobs::models::catalogue::{self, MODELS};
+use process_jobs::models::description::Model;
+use process_jobs::models::schema;
 use serde_json::{Value, json};
 
 use super::{properties, published, schemas};
@@ -15,6 +16,26 @@ fn the_catalogue_has_every_model_of_the_schemas_once() {
     assert_eq!(ids, schemas().keys().map(String::as_str).collect());
     for model in MODELS {
         assert_eq!(catalogue::find(model.id).unwrap().id, model.id);
+    }
+}
+
+/// What the types of an entry do not say.
+#[test]
+fn every_entry_is_sound() {
+    for model in MODELS {
+        let id = model.id;
+        assert!(id.split_once('/').is_some_and(|(owner, name)| !owner.is_empty() && !name.is_empty()), "{id}");
+        let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(model.version.is_none_or(is_hash), "{id}: version");
+        if let Some(pixels) = &model.size.pixels {
+            assert!(pixels.min <= pixels.max, "{id}: pixels");
+            assert!([pixels.min, pixels.max].iter().all(|side| side.is_multiple_of(pixels.step)), "{id}: step");
+        }
+        let strength = model.pictures.as_ref().and_then(|pictures| pictures.strength.as_ref());
+        let ranges = [model.steps.as_ref(), model.guidance.as_ref(), strength.map(|strength| &strength.range)];
+        assert!(ranges.into_iter().flatten().all(|range| range.min <= range.max), "{id}: a range");
+        assert!(model.formats.iter().all(|format| ["png", "jpg", "jpeg", "webp"].contains(format)), "{id}: formats");
+        assert!(model.outputs.as_ref().is_none_or(|outputs| outputs.max > 0), "{id}: outputs");
     }
 }
 

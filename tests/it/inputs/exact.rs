@@ -1,7 +1,7 @@
 //! Single wishes, and what exactly becomes of them.
 
-use process_jobs::replicate::catalogue::{self, MODELS};
-use process_jobs::replicate::request::ImageRequest;
+use process_jobs::models::catalogue::{self, MODELS};
+use process_jobs::models::request::ImageRequest;
 use serde_json::{Value, json};
 
 use super::{DEFAULT_SEED, PICTURE, pictures, request, sent, sized};

@@ -2,12 +2,12 @@
 
 use std::io::Write as _;
 
-use process_jobs::replicate::catalogue::{MODELS, Model};
-use process_jobs::replicate::input::build;
-use process_jobs::replicate::request::ImageRequest;
+use process_jobs::models::catalogue::MODELS;
+use process_jobs::models::description::Model;
+use process_jobs::models::request::ImageRequest;
 use serde_json::Value;
 
-use super::{DEFAULT_SEED, pictures, properties, published, request, schemas, sized, validator};
+use super::{DEFAULT_SEED, build, pictures, properties, published, request, schemas, sized, validator};
 
 /// Square, landscape, portrait, odd, extreme, tiny and huge.
 const SIZES: [(u32, u32); 15] = [

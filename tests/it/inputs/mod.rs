@@ -3,7 +3,6 @@
 //! limit to prose, it is under `described`; where it lacks values that are known from elsewhere, they
 //! are under `seen`. Of each model without a field for the output's format it says what the model `produces`.
 
-mod build_script;
 mod catalogue;
 mod exact;
 mod matrix;
@@ -14,8 +13,8 @@ mod refusals;
 use std::collections::BTreeMap;
 
 use jsonschema::Validator;
-use process_jobs::replicate::input::{ModelInput, build};
-use process_jobs::replicate::request::ImageRequest;
+use process_jobs::models::input::{self, ModelInput};
+use process_jobs::models::request::{ImageRequest, Request};
 use serde_json::{Map, Value, json};
 
 const DEFAULT_SEED: u32 = 2_000_000_000;
@@ -98,6 +97,10 @@ fn sized(model_id: &str, width: u32, height: u32) -> ImageRequest {
 
 fn pictures(count: u32) -> Vec<String> {
     (0..count).map(|number| format!("{PICTURE}{number}")).collect()
+}
+
+fn build(request: &ImageRequest, default_seed: u32, published: Option<&Value>) -> Result<ModelInput, String> {
+    input::build(&Request::new(request.clone(), default_seed)?, published)
 }
 
 fn sent(request: &ImageRequest) -> ModelInput {

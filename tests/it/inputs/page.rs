@@ -1,13 +1,15 @@
 //! `docs/models.md`, which is made from the catalogue.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use process_jobs::replicate::catalogue::{MODELS, Model, Range};
+use process_jobs::models::catalogue::MODELS;
+use process_jobs::models::description::{Model, Range};
 use serde_json::Value;
 
 const INTRODUCTION: &str = "\
-<!-- Made from src/replicate/models.json. After a change there: WRITE_DOCS=1 cargo test models_page -->
+<!-- Made from src/models/catalogue.rs and tests/fixtures/model_sources.json. After a change there: WRITE_DOCS=1 cargo test models_page -->
 
 # Models
 
@@ -61,14 +63,17 @@ fn the_models_page_is_up_to_date() {
 }
 
 fn page() -> String {
-    let entries: Vec<Value> =
-        serde_json::from_str(include_str!("../../../src/replicate/models.json")).expect("models.json");
+    let sources: BTreeMap<String, Value> =
+        serde_json::from_str(include_str!("../../fixtures/model_sources.json")).expect("model_sources.json");
+    let known: BTreeSet<&str> = sources.keys().map(String::as_str).collect();
+    assert_eq!(known, MODELS.iter().map(|model| model.id).collect(), "each model has its source");
     let mut page = INTRODUCTION.to_owned();
     page += "| model | size | steps | guidance | negative prompt | seed | pictures, strength | outputs | formats ";
     page += "| confidence |\n";
     page += "|---|---|---|---|---|---|---|---|---|---|\n";
-    for (model, entry) in MODELS.iter().zip(&entries) {
+    for (model, entry) in MODELS.iter().map(|model| (model, &sources[model.id])) {
         let confidence = entry["confidence"].as_str().unwrap();
+        assert!(["high", "medium-high", "medium", "low"].contains(&confidence), "{}: {confidence}", model.id);
         let cells = [
             model.id.to_owned(),
             size(model),
@@ -90,7 +95,7 @@ fn page() -> String {
         writeln!(page, "| {} |", cells.join(" | ")).unwrap();
     }
     page += "\n## What to know of each, and where it comes from\n\n| model | to know | from |\n|---|---|---|\n";
-    for (model, entry) in MODELS.iter().zip(&entries) {
+    for (model, entry) in MODELS.iter().map(|model| (model, &sources[model.id])) {
         let note = entry["note"].as_str().map(str::to_owned);
         let known: Vec<_> = [cannot(model), note].into_iter().flatten().collect();
         writeln!(page, "| {} | {} | {} |", model.id, known.join("; "), entry["source"].as_str().unwrap()).unwrap();

@@ -1,10 +1,10 @@
 //! Schemas drift. What is sent follows the one that is published, whatever the catalogue says.
 
-use process_jobs::replicate::input::{ModelInput, build};
-use process_jobs::replicate::request::ImageRequest;
+use process_jobs::models::input::ModelInput;
+use process_jobs::models::request::ImageRequest;
 use serde_json::{Value, json};
 
-use super::{DEFAULT_SEED, PICTURE, pictures, published, request, schemas, sized};
+use super::{DEFAULT_SEED, PICTURE, build, pictures, published, request, schemas, sized};
 
 const FLUX: &str = "black-forest-labs/flux-dev";
 

@@ -1,9 +1,8 @@
 //! What cannot be met is refused by the name of the field.
 
-use process_jobs::replicate::input::build;
-use process_jobs::replicate::request::ImageRequest;
+use process_jobs::models::request::ImageRequest;
 
-use super::{DEFAULT_SEED, pictures, request};
+use super::{DEFAULT_SEED, build, pictures, request};
 
 #[test]
 fn a_request_that_cannot_be_met_is_refused_by_the_name_of_its_field() {

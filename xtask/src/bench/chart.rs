@@ -1,4 +1,4 @@
-//! docs/bench.svg: what the benches found, as bars.
+//! docs/bench.svg: the benches' results as bars.
 
 use std::fmt::Write;
 use std::fs;
@@ -12,7 +12,7 @@ use super::spread;
 use crate::command::root;
 
 const WIDTH: f64 = 760.0;
-/// Where bars begin, and how long the longest is, its spread included.
+/// The start of the bars, and the length of the longest, its spread included.
 const LEFT: f64 = 184.0;
 const LENGTH: f64 = 456.0;
 const HEADING: f64 = 26.0;
@@ -21,7 +21,7 @@ const BAR: f64 = 12.0;
 const GAP: f64 = 18.0;
 const MARGIN: f64 = 12.0;
 
-/// No colour but these; GitHub shows the picture on white or near black.
+/// The only colours; GitHub shows the picture on white or near black.
 const STYLE: &str = "\
 text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#59636e}\
 .what{font-weight:600;font-size:13px;fill:#1f2328}.ours{font-weight:600;fill:#1f2328}.small{font-size:11px}\
@@ -29,7 +29,7 @@ text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#59636e}\
 @media(prefers-color-scheme:dark){text{fill:#9198a1}.what,text.ours{fill:#f0f6fc}.bar{fill:#3d444d}\
 .bar.ours{fill:#2fb47c}.spread{stroke:#9198a1}.target{stroke:#f0883e}}";
 
-/// Draws what all benches have found so far.
+/// Draws the results of all benches so far.
 pub fn draw() -> Result<()> {
     let mut reports = Vec::new();
     for bench in Bench::value_variants() {
@@ -75,7 +75,7 @@ fn svg(comparisons: &[&Comparison], notes: &[String]) -> String {
     )
 }
 
-/// A heading, and below it a row for each bar.
+/// Draws a heading, and below it a row for each bar.
 fn group(body: &mut String, comparison: &Comparison, top: f64) {
     let Comparison { what, unit, better, bars, target, .. } = comparison;
     let better = match better {
@@ -103,7 +103,7 @@ fn group(body: &mut String, comparison: &Comparison, top: f64) {
         let middle = top + HEADING + ROW * (place as f64 + 0.5);
         let ours = if bar.name.starts_with("process-jobs") { " ours" } else { "" };
         let end = x(bar.spread.most);
-        // Behind the target's line, not across it.
+        // To the right of the target's line, not across it.
         let value_x = target.map(x).filter(|target| (end..end + 70.0).contains(target)).unwrap_or(end) + 6.0;
         let _ = writeln!(
             body,

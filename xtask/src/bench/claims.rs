@@ -1,4 +1,4 @@
-//! What a claim costs as the table grows, beside one from a table of 1,000 jobs, in turns.
+//! The cost of a claim as the table grows, compared in turns with a claim from a table of 1,000 jobs.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use tokio_postgres::Client;
 use super::report::{self, Better, Comparison};
 use super::spread::Spread;
 
-/// Of 1,000 jobs, while the table grows to 5,000,000.
+/// The largest ratio to 1,000 jobs while the table grows to 5,000,000.
 const GROWN_MOST: f64 = 2.0;
-/// The same after 1,000,000 jobs have passed through, and what is dead of them is cleared.
+/// The same ratio after 1,000,000 jobs have passed through and their dead rows are cleared.
 const PASSED_MOST: f64 = 1.5;
 const ROUNDS: usize = 5;
-/// Claims in a round, of one job each.
+/// Claims per round, of one job each.
 const CLAIMS: usize = 60;
 
 pub fn bench() -> Result<()> {
@@ -39,20 +39,7 @@ async fn measure() -> Result<()> {
     }
 
     let mut closed = Vec::new();
-    for (name, status, close) in [
-        (
-            "of a type held by a rate limit",
-            "pending",
-            "update job_types set held_until = now() + interval '1 day' where job_type = 'closed'",
-        ),
-        ("of a paused type", "pending", "select pause_job_type('closed', 'bench')"),
-        (
-            "that wait for a start",
-            "pending",
-            "update job_types set starts_per_minute = 1e-6, start_tokens = 0, start_tokens_at = now() where job_type = 'closed'",
-        ),
-        ("of the same type, for later", "later", "select"),
-    ] {
+    for (name, status, close) in CLOSED {
         large.fill("pending", 1000).await?;
         large.add_first(status, 100_000).await?;
         large.sql.batch_execute(close).await?;
@@ -98,14 +85,29 @@ async fn measure() -> Result<()> {
     for (name, measured) in pending.iter().chain(&ended).chain(&closed) {
         ensure!(measured.ratio.median <= GROWN_MOST, "{name}: more than {GROWN_MOST} times a table of 1,000 jobs");
     }
-    // Before autovacuum, and under an open transaction, a claim passes over the dead entries of all that went before
-    // it, as it does in any table from which jobs are taken with `skip locked`.
+    // Before autovacuum, and under an open transaction, a claim skips the dead entries of all earlier jobs, as it does
+    // in any table from which jobs are taken with `skip locked`.
     for (name, measured) in [&passed[1], &passed[3]] {
         ensure!(measured.ratio.median <= PASSED_MOST, "{name}: more than {PASSED_MOST} times a table of 1,000 jobs");
     }
     Ok(())
 }
 
+/// Jobs at the head that no claim may take: what they are called, their status, and the statement that makes them so.
+const CLOSED: [(&str, &str, &str); 4] = [
+    (
+        "of a type held by a rate limit",
+        "pending",
+        "update job_types set held_until = now() + interval '1 day' where job_type = 'closed'",
+    ),
+    ("of a paused type", "pending", "select pause_job_type('closed', 'bench')"),
+    (
+        "that wait for a start",
+        "pending",
+        "update job_types set starts_per_minute = 1e-6, start_tokens = 0, start_tokens_at = now() where job_type = 'closed'",
+    ),
+    ("of the same type, for later", "later", "select"),
+];
 const OPEN: &str =
     "update job_types set held_until = null, paused_at = null, paused_reason = null, starts_per_minute = null";
 
@@ -113,12 +115,12 @@ struct Table {
     sql: Client,
 }
 
-/// Of claims from one table, and from the small one in turns.
+/// Measurements of claims from one table, in turns with the small one.
 struct Measured {
-    /// Of the 95th percentiles of both, round by round.
+    /// The ratio of the 95th percentiles of both, round by round.
     ratio: Spread,
     milliseconds: Spread,
-    /// Read by one claim.
+    /// The pages that one claim reads.
     pages: i64,
 }
 
@@ -131,7 +133,7 @@ impl Table {
         Ok(Table { sql })
     }
 
-    /// Nothing but so many jobs: `pending`, `completed`, or pending and scheduled for `later`.
+    /// Replaces the table's rows by this many jobs: `pending`, `completed`, or pending and scheduled for `later`.
     async fn fill(&mut self, status: &str, jobs: i64) -> Result<()> {
         self.sql.batch_execute("truncate job_queue").await?;
         self.add(status, jobs).await
@@ -141,7 +143,7 @@ impl Table {
         self.insert("no-op", status, jobs, 0).await
     }
 
-    /// Jobs that rank before all others.
+    /// Adds jobs that rank before all others.
     async fn add_first(&mut self, status: &str, jobs: i64) -> Result<()> {
         let job_type = if status == "later" { "no-op" } else { "closed" };
         self.insert(job_type, status, jobs, 9).await
@@ -152,7 +154,7 @@ impl Table {
             select $1, '{}', $4, case $2 when 'later' then 'pending' else $2 end,
               case $2 when 'completed' then now() end, now() + case $2 when 'later' then interval '1 day' else '0' end
             from generate_series(1, $3::bigint)";
-        // Without triggers, which look at each payload.
+        // Without triggers, which check each payload.
         let transaction = self.sql.transaction().await?;
         transaction.batch_execute("set local session_replication_role = replica").await?;
         transaction.execute(insert, &[&job_type, &status, &jobs, &priority]).await?;
@@ -160,7 +162,7 @@ impl Table {
         Ok(self.sql.batch_execute("vacuum analyze job_queue").await?)
     }
 
-    /// So many jobs are enqueued, claimed and completed, beside those that are there.
+    /// Enqueues, claims and completes this many jobs beside the existing ones.
     async fn pass_through(&mut self, jobs: i64) -> Result<()> {
         let enqueue = "insert into job_queue (job_type, payload, priority) select 'no-op', '{}', 5 from generate_series(1, 10000)";
         let exchange =
@@ -176,7 +178,7 @@ impl Table {
                 outcomes = self.sql.query_one(&exchange, &[&outcomes]).await?.get(0);
             }
             ensure!(outcomes == Value::Array(Vec::new()), "jobs were left over");
-            // What the last exchange claimed of the others, to fill up.
+            // Gives back the other jobs that the last exchange claimed to fill up.
             let back = "update job_queue set status = 'pending', lease_token = null, lease_expires_at = null,
                 attempt_number = 0 where status = 'processing'";
             self.sql.batch_execute(back).await?;
@@ -207,7 +209,7 @@ impl Table {
         Ok(Measured { ratio: Spread::of(ratios), milliseconds: Spread::of(milliseconds), pages: pages.0 + pages.1 })
     }
 
-    /// In milliseconds.
+    /// Claims one job and returns the milliseconds.
     async fn claim(&self) -> Result<f64> {
         let started = Instant::now();
         let claimed = self.sql.query_typed("select id from claim_next_job('{no-op,closed}')", &[]).await?;
@@ -216,7 +218,7 @@ impl Table {
         Ok(milliseconds)
     }
 
-    /// It looks once a minute.
+    /// Waits for autovacuum, which looks once a minute.
     async fn wait_for_autovacuum(&self) -> Result<()> {
         let dead = "select n_dead_tup from pg_stat_user_tables where relname = 'job_queue'";
         for _ in 0..240 {

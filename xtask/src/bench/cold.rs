@@ -1,4 +1,4 @@
-//! How large the wasm is, and what it adds to the start of a function.
+//! The size of the wasm, and the time that it adds to the start of a function.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::build::Sizes;
 use crate::command::{self, root};
 use crate::node;
 
-/// Of what a worker in TypeScript, with supabase-js, adds to an empty function.
+/// The largest share of the time that a TypeScript worker with supabase-js adds to an empty function.
 const ADDED_MAX: f64 = 0.4;
 const RUNS: usize = 21;
 
@@ -24,7 +24,7 @@ const EMPTY: &str = "empty function";
 const OURS: &str = "process-jobs";
 const TYPESCRIPT: &str = "TypeScript worker";
 
-/// Each answers its first request once it has loaded all of itself.
+/// Each answers its first request once it has loaded completely.
 const FUNCTIONS: [(&str, &str); 3] = [
     (EMPTY, "xtask/src/bench/functions/empty/index.ts"),
     (OURS, "supabase/functions/process-jobs/index.ts"),
@@ -45,7 +45,7 @@ pub fn bench() -> Result<()> {
             let spread = |of: &dyn Fn(usize) -> f64| Spread::of((0..RUNS).map(of));
             let total =
                 FUNCTIONS.iter().zip(&starts).map(|((name, _), starts)| (*name, spread(&|run| of(&starts[run]))));
-            // A run of one with the run of the other that came just before or after it.
+            // Pairs each run with the empty function's run just before or after it.
             let added = FUNCTIONS.iter().zip(&starts).skip(1);
             let added = added.map(|((name, _), it)| (*name, spread(&|run| of(&it[run]) - of(&starts[0][run]))));
             let total = Comparison::new(
@@ -76,7 +76,7 @@ pub fn bench() -> Result<()> {
     Ok(())
 }
 
-/// Of each function; in turns, so that what else the machine does falls on all alike.
+/// Starts every function in turns, so that other load of the machine affects all alike.
 fn measure(deno: Deno) -> Result<[Vec<Start>; FUNCTIONS.len()]> {
     let cache = tempfile::tempdir()?;
     for (_, function) in FUNCTIONS {
@@ -91,7 +91,7 @@ fn measure(deno: Deno) -> Result<[Vec<Start>; FUNCTIONS.len()]> {
     Ok(starts)
 }
 
-/// The wasm alone, in a process of its own each time: its steps, in the order in which they happen.
+/// Starts the wasm alone, each time in a process of its own, and measures its steps in their order.
 fn instantiate(deno: Deno, version: &str) -> Result<Comparison> {
     let mut steps = [const { Vec::new() }; 3];
     for _ in 0..RUNS {
@@ -112,7 +112,7 @@ struct Start {
     cpu: Duration,
 }
 
-/// In milliseconds.
+/// All times in milliseconds.
 impl Start {
     fn wall(&self) -> f64 {
         self.wall.as_secs_f64() * 1000.0
@@ -151,13 +151,13 @@ fn start(deno: Deno, function: &str, cache: &Path) -> Result<Start> {
     Ok(Start { wall, cpu: children_cpu()? - cpu_before })
 }
 
-/// Reads where the function listens, asks it for its health, and waits for 200.
+/// Reads the function's address, requests its health, and waits for 200.
 fn first_answer(mut output: impl BufRead) -> Result<()> {
     let mut printed = String::new();
     let address = loop {
         let start = printed.len();
         ensure!(output.read_line(&mut printed)? > 0, "it ended, having printed {printed}");
-        // A later Deno says more behind the address.
+        // A later Deno prints more after the address.
         if let Some((_, rest)) = printed[start..].split_once("Listening on http://") {
             break rest.split(['/', ' ', '\n']).next().unwrap_or_default().to_owned();
         }
@@ -171,7 +171,7 @@ fn first_answer(mut output: impl BufRead) -> Result<()> {
     Ok(())
 }
 
-/// Of the children that have ended and been waited for.
+/// The CPU time of the children that have ended and been waited for.
 fn children_cpu() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let micros = |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64;

@@ -1,5 +1,5 @@
-//! How many jobs a second of the function's CPU runs, beside a worker as one writes it by hand in TypeScript, and
-//! beside the least that a download can cost.
+//! Jobs per second of the function's CPU, compared with a worker as one writes it by hand in TypeScript, and with the
+//! least that a download can cost.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use super::report::{self, Better, Comparison};
 use super::spread::Spread;
 use crate::command::{self, root};
 
-/// A picture of 20 KB.
+/// The size of a picture, 20 KB.
 const PICTURE_BYTES: usize = 20_000;
 const ROUNDS: usize = 5;
 
@@ -44,11 +44,11 @@ struct Round {
     replicate_requests: usize,
 }
 
-/// Jobs in one round.
+/// Jobs per round.
 const JOBS: usize = 2000;
-/// Longer than a round, so that each job is looked at once.
+/// Longer than a round, so that each job is polled once.
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
-/// Of a worker in TypeScript, and of the bare pipe.
+/// The least ratios to the TypeScript worker, and to the bare pipe.
 const RATIO_LEAST: f64 = 1.5;
 const FLOOR_LEAST: f64 = 0.5;
 
@@ -71,7 +71,7 @@ pub fn bench() -> Result<()> {
     Ok(())
 }
 
-/// All workers in turns, each round in a function that has just started. Of each work, jobs a CPU second first.
+/// Measures all workers in turns, each round in a newly started function. Jobs per CPU second come first for each work.
 async fn measure() -> Result<[Vec<Comparison>; 2]> {
     let downloads = [Worker::ProcessJobs, Worker::Typescript, Worker::Floor];
     let polls = [Worker::ProcessJobs, Worker::Typescript];
@@ -124,7 +124,7 @@ impl Bench {
     async fn start(work: Work, worker: Worker) -> Result<Bench> {
         let mut function_env = worker.env()?;
         function_env.insert("POLL_INTERVAL_MS".to_owned(), POLL_INTERVAL.as_millis().to_string());
-        // Replicate takes 50 polls a second, which would measure its patience.
+        // Replicate takes 50 polls a second, which would limit the measurement.
         let replicate = replicate_stand_in::Options { others: Rate::UNLIMITED, ..Default::default() };
         let function_directory = worker.directory();
         let stack = Stack::start(Options { replicate, function_directory, function_env, ..Options::default() }).await?;
@@ -153,7 +153,7 @@ impl Bench {
         self.database_requests.store(0, Ordering::Relaxed);
 
         let started = Instant::now();
-        // A drain ends after some jobs; the next one goes on.
+        // A drain ends after some jobs; the next one continues.
         while self.left().await? > 0 {
             self.call(&format!("?url={}&count={}", self.picture_url, JOBS)).await?;
             if self.worker == Worker::Floor {
@@ -207,7 +207,7 @@ impl Bench {
         Ok(())
     }
 
-    /// The jobs of the round that have not ended as they should.
+    /// The number of the round's jobs that have not ended as intended.
     async fn left(&self) -> Result<i64> {
         let done = match self.work {
             Work::Downloads => "status = 'completed'",
@@ -230,13 +230,13 @@ impl Bench {
     }
 }
 
-/// Where npm gets packages from on this machine: the function's own environment is empty.
+/// npm's registry on this machine, because the function's own environment is empty.
 fn registry() -> Result<String> {
     Ok(command::output(command::command("npm").args(["config", "get", "registry"]))?.trim().to_owned())
 }
 
 impl Worker {
-    /// None: the function of this repository.
+    /// `None` for this repository's function.
     pub fn directory(self) -> Option<PathBuf> {
         match self {
             Worker::ProcessJobs => None,
@@ -245,7 +245,7 @@ impl Worker {
         }
     }
 
-    /// What each needs beside what the platform sets.
+    /// The settings that a worker needs besides the platform's.
     pub fn env(self) -> Result<BTreeMap<String, String>> {
         let registry = ("NPM_CONFIG_REGISTRY".to_owned(), registry()?);
         Ok(BTreeMap::from([registry, ("DENO_TLS_CA_STORE".to_owned(), "system".to_owned())]))

@@ -1,4 +1,4 @@
-//! How much memory the function takes to carry pictures into Storage.
+//! The memory that the function takes to carry pictures into Storage.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::{Options, Stack};
@@ -11,7 +11,7 @@ const ROUNDS: usize = 3;
 const SIZES_MEGABYTES: [usize; 3] = [1, 20, 50];
 /// Pictures at once, in one drain.
 const COUNTS: [usize; 2] = [1, 3];
-/// Over idle, of 50 MB each: one picture, and three.
+/// Over idle, for one and for three pictures of 50 MB.
 const TARGETS_MEGABYTES: [f64; 2] = [25.0, 60.0];
 const MOST_MEGABYTES: [f64; 2] = [30.0, 60.0];
 
@@ -57,7 +57,7 @@ async fn measure() -> Result<Vec<Comparison>> {
     Ok(comparisons)
 }
 
-/// To the peak from what a fresh function has held once it has stored a small picture.
+/// Megabytes from the peak of a fresh function after one small picture to the peak after these pictures.
 async fn added_megabytes(stack: &Stack, bytes: usize, count: usize) -> Result<f64> {
     stack.function().kill().await?;
     let boots = stack.function().boots();
@@ -69,7 +69,7 @@ async fn added_megabytes(stack: &Stack, bytes: usize, count: usize) -> Result<f6
     Ok((peak - idle) as f64 / 1e6)
 }
 
-/// Stores so many pictures of this size, in one drain.
+/// Stores `count` pictures of this size in one drain.
 async fn drain(stack: &Stack, bytes: usize, count: usize) -> Result<()> {
     let mut picture = include_bytes!("../../../tests/fixtures/picture.png").to_vec();
     picture.resize(bytes, 0);

@@ -1,5 +1,4 @@
-//! How long a job waits until a worker has claimed it: after it was enqueued, after its prediction has ended, and
-//! after a tick.
+//! The wait of a job until a worker claims it: after it was enqueued, after its prediction has ended, and after a tick.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +15,7 @@ use super::report::{self, Better, Comparison};
 use super::spread::Spread;
 
 const JOBS: usize = 50;
-/// Of a prediction, its start included.
+/// The time of a prediction, its start included.
 const PREDICTION: Duration = Duration::from_secs(3);
 
 pub fn bench() -> Result<()> {
@@ -83,8 +82,8 @@ async fn tick(stack: &Stack) -> Result<Vec<f64>> {
     Ok(waits)
 }
 
-/// Milliseconds from `POST /jobs` to the claim of its job. The function is up, and a drain at work in it, waiting
-/// for a job that falls due soon, or none.
+/// Milliseconds from `POST /jobs` to the claim of its job. The function is up; with `at_work`, a drain runs in it and
+/// waits for a job that falls due soon.
 async fn enqueue(stack: &Stack, at_work: bool) -> Result<Vec<f64>> {
     let job = download(stack);
     let database = stack.sql().await?;
@@ -96,7 +95,7 @@ async fn enqueue(stack: &Stack, at_work: bool) -> Result<Vec<f64>> {
     }
     let mut waits = Vec::new();
     for _ in 0..JOBS {
-        // Until the drain before has ended, or waits.
+        // Until the previous drain has ended, or waits.
         tokio::time::sleep(Duration::from_millis(400)).await;
         let posted = now(&database).await?;
         let body = json!({ "job_type": "download-image", "payload": job() });
@@ -107,7 +106,7 @@ async fn enqueue(stack: &Stack, at_work: bool) -> Result<Vec<f64>> {
     Ok(waits)
 }
 
-/// Milliseconds from a prediction's end to the claim of the download that follows.
+/// Milliseconds from a prediction's end to the claim of its download.
 async fn prediction(webhooks: bool) -> Result<Vec<f64>> {
     let starting = Duration::from_millis(200);
     let replicate = replicate_stand_in::Options { starting, processing: PREDICTION - starting, ..Default::default() };
@@ -147,7 +146,7 @@ async fn prediction(webhooks: bool) -> Result<Vec<f64>> {
     waits
 }
 
-/// Payloads, each of a generation of its own, for the same small picture.
+/// Makes payloads, each with a generation of its own, for the same small picture.
 fn download(stack: &Stack) -> impl Fn() -> Value + use<> {
     let picture = include_bytes!("../../../tests/fixtures/picture.png");
     let url = stack.replicate().serve_file("/picture.png", "image/png", &picture[..]);
@@ -167,12 +166,12 @@ async fn call(request: RequestBuilder) -> Result<Value> {
     Ok(request.send().await?.error_for_status()?.json().await?)
 }
 
-/// Seconds.
+/// The database's time in seconds.
 async fn now(database: &Client) -> Result<f64> {
     Ok(database.query_one("select extract(epoch from clock_timestamp())::float8", &[]).await?.get(0))
 }
 
-/// When the job was first claimed, in seconds. Waits for it.
+/// Waits for the job's first claim and returns its time in seconds.
 async fn started(database: &Client, id: String) -> Result<f64> {
     let deadline = Instant::now() + Duration::from_secs(10);
     let claimed = "select extract(epoch from first_started_at)::float8 from job_queue where id::text = $1";

@@ -1,4 +1,4 @@
-//! What the benches found, in one shape: printed, kept in target/bench/<bench>.json, and drawn by the chart.
+//! The benches' results in one form: printed, kept in target/bench/<bench>.json, and drawn by the chart.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::spread::{self, Spread};
 use crate::command::{self, root};
 use crate::node;
 
-/// One thing, measured of us and of others.
+/// One measurement of process-jobs and of others.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Comparison {
     /// `start-up in Deno 2.1.4: CPU time to the first answer`
@@ -20,11 +20,11 @@ pub struct Comparison {
     pub better: Better,
     /// In the order of the table and the chart.
     pub bars: Vec<Bar>,
-    /// Names of the two bars of which the ratio is stated: the first one's median over the second one's.
+    /// Names of the two bars whose ratio is stated: the first one's median over the second one's.
     pub ratio: Option<(String, String)>,
-    /// What the first bar's median is to keep.
+    /// The limit for the first bar's median.
     pub target: Option<f64>,
-    /// Whether the README's chart shows it.
+    /// True if the README's chart shows it.
     pub in_chart: bool,
 }
 
@@ -41,17 +41,17 @@ pub enum Better {
     Lower,
 }
 
-/// What one bench found, and where.
+/// The results of one bench, with machine and date.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     pub machine: String,
-    /// `2026-11-25`, of UTC.
+    /// `2026-11-25`, in UTC.
     pub date: String,
     pub comparisons: Vec<Comparison>,
 }
 
 impl Comparison {
-    /// Without ratio and target, and not in the chart.
+    /// Has no ratio and no target, and is not in the chart.
     pub fn new<Name: Into<String>>(
         what: impl Into<String>,
         unit: &str,
@@ -70,7 +70,7 @@ impl Comparison {
         }
     }
 
-    /// States `ours` over `other`, two names of bars.
+    /// States the ratio of `ours` to `other`, two names of bars.
     pub fn ratio_of(self, ours: &str, other: &str) -> Comparison {
         Comparison { ratio: Some((ours.to_owned(), other.to_owned())), ..self }
     }
@@ -83,7 +83,7 @@ impl Comparison {
         Comparison { in_chart: true, ..self }
     }
 
-    /// Not a number when there is no bar of that name.
+    /// Not a number if there is no bar of that name.
     pub fn median(&self, name: &str) -> f64 {
         self.bars.iter().find(|bar| bar.name == name).map_or(f64::NAN, |bar| bar.spread.median)
     }
@@ -93,7 +93,7 @@ impl Comparison {
         self.median(ours) / self.median(other)
     }
 
-    /// `0.45 × TypeScript worker`; none of nothing.
+    /// `0.45 × TypeScript worker`; `None` if the ratio is not finite.
     pub fn stated_ratio(&self) -> Option<String> {
         let (ours, other) = self.ratio.as_ref()?;
         let ratio = Some(self.ratio(ours, other)).filter(|ratio| ratio.is_finite())?;
@@ -114,7 +114,7 @@ pub fn publish(bench: &str, comparisons: &[Comparison]) -> Result<()> {
         .with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// What [`publish`] wrote for this bench; none: it has not run here.
+/// Reads the results that [`publish`] wrote for this bench; `None` if it has not run here.
 pub fn read(bench: &str) -> Result<Option<Report>> {
     let file = directory().join(format!("{bench}.json"));
     if !file.exists() {
@@ -143,7 +143,7 @@ fn print(comparison: &Comparison) {
     println!();
 }
 
-/// Processor, cores, and the versions that the benches use.
+/// The processor, its cores, and the versions that the benches use.
 fn machine() -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

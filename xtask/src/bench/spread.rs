@@ -1,4 +1,4 @@
-//! Several measurements of one thing.
+//! Several measurements of one quantity.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of at least one measurement.
+    /// Needs at least one measurement.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Spread {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -20,7 +20,7 @@ impl Spread {
     }
 }
 
-/// With as many digits as the median has.
+/// Shows all values with the digits of the median.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = digits(self.median);
@@ -28,7 +28,7 @@ impl fmt::Display for Spread {
     }
 }
 
-/// In three digits or, from 1000 on, to the unit.
+/// With three digits or, from 1000 on, without decimals.
 pub fn number(value: f64) -> String {
     format!("{value:.*}", digits(value))
 }

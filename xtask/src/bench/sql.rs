@@ -1,5 +1,5 @@
-//! How many jobs a second SQL claims and completes, beside two queues that do the same from Node, and beside the
-//! least that it can cost.
+//! Jobs per second that SQL claims and completes, compared with two queues that do the same from Node, and with the
+//! least possible cost.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,12 +15,12 @@ use super::spread::Spread;
 use crate::command::{command, output, root, run};
 
 const ROUNDS: usize = 3;
-/// Of one measurement, the fifth included that is not counted.
+/// The length of one measurement, including the fifth that is not counted.
 const SECONDS: f64 = 1.2;
 const BATCHES: [usize; 3] = [1, 10, 100];
 const SESSIONS: [usize; 3] = [1, 4, 16];
 
-/// What the ratios should come to: of the faster of the two others, one job a call and a hundred; of the floor.
+/// The wanted ratios: to the faster of the two others, with one job a call and with a hundred; to the floor.
 const ONE_LEAST: f64 = 2.0;
 const HUNDRED_LEAST: f64 = 1.0;
 const FLOOR_LEAST: f64 = 0.6;
@@ -37,7 +37,7 @@ enum Contender {
     GraphileWorkerDefault,
     /// Two bare statements on `job_queue`
     BareJobQueue,
-    /// Two bare statements on a table that has nothing else
+    /// Two bare statements on a table without anything else
     Floor,
 }
 
@@ -62,7 +62,7 @@ impl Contender {
         }
     }
 
-    /// Its file in sql/, which is its database too, and what that file calls it.
+    /// Its file in sql/, which also names its database, and its name in that file.
     fn script(self) -> (&'static str, &'static str) {
         match self {
             ProcessJobs => ("process_jobs", "exchange"),
@@ -76,13 +76,13 @@ impl Contender {
         }
     }
 
-    /// What is no rival for the best is measured where it says most, for the time it takes.
+    /// Contenders that cannot be the best are measured only in the most telling cells, to save time.
     fn takes_part(self, cell: Cell) -> bool {
         match self {
             ProcessJobs | PgBoss | GraphileWorker | BareJobQueue | Floor => true,
             ByHand => !cell.durable && cell.batch == 1,
             PgBossDefault => !cell.durable && cell.sessions == 4,
-            // Has no batches.
+            // It has no batches.
             GraphileWorkerDefault => !cell.durable && cell.sessions == 4 && cell.batch == 1,
         }
     }
@@ -90,7 +90,7 @@ impl Contender {
 
 #[derive(Clone, Copy, Debug)]
 struct Cell {
-    /// Whether a commit waits for the disk.
+    /// True if a commit waits for the disk.
     durable: bool,
     batch: usize,
     sessions: usize,
@@ -99,7 +99,7 @@ struct Cell {
 struct Row {
     cell: Cell,
     jobs_per_second: BTreeMap<Contender, Spread>,
-    /// Of each round, whose measurements follow each other.
+    /// The ratios of each round, whose measurements follow each other.
     of_the_best: Spread,
     of_the_floor: Spread,
 }
@@ -147,7 +147,7 @@ pub fn bench() -> Result<()> {
     Ok(())
 }
 
-/// Brings the scripts and the packages that they need to where nothing is committed: only this bench needs them.
+/// Copies the scripts into an uncommitted directory and installs their packages there: only this bench needs them.
 fn install(directory: &Path) -> Result<()> {
     let source = root().join("xtask/src/bench/sql");
     fs::create_dir_all(directory)?;
@@ -155,7 +155,7 @@ fn install(directory: &Path) -> Result<()> {
         let entry = entry?;
         fs::copy(entry.path(), directory.join(entry.file_name()))?;
     }
-    // pg-boss asks for Node 22, and runs with 20.
+    // pg-boss demands Node 22 but runs with 20.
     run(command("npm")
         .args(["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"])
         .current_dir(directory))
@@ -164,8 +164,7 @@ fn install(directory: &Path) -> Result<()> {
 async fn measure(directory: &Path) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for durable in [false, true] {
-        // Without the disk, which on most machines makes more of a difference between two minutes than there is
-        // between two contenders.
+        // Without the disk: on most machines it differs more between two minutes than the contenders do.
         let disk = if durable { "on" } else { "off" };
         let settings =
             [("fsync", disk), ("synchronous_commit", disk), ("full_page_writes", disk), ("max_connections", "600")];
@@ -189,13 +188,13 @@ async fn measure(directory: &Path) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Jobs a second of each contender that takes part.
+/// Jobs per second of each contender that takes part.
 type Round = BTreeMap<Contender, f64>;
 
 fn measure_cell(cluster: &Cluster, directory: &Path, cell: Cell, last: Option<&Round>) -> Result<Round> {
     let mut round = Round::new();
     for contender in Contender::ALL.into_iter().filter(|contender| contender.takes_part(cell)) {
-        // In the first round 1000, 3162 and 10,000 jobs a second.
+        // The first round expects 1000, 3162 and 10,000 jobs a second.
         let expected = last.map_or(1000.0 * (cell.batch as f64).sqrt(), |round| round[&contender]);
         let (script, variant) = contender.script();
         let asked = json!({

@@ -1,4 +1,4 @@
-//! The jobs moving: one bar a job in a terminal, a line a change elsewhere.
+//! The jobs' progress: one bar per job in a terminal, a line per change elsewhere.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use super::State;
 
 pub struct Display {
     started: Instant,
-    /// `None`: standard output is no terminal.
+    /// `None` if standard output is not a terminal.
     bars: Option<Vec<ProgressBar>>,
     rows: Vec<Row>,
 }
@@ -73,7 +73,7 @@ fn bar(name: &'static str) -> ProgressBar {
     bar
 }
 
-/// Of 100: Replicate's work is 80, the way into Storage the rest.
+/// In percent: Replicate's work is 80, the way into Storage the rest.
 fn position(state: &State) -> u64 {
     match state.status.as_str() {
         "completed" | "failed" | "cancelled" => 100,

@@ -1,4 +1,4 @@
-//! What a ring came to, and how it is read from the output of test runners.
+//! The result of a ring, read from the output of test runners.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ pub struct Report {
     pub ring: String,
     pub passed: usize,
     pub failed: usize,
-    /// Why, one entry a skipped test.
+    /// The reasons, one entry per skipped test.
     pub skipped: Vec<String>,
     pub seconds: f64,
 }
@@ -29,8 +29,8 @@ impl Report {
         self.failed += 1;
     }
 
-    /// Runs a test runner with its output shown and adds what it reports, a line at a time, by `read`. A runner that
-    /// fails without a failed test (it did not compile, it crashed) or that ran no test counts as one failure.
+    /// Runs a test runner, shows its output and adds its results line by line with `read`. A runner that fails without
+    /// a failed test (it did not compile, it crashed) or that ran no test counts as one failure.
     pub fn runner(&mut self, command: &mut Command, read: fn(&mut Report, &str)) -> Result<()> {
         let (passed, failed) = (self.passed, self.failed);
         let mut child = command
@@ -55,7 +55,7 @@ impl Report {
     }
 }
 
-/// Rust's test harness: `test result: ok. 3 passed; 0 failed; 1 ignored; …`, `test name ... ignored, why`.
+/// Reads Rust's test harness: `test result: ok. 3 passed; 0 failed; 1 ignored; …`, `test name ... ignored, why`.
 pub fn cargo(report: &mut Report, line: &str) {
     if let Some(summary) = line.strip_prefix("test result: ") {
         report.passed += count(summary, "passed");
@@ -65,7 +65,7 @@ pub fn cargo(report: &mut Report, line: &str) {
     }
 }
 
-/// Deno's: `ok | 3 passed | 0 failed | 1 ignored (12ms)`, `name ... ignored (0ms)`.
+/// Reads Deno's: `ok | 3 passed | 0 failed | 1 ignored (12ms)`, `name ... ignored (0ms)`.
 pub fn deno(report: &mut Report, line: &str) {
     if line.starts_with("ok | ") || line.starts_with("FAILED | ") {
         report.passed += count(line, "passed");
@@ -75,8 +75,8 @@ pub fn deno(report: &mut Report, line: &str) {
     }
 }
 
-/// pg_prove's, verbose: the TAP of each file, then a summary of the files with something wrong:
-/// `a.sql (Wstat: 768 (exited 3) Tests: 1 Failed: 0)` is one that ended early or off its plan.
+/// Reads pg_prove's verbose output: the TAP of each file, then a summary of the files with errors:
+/// `a.sql (Wstat: 768 (exited 3) Tests: 1 Failed: 0)` is a file that ended early or off its plan.
 pub fn tap(report: &mut Report, line: &str) {
     if line.contains(" (Wstat: ") && line.ends_with(" Failed: 0)")
         || line.starts_with("not ok ") && !line.contains("# TODO")
@@ -90,13 +90,13 @@ pub fn tap(report: &mut Report, line: &str) {
     }
 }
 
-/// The number before `word`; 0 without one.
+/// The number before `word`; 0 if there is none.
 fn count(line: &str, word: &str) -> usize {
     let words: Vec<&str> = line.split([' ', ';', '(', ')']).filter(|word| !word.is_empty()).collect();
     words.windows(2).find(|pair| pair[1] == word).and_then(|pair| pair[0].parse().ok()).unwrap_or(0)
 }
 
-/// One row a ring, and the reasons of what was skipped below.
+/// One row per ring, and below them the reasons of the skipped tests.
 pub fn table(reports: &[Report]) -> String {
     let mut table = format!("{:<6} {:>7} {:>7} {:>8} {:>8}\n", "ring", "passed", "failed", "skipped", "seconds");
     for it in reports {

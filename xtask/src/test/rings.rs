@@ -1,4 +1,4 @@
-//! How each ring is run.
+//! Runs each ring.
 
 use std::fs;
 use std::process::Command;
@@ -11,7 +11,7 @@ use super::report::{self, Report};
 use crate::command::{self, command, output, root};
 use crate::{install, node};
 
-/// Installs what the ring needs, where it may, and runs it. What cannot be had is a skip with its reason.
+/// Installs what the ring needs, if it may, and runs it. Anything that cannot be installed is a skip with its reason.
 pub fn run(ring: Ring, report: &mut Report) -> Result<()> {
     if ring != Ring::Unit {
         install::node_modules()?;
@@ -25,12 +25,12 @@ pub fn run(ring: Ring, report: &mut Report) -> Result<()> {
     }
 }
 
-/// A plain `cargo test` builds only the worker: the other packages are no default members.
+/// A plain `cargo test` builds only the worker, because the other packages are not default members.
 fn unit(report: &mut Report) -> Result<()> {
     report.runner(&mut cargo_test(), report::cargo)
 }
 
-/// Whether Debian's Postgres is here with all that the tests use of it.
+/// True if Debian's Postgres is installed with everything that the tests use.
 fn has_debian_postgres(report: &mut Report, what: &str) -> Result<bool> {
     let missing = install::debian(install::DEBIAN_PACKAGES)?;
     if !missing.is_empty() {
@@ -75,7 +75,7 @@ fn db(report: &mut Report) -> Result<()> {
         .env("DATABASE_URL", cluster.url("postgres"));
     report.runner(&mut sessions, report::cargo)?;
 
-    // On PostgreSQL 17, too.
+    // The same on PostgreSQL 17.
     let cluster = runtime.block_on(Cluster::start(PostgresKind::Embedded, &[]))?;
     let mut latest = tools_test();
     latest
@@ -110,7 +110,7 @@ fn e2e(report: &mut Report) -> Result<()> {
     kinds.extend(debian.then_some("system"));
     for postgres in kinds {
         println!("E2E_POSTGRES={postgres}");
-        // They wait more than they work: more at once than there are cores.
+        // The tests mostly wait, so more run at once than there are cores.
         let mut e2e = tools_test();
         e2e.args(["--test", "e2e", "--", "--test-threads", "6"]).env("E2E_POSTGRES", postgres);
         report.runner(&mut e2e, report::cargo)?;
@@ -122,7 +122,7 @@ fn e2e(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Runs the crash matrix and puts its table into README.md.
+/// Runs the crash matrix and writes its table into README.md.
 pub fn crash_matrix() -> Result<()> {
     install::node_modules()?;
     command::run(tools_test().args(["--test", "crashes", "wherever", "--", "--nocapture"]).env("CRASH_MATRIX", "write"))
@@ -141,7 +141,7 @@ fn cargo_test() -> Command {
     cargo
 }
 
-/// All tools at once, whichever test is picked, so that their dependencies are built with one set of features.
+/// Builds all tools at once, whichever test is picked, so that their dependencies have one set of features.
 fn tools_test() -> Command {
     let mut cargo = cargo_test();
     cargo.args(["replicate-stand-in", "local-stack", "xtask"].iter().flat_map(|name| ["--package", name]));
