@@ -3,18 +3,33 @@
 
 use serde_json::{Map, Value};
 
-/// [`mended`] turns values nested deeper into null; serde_json fails at 128.
+/// [`read`] turns values nested deeper into null; serde_json fails at 128.
 const MAX_DEPTH: usize = 120;
 
 /// Reads JSON from a service, including text that JavaScript and Python accept but serde_json does not. Half a
 /// surrogate pair becomes U+FFFD and a control character a space. A value nested too deep, `NaN`, `Infinity` or a
 /// number that no `f64` can hold becomes null. Returns `None` if the text is not JSON.
 pub fn read(text: &str) -> Option<Value> {
-    serde_json::from_str(text).ok().or_else(|| serde_json::from_str(&mended(text)?).ok())
+    serde_json::from_str(text).ok().or_else(|| serde_json::from_str(&mended(text, &mut None)?).ok())
 }
 
-/// Makes the repairs that [`read`] lists. Returns `None` if the text ends too soon.
-fn mended(text: &str) -> Option<String> {
+/// Reads a caller's JSON, of which nothing may be changed or lost. The error is the rest of a sentence about the text:
+/// what is wrong, and where. (serde_json's own words would add 1 KB.)
+pub fn read_whole(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
+        let mut repair = None;
+        let is_json = mended(text, &mut repair).is_some_and(|text| serde_json::from_str::<Value>(&text).is_ok());
+        let (line, column) = (error.line(), error.column());
+        match repair.filter(|_| is_json) {
+            Some(found) => format!("must not hold {found}: see line {line} column {column}"),
+            None => format!("is not JSON: wrong at line {line} column {column}"),
+        }
+    })
+}
+
+/// Makes the repairs that [`read`] lists, and names what the first one was made to. Returns `None` if the text ends too
+/// soon.
+fn mended(text: &str, repair: &mut Option<&'static str>) -> Option<String> {
     let mut rest = text.trim_start_matches('\u{feff}');
     let mut mended = String::with_capacity(rest.len());
     let mut depth = 0;
@@ -23,7 +38,7 @@ fn mended(text: &str) -> Option<String> {
         rest = rest.get(c.len_utf8()..)?;
         match c {
             '"' => {
-                let (string, after) = string(rest)?;
+                let (string, after) = string(rest, repair)?;
                 rest = after;
                 if depth <= MAX_DEPTH {
                     mended.push('"');
@@ -34,6 +49,7 @@ fn mended(text: &str) -> Option<String> {
             '{' | '[' => {
                 depth += 1;
                 if depth == MAX_DEPTH + 1 {
+                    repair.get_or_insert("values nested so deep");
                     mended += "null";
                 }
             }
@@ -51,6 +67,9 @@ fn mended(text: &str) -> Option<String> {
                 let is_large = serde_json::from_str::<Value>(&word).is_err()
                     && word.chars().all(|c| c.is_ascii_digit() || matches!(c, 'e' | 'E' | '+' | '-' | '.'));
                 let is_none = is_large || matches!(&*word, "NaN" | "Infinity" | "-Infinity");
+                if is_none {
+                    repair.get_or_insert("a number that is too large or none");
+                }
                 if depth <= MAX_DEPTH {
                     mended += if is_none { "null" } else { &word };
                 }
@@ -65,8 +84,8 @@ fn mended(text: &str) -> Option<String> {
     Some(mended)
 }
 
-/// Returns the rest of a string up to its quote, mended, and the text after the quote.
-fn string(text: &str) -> Option<(String, &str)> {
+/// Returns the rest of a string up to its quote, mended as by [`mended`], and the text after the quote.
+fn string<'a>(text: &'a str, repair: &mut Option<&'static str>) -> Option<(String, &'a str)> {
     let mut mended = String::new();
     let mut rest = text;
     loop {
@@ -77,6 +96,7 @@ fn string(text: &str) -> Option<(String, &str)> {
             return Some((mended, after));
         }
         let Some(escape) = from.strip_prefix('\\') else {
+            repair.get_or_insert("a control character that is not escaped");
             mended.push(' ');
             rest = from.get(1..)?;
             continue;
@@ -85,6 +105,7 @@ fn string(text: &str) -> Option<(String, &str)> {
         let length = match (unit(escape), escape.get(5..).and_then(|after| unit(after.strip_prefix('\\')?))) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 11,
             (Some(0xd800..=0xdfff), _) => {
+                repair.get_or_insert("half a character (an escape from \\ud800 to \\udfff without its other half)");
                 mended.push('\u{fffd}');
                 rest = escape.get(5..)?;
                 continue;
@@ -183,6 +204,31 @@ mod tests {
         {
             assert_eq!(read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn of_a_callers_json_nothing_is_changed() {
+        let deep = "[".repeat(128) + &"]".repeat(128);
+        let table = [
+            ("[1,\n1e400]", "must not hold a number that is too large or none: see line 2 column 5"),
+            ("[NaN]", "must not hold a number that is too large or none: see line 1 column 2"),
+            (&deep, "must not hold values nested so deep: see line 1 column 128"),
+            (
+                r#"{"a":"b\ud83d"}"#,
+                "must not hold half a character (an escape from \\ud800 to \\udfff without its other half): see line 1 column 14",
+            ),
+            (
+                r#"{"\ude00":1}"#,
+                "must not hold half a character (an escape from \\ud800 to \\udfff without its other half): see line 1 column 8",
+            ),
+            ("[\"a\tb\"]", "must not hold a control character that is not escaped: see line 1 column 4"),
+            ("[1e400,]", "is not JSON: wrong at line 1 column 6"),
+            ("", "is not JSON: wrong at line 1 column 0"),
+        ];
+        for (text, wrong) in table {
+            assert_eq!(read_whole(text), Err(wrong.to_owned()), "{text}");
+        }
+        assert_eq!(read_whole("\u{feff}[\"\\ud83d\\ude00\",1e300]"), Ok(json!(["\u{1f600}", 1e300])));
     }
 
     #[test]

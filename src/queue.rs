@@ -87,16 +87,15 @@ pub async fn claim(ctx: &Ctx, job_types: &[&str], limit: usize, greets: bool) ->
 }
 
 /// Records outcomes in one transaction and answers in their order. A single outcome goes to the function that settles
-/// its kind.
+/// its kind, except a failure with `unrecorded`, which only `exchange_jobs` takes.
 pub async fn settle(ctx: &Ctx, outcomes: &[(Job, Outcome)]) -> Result<Vec<Settled>, CallError> {
     match outcomes {
-        [(job, outcome)] => match settling_alone(job, outcome) {
-            Some((function, arguments)) => {
-                let recorded = call_for(ctx, job, function, arguments).await?;
-                Ok(vec![if recorded { Settled::Recorded } else { Settled::Stale }])
-            }
-            None => settle_noting(ctx, outcomes).await,
-        },
+        [(_, Outcome::Failed(JobError { unrecorded: Some(_), .. }))] => settle_noting(ctx, outcomes).await,
+        [(job, outcome)] => {
+            let (_, function, arguments) = settling(job, outcome);
+            let recorded = call_for(ctx, job, function, arguments).await?;
+            Ok(vec![if recorded { Settled::Recorded } else { Settled::Stale }])
+        }
         _ => settle_noting(ctx, outcomes).await,
     }
 }
@@ -122,7 +121,7 @@ async fn exchange_jobs(
     mut arguments: Vec<(&str, Value)>,
 ) -> Result<(Vec<Settled>, Claim), CallError> {
     let function = "exchange_jobs";
-    arguments.push(("p_outcomes", outcomes.iter().map(|(job, outcome)| settling(job, outcome)).collect()));
+    arguments.push(("p_outcomes", outcomes.iter().map(|(job, outcome)| element(job, outcome)).collect()));
     let claimed_at = ctx.clock.now_milliseconds();
     let answer = call(ctx, function, arguments).await?;
     let list = |field: &str| answer.get(field).and_then(Value::as_array);
@@ -174,80 +173,60 @@ fn settled_as(answer: &Value) -> Option<Settled> {
     match answer {
         Value::Bool(true) => Some(Settled::Recorded),
         Value::Bool(false) => Some(Settled::Stale),
-        Value::String(reason) if passes(reason) => Some(Settled::Again(reason.clone())),
         Value::String(reason) => Some(Settled::Refused(reason.clone())),
         answer => answer.get("again")?.as_str().map(|reason| Settled::Again(reason.to_owned())),
     }
 }
 
-/// True for Postgres's messages about a lock, a time-out or a shutdown. An `exchange_jobs` of an earlier version, which
-/// answers such a reason as a refusal, may be in the database while this worker runs.
-fn passes(reason: &str) -> bool {
-    let passing = [
-        "canceling statement",
-        "could not obtain lock",
-        "could not serialize",
-        "deadlock detected",
-        "terminating connection",
-    ];
-    passing.iter().any(|beginning| reason.starts_with(beginning))
+/// How an outcome is told to the database: its name in `p_outcomes`, the function that settles it alone, and that
+/// function's arguments except the job's. An element of `p_outcomes` has the same as its fields, without `p_`.
+fn settling(job: &Job, outcome: &Outcome) -> (&'static str, &'static str, Vec<(&'static str, Value)>) {
+    let seconds = |delay: Duration| ("p_delay_seconds", Value::from(delay.as_secs_f64()));
+    let (name, function, mut arguments) = match outcome {
+        Outcome::Completed { result, follow_ups } => ("completed", "complete_job", completion(result, follow_ups)),
+        Outcome::Snoozed { delay, checkpoint, progress } => {
+            let progress = ("p_progress", (*progress).into());
+            ("snoozed", "snooze_job", vec![seconds(*delay), ("p_checkpoint", checkpoint.clone()), progress])
+        }
+        Outcome::Failed(error) => {
+            let text = Value::from(error.to_string());
+            match error.again {
+                again @ (Again::Never | Again::Backoff) => {
+                    let retry = (again == Again::Never).then_some("never").into();
+                    let kind = ("p_error_kind", error.kind.into());
+                    ("failed", "complete_job", vec![("p_error", text), kind, ("p_retry", retry)])
+                }
+                Again::After(delay) => {
+                    ("snoozed", "snooze_job", vec![seconds(delay), ("p_hold_job_type", true.into())])
+                }
+                Again::WhenResumed => {
+                    ("snoozed", "snooze_job", vec![seconds(paused_delay(job)), ("p_pause_reason", text)])
+                }
+            }
+        }
+        Outcome::Cancelled => ("cancelled", "cancel_job", Vec::new()),
+    };
+    arguments.retain(|(_, value)| !value.is_null());
+    (name, function, arguments)
 }
 
 /// One outcome as an element of `p_outcomes` for `exchange_jobs`.
-fn settling(job: &Job, outcome: &Outcome) -> Value {
-    let (name, fields) = match outcome {
-        Outcome::Completed { result, follow_ups } => ("completed", completion(result, follow_ups)),
-        Outcome::Snoozed { delay, checkpoint, progress } => {
-            ("snoozed", vec![seconds(*delay), ("checkpoint", checkpoint.clone()), ("progress", (*progress).into())])
-        }
-        Outcome::Failed(error @ JobError { kind, again, unrecorded, .. }) => match again {
-            Again::Never | Again::Backoff => {
-                let mut fields = vec![("error", error.to_string().into()), ("error_kind", (*kind).into())];
-                fields.extend(unrecorded.clone().map(|completion| ("unrecorded", completion)));
-                fields.extend((*again == Again::Never).then(|| ("retry", "never".into())));
-                ("failed", fields)
-            }
-            Again::After(delay) => ("snoozed", vec![seconds(*delay), ("hold_job_type", true.into())]),
-            Again::WhenResumed => {
-                ("snoozed", vec![seconds(paused_delay(job)), ("pause_reason", error.to_string().into())])
-            }
-        },
-        Outcome::Cancelled => ("cancelled", Vec::new()),
-    };
-    let (id, token) = (job.id.as_str(), job.lease_token.as_str());
-    let who = [("outcome", name.into()), ("job_id", id.into()), ("lease_token", token.into())];
-    object(fields.into_iter().chain(who).collect())
+fn element(job: &Job, outcome: &Outcome) -> Value {
+    let (name, _, mut fields) = settling(job, outcome);
+    fields.extend([
+        ("outcome", name.into()),
+        ("job_id", (&*job.id).into()),
+        ("lease_token", (&*job.lease_token).into()),
+    ]);
+    if let Outcome::Failed(JobError { unrecorded: Some(completion), .. }) = outcome {
+        fields.push(("unrecorded", completion.clone()));
+    }
+    as_fields(fields)
 }
 
-/// The function that settles this outcome alone, with its arguments except the job's; `None` if only `exchange_jobs`
-/// takes it.
-fn settling_alone(job: &Job, outcome: &Outcome) -> Option<(&'static str, Vec<(&'static str, Value)>)> {
-    Some(match outcome {
-        Outcome::Completed { result, follow_ups } => {
-            let follow_ups: Vec<Value> = follow_ups.iter().map(follow_up).collect();
-            ("complete_job", vec![("p_result", result.clone()), ("p_follow_ups", follow_ups.into())])
-        }
-        Outcome::Failed(JobError { unrecorded: Some(_), .. }) => return None,
-        Outcome::Failed(error @ JobError { kind, again: again @ (Again::Never | Again::Backoff), .. }) => {
-            let mut arguments = vec![("p_error", error.to_string().into()), ("p_error_kind", (*kind).into())];
-            arguments.extend((*again == Again::Never).then(|| ("p_retry", "never".into())));
-            ("complete_job", arguments)
-        }
-        Outcome::Failed(JobError { again: Again::After(delay), .. }) => {
-            ("snooze_job", vec![("p_delay_seconds", delay.as_secs_f64().into()), ("p_hold_job_type", true.into())])
-        }
-        Outcome::Failed(error @ JobError { again: Again::WhenResumed, .. }) => {
-            let delay = paused_delay(job).as_secs_f64();
-            ("snooze_job", vec![("p_delay_seconds", delay.into()), ("p_pause_reason", error.to_string().into())])
-        }
-        Outcome::Snoozed { delay, checkpoint, progress } => {
-            let delay = delay.as_secs_f64();
-            let mut arguments = vec![("p_delay_seconds", delay.into()), ("p_checkpoint", checkpoint.clone())];
-            arguments.extend(progress.map(|progress| ("p_progress", progress.into())));
-            ("snooze_job", arguments)
-        }
-        Outcome::Cancelled => ("cancel_job", Vec::new()),
-    })
+/// An object with these arguments as its fields, whose names are without `p_`.
+fn as_fields(arguments: Vec<(&str, Value)>) -> Value {
+    object(arguments.into_iter().map(|(name, value)| (name.strip_prefix("p_").unwrap_or(name), value)).collect())
 }
 
 /// The pause itself keeps a job that has not begun; a job that has begun tries again after [`PAUSED_DELAY`].
@@ -257,19 +236,15 @@ fn paused_delay(job: &Job) -> Duration {
 
 fn completion(result: &Value, follow_ups: &[FollowUp]) -> Vec<(&'static str, Value)> {
     let follow_ups: Vec<Value> = follow_ups.iter().map(follow_up).collect();
-    vec![("result", result.clone()), ("follow_ups", follow_ups.into())]
+    vec![("p_result", result.clone()), ("p_follow_ups", follow_ups.into())]
 }
 
 /// The result and follow-ups of a refused completion, kept with the job that fails because of it.
 pub fn unrecorded(outcome: &Outcome) -> Option<Value> {
     match outcome {
-        Outcome::Completed { result, follow_ups } => Some(object(completion(result, follow_ups))),
+        Outcome::Completed { result, follow_ups } => Some(as_fields(completion(result, follow_ups))),
         Outcome::Snoozed { .. } | Outcome::Failed(_) | Outcome::Cancelled => None,
     }
-}
-
-fn seconds(delay: Duration) -> (&'static str, Value) {
-    ("delay_seconds", delay.as_secs_f64().into())
 }
 
 fn follow_up(job: &FollowUp) -> Value {

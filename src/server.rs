@@ -209,7 +209,8 @@ async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
     if let Err(answer) = is_json(request) {
         return answer;
     }
-    let arguments = match body(request).and_then(|body| enqueue_arguments(&body)) {
+    let body = json::read_whole(&request.body).map_err(|wrong| format!("body {wrong}"));
+    let arguments = match body.and_then(|body| enqueue_arguments(&body)) {
         Ok(arguments) => arguments,
         Err(message) => return Answer::error(400, &message),
     };
@@ -217,13 +218,6 @@ async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
         Ok(id) => Answer::json(201, vec![("id", id.into())]).and_drain(),
         Err(error) => Answer::not_done(&error),
     }
-}
-
-/// Reads the body; the error gives the place. (serde_json's own words would add 1 KB.)
-fn body(request: &Request) -> Result<Value, String> {
-    let read = serde_json::from_str(&request.body);
-    read.or_else(|error| json::read(&request.body).ok_or(error))
-        .map_err(|error| format!("body is not JSON: wrong at line {} column {}", error.line(), error.column()))
 }
 
 /// The arguments of `enqueue_job`, whose defaults apply to absent ones.
@@ -284,7 +278,8 @@ async fn receive_webhook(ctx: &Ctx, request: &Request, job_id: &str, life: u32) 
     if let Err(message) = webhook::verify(&webhooks.key, &signature, &request.body, ctx.clock.unix_seconds()) {
         return Answer::error(401, message);
     }
-    let read = body(request).and_then(|body| Ok((Prediction::read(&body)?.status, callback::event(&body))));
+    let body = json::read(&request.body).ok_or_else(|| "body is not JSON".to_owned());
+    let read = body.and_then(|body| Ok((Prediction::read(&body)?.status, callback::event(&body))));
     let (status, event) = match read {
         Ok(read) => read,
         Err(message) => return Answer::error(400, &message),

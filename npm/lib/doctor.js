@@ -14,20 +14,22 @@ export async function diagnose(url = process.env.SUPABASE_URL, key = process.env
   if (!/^[!-~]+$/.test(secret)) throw new Error("--key has characters that no key has");
   if (!/^https?:\/\//.test(url) || !URL.canParse(url)) throw new Error("--url is to be https://<project>.supabase.co");
   const { origin, hostname } = new URL(url);
-  const push = ["127.0.0.1", "localhost"].includes(hostname) ? "npx supabase db push" : "npx supabase db push --remote";
+  const isLocal = ["127.0.0.1", "localhost"].includes(hostname);
 
-  const rows = [...(await ofDatabase(origin, secret, push)), ...(await ofFunction(origin, secret))];
+  const rows = [...(await ofDatabase(origin, secret)), ...(await ofFunction(origin, secret))];
   const width = Math.max(...rows.map(({ subject }) => subject.length));
   for (const { subject, finding, advice } of rows) {
     const mark = advice ? "✗" : "✓";
     console.log(`${mark} ${subject.padEnd(width)}  ${finding}`);
-    if (advice) console.log(`  ${" ".repeat(width)}  → ${advice}`);
+    // The database does not know where it runs.
+    const fitting = isLocal ? advice?.replace("db push --remote", "db push --local") : advice;
+    if (fitting) console.log(`  ${" ".repeat(width)}  → ${fitting}`);
   }
   return rows.some(({ advice }) => advice) ? 1 : 0;
 }
 
-/** @param {string} origin @param {string} key @param {string} push @returns {Promise<Row[]>} */
-async function ofDatabase(origin, key, push) {
+/** @param {string} origin @param {string} key @returns {Promise<Row[]>} */
+async function ofDatabase(origin, key) {
   const subject = "database";
   const answer = await ask("POST", `${origin}/rest/v1/rpc/process_jobs_doctor`, key);
   if ("error" in answer) {
@@ -35,7 +37,7 @@ async function ofDatabase(origin, key, push) {
   }
   if (answer.status === 200 && Array.isArray(answer.json) && answer.json.length > 0) return answer.json;
   const advice = answer.json?.code === "PGRST202"
-    ? push
+    ? "npx supabase db push --remote"
     : [401, 403].includes(answer.status)
     ? "see that --key is a secret or service-role key of this project"
     : "see that --url is the project's";
@@ -69,10 +71,9 @@ async function ofFunction(origin, key) {
 /** A sentence of the health about what is missing; that predictions are polled is a choice. @param {string} finding */
 function missed(finding) {
   const names = finding.match(/\b[A-Z]+(?:_[A-Z]+)+\b/g) ?? [];
-  const isChoice = finding.endsWith("predictions are polled");
   const set = `npx supabase secrets set ${names.map((name) => `${name}=<…>`).join(" ")}`;
   const advice = finding.startsWith("the bucket") ? "make it in Storage, then resume_job_type('generate-image')" : set;
-  return { subject: "setting", finding, advice: isChoice ? null : advice };
+  return { subject: "setting", finding, advice: finding.endsWith("predictions are polled") ? null : advice };
 }
 
 /**

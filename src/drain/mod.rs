@@ -66,7 +66,7 @@ const MIN_IDLE: Duration = Duration::from_millis(500);
 /// runs, then fails.
 pub async fn drain(ctx: &Ctx, handlers: &[Handler]) -> Result<Summary, DrainError> {
     let started = ctx.clock.now_milliseconds();
-    let result = Drain::new(ctx, handlers, started + milliseconds(ctx.config.run_budget)).run().await;
+    let result = Drain::new(ctx, handlers, started).run().await;
     let entry = match &result {
         Ok(Summary { processed, errors, snoozed }) => Entry::DrainFinished {
             completed: *processed,
@@ -93,8 +93,6 @@ struct Drain<'a> {
     in_doubt: Option<CallError>,
     /// Outcomes to settle.
     ended: Vec<(Job, Outcome)>,
-    /// Outcomes that are being settled alone: they delay neither the others nor the claimed jobs.
-    unsettled: usize,
     token_delays: std::slice::Iter<'static, Duration>,
     /// True until the schema has answered this worker.
     greets: bool,
@@ -103,20 +101,21 @@ struct Drain<'a> {
 }
 
 impl<'a> Drain<'a> {
-    fn new(ctx: &'a Ctx, handlers: &'a [Handler], end: u64) -> Drain<'a> {
+    fn new(ctx: &'a Ctx, handlers: &'a [Handler], started: u64) -> Drain<'a> {
+        let budget = ctx.config.run_budget;
         Drain {
             ctx,
             handlers,
             job_types: handlers.iter().map(|handler| handler.job_type).collect(),
-            end,
+            end: started + milliseconds(budget),
             state: State {
                 max_parallel_jobs: ctx.config.max_parallel_jobs,
-                last_claim: end.saturating_sub(milliseconds(next::MIN_CLAIM_BUDGET)),
+                last_claim: started + milliseconds(budget - next::MIN_CLAIM_BUDGET.min(budget * 9 / 10)),
                 may_claim: true,
                 is_notified: false,
                 is_calling: false,
                 running: 0,
-                is_idle: true,
+                unsettled: 0,
                 begun: 0,
                 ended: Ended::default(),
                 settle_at: 0,
@@ -126,7 +125,6 @@ impl<'a> Drain<'a> {
             failure: None,
             in_doubt: None,
             ended: Vec::new(),
-            unsettled: 0,
             token_delays: DELAYS.iter(),
             greets: true,
             work: FuturesUnordered::new(),
@@ -138,7 +136,7 @@ impl<'a> Drain<'a> {
         loop {
             self.state.may_claim = self.failure.is_none() && self.in_doubt.is_none() && !ctx.notify.is_closing();
             self.state.is_notified = ctx.notify.is_notified();
-            self.state.is_idle = self.work.is_empty();
+            self.state.ended = Ended::of(&self.ended);
             let now = ctx.clock.now_milliseconds();
             match next::next(&self.state, now) {
                 Next::Claim { limit } => self.claim(limit),
@@ -182,7 +180,7 @@ impl<'a> Drain<'a> {
     fn settle(&mut self) {
         let outcomes = std::mem::take(&mut self.ended);
         // A parked job may have been woken during its run, and the app's own triggers and sessions make jobs too.
-        (self.state.ended, self.state.due) = (Ended::default(), Due::Unknown);
+        self.state.due = Due::Unknown;
         let (ctx, alone) = (self.ctx, outcomes.len() == 1);
         self.call(async move {
             let settled = queue::settle(ctx, &outcomes).await;
@@ -194,7 +192,6 @@ impl<'a> Drain<'a> {
     fn exchange(&mut self, limit: usize) {
         self.ctx.notify.take();
         let outcomes = std::mem::take(&mut self.ended);
-        self.state.ended = Ended::default();
         let (ctx, job_types) = (self.ctx, self.job_types.clone());
         self.call(async move {
             let (settled, claimed) = match queue::exchange(ctx, &outcomes, &job_types, limit).await {
@@ -223,7 +220,6 @@ impl<'a> Drain<'a> {
                     if self.ended.is_empty() {
                         self.state.settle_at = now + milliseconds(next::SETTLE_TOGETHER);
                     }
-                    self.state.ended.add(&outcome);
                     self.ended.push((job, outcome));
                 }
             }
@@ -239,14 +235,15 @@ impl<'a> Drain<'a> {
                 }
             }
             Step::Settled(job, outcome, answer) => {
-                self.unsettled -= 1;
+                self.state.unsettled -= 1;
                 self.note(&job, &outcome, &answer);
                 let is_answered = answer.as_ref().map_or_else(CallError::is_of_statement, |_| true);
                 if is_answered {
-                    // It may have made work, and so may others.
+                    // It may have made work, and so may others. A call under way may not know of it, and its answer
+                    // sets `due`.
                     self.in_doubt = None;
-                    self.state.due = Due::At(ctx.clock.now_milliseconds());
-                } else if self.unsettled == 0
+                    ctx.notify.notify();
+                } else if self.state.unsettled == 0
                     && let Some(error) = self.in_doubt.take()
                 {
                     self.failure = Some(DrainError::from(error));
@@ -262,7 +259,7 @@ impl<'a> Drain<'a> {
             match &answer {
                 Ok(Settled::Recorded | Settled::Stale) => self.note(&job, &outcome, &answer),
                 Ok(Settled::Refused(_) | Settled::Again(_)) | Err(_) => {
-                    self.unsettled += 1;
+                    self.state.unsettled += 1;
                     self.work.push(settle::settle(ctx, job, outcome, answer, alone).boxed_local());
                 }
             }

@@ -1,10 +1,10 @@
 //! Decides a drain's next step, without taking it.
 
 use crate::error::Again;
-use crate::job::Outcome;
+use crate::job::{Job, Outcome};
 use std::time::Duration;
 
-/// The least budget left for a claim: a run mostly takes one or two calls.
+/// The budget to be left for a claim: a run mostly takes one or two calls. Of a small budget it is 9 tenths.
 pub const MIN_CLAIM_BUDGET: Duration = Duration::from_secs(5);
 /// Ten payloads of 1 MiB, the most that `enqueue_job` accepts, fit into one answer of the database.
 pub const MAX_CLAIM: usize = 10;
@@ -24,12 +24,12 @@ pub struct State {
     pub may_claim: bool,
     /// A notification of new work came.
     pub is_notified: bool,
-    /// A claim, a settle, or both are under way.
+    /// A claim, a settle, both, or a question is under way.
     pub is_calling: bool,
     /// The number of runs under way.
     pub running: usize,
-    /// True if no run, no call and no settle of a single outcome is under way.
-    pub is_idle: bool,
+    /// The number of outcomes that are being settled alone: they delay neither the others nor the claimed jobs.
+    pub unsettled: usize,
     /// The number of jobs begun so far.
     pub begun: usize,
     pub ended: Ended,
@@ -65,17 +65,17 @@ pub struct Ended {
 }
 
 impl Ended {
-    pub fn add(&mut self, outcome: &Outcome) {
-        self.count += 1;
-        match outcome {
-            Outcome::Completed { follow_ups, .. } => self.makes_work |= !follow_ups.is_empty(),
-            Outcome::Cancelled => {}
-            Outcome::Snoozed { delay, .. } => self.makes_work |= delay.is_zero(),
-            Outcome::Failed(error) => match error.again {
-                Again::Never | Again::After(_) | Again::WhenResumed => {}
-                Again::Backoff => self.makes_work = true,
-            },
-        }
+    pub fn of(outcomes: &[(Job, Outcome)]) -> Ended {
+        Ended { count: outcomes.len(), makes_work: outcomes.iter().any(|(_, outcome)| makes_work(outcome)) }
+    }
+}
+
+fn makes_work(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Completed { follow_ups, .. } => !follow_ups.is_empty(),
+        Outcome::Cancelled => false,
+        Outcome::Snoozed { delay, .. } => delay.is_zero(),
+        Outcome::Failed(error) => error.again == Again::Backoff,
     }
 }
 
@@ -101,9 +101,9 @@ pub enum Next {
 }
 
 pub fn next(state: &State, now: u64) -> Next {
-    let may_claim = state.may_claim && now <= state.last_claim && state.begun < MAX_BEGUN;
+    let may_claim = state.may_claim && now <= state.last_claim;
     let free = if may_claim { state.max_parallel_jobs.saturating_sub(state.running) } else { 0 };
-    let limit = free.min(MAX_CLAIM);
+    let limit = free.min(MAX_CLAIM).min(MAX_BEGUN.saturating_sub(state.begun));
     let is_due = limit > 0 && (state.is_notified || state.due.by(now).is_some());
     if state.is_calling {
         return Next::Wait { until: None, listens: false };
@@ -123,7 +123,8 @@ pub fn next(state: &State, now: u64) -> Next {
         return Next::AskWhenDue;
     }
     let due = state.due.by(state.last_claim).filter(|_| limit > 0);
-    if state.is_idle && due.is_none() { Next::Done } else { Next::Wait { until: due, listens: limit > 0 } }
+    let is_idle = state.running == 0 && state.unsettled == 0;
+    if is_idle && due.is_none() { Next::Done } else { Next::Wait { until: due, listens: limit > 0 } }
 }
 
 #[cfg(test)]
@@ -141,7 +142,7 @@ mod tests {
             is_notified: false,
             is_calling: false,
             running: 0,
-            is_idle: true,
+            unsettled: 0,
             begun: 0,
             ended: Ended::default(),
             settle_at: 0,
@@ -150,7 +151,7 @@ mod tests {
     }
 
     fn busy(running: usize) -> State {
-        State { running, is_idle: running == 0, ..idle() }
+        State { running, ..idle() }
     }
 
     fn ended(count: usize) -> Ended {
@@ -171,8 +172,9 @@ mod tests {
             ("new work, while closing", State { is_notified: true, may_claim: false, ..idle() }, Done),
             ("due, after the last claim", State { due: Due::At(0), last_claim: 999, ..idle() }, Done),
             ("due, after 500 jobs", State { due: Due::At(0), begun: 500, ..idle() }, Done),
-            ("a settle is tried again", State { is_idle: false, ..idle() }, wait(None, true)),
-            ("the same, while failing", State { is_idle: false, may_claim: false, ..idle() }, wait(None, false)),
+            ("due, after 497 jobs", State { due: Due::At(0), begun: 497, ..idle() }, Claim { limit: 3 }),
+            ("a settle is tried again", State { unsettled: 1, ..idle() }, wait(None, true)),
+            ("the same, while failing", State { unsettled: 1, may_claim: false, ..idle() }, wait(None, false)),
             ("runs, and nothing waits", busy(3), wait(None, true)),
             ("runs, and something is due", State { due: Due::At(0), ..busy(3) }, Claim { limit: 7 }),
             ("runs, and something falls due", State { due: Due::At(9000), ..busy(3) }, wait(Some(9000), true)),
@@ -225,9 +227,7 @@ mod tests {
             (parked(0), true),
         ];
         for (outcome, makes_work) in table {
-            let mut ended = Ended::default();
-            ended.add(&outcome);
-            assert_eq!(ended, Ended { count: 1, makes_work }, "{outcome:?}");
+            assert_eq!(super::makes_work(&outcome), makes_work, "{outcome:?}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct Settings {
 pub fn run(settings: Settings) -> Result<()> {
     let function_env = function_env(settings.env_file.as_deref())?;
     ensure!(
-        !(settings.webhooks && TOKENS.iter().any(|name| function_env.contains_key(*name))),
+        !(settings.webhooks && has_token(&function_env)),
         "--webhooks is for the stand-in: Replicate itself does not reach this machine. Set REPLICATE_WEBHOOK_SECRET and \
          PUBLIC_FUNCTION_URL, a tunnel's, in the env file"
     );
@@ -53,21 +53,24 @@ pub fn run(settings: Settings) -> Result<()> {
     })
 }
 
-/// If one of these is set, Replicate itself is used.
-const TOKENS: [&str; 2] = ["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"];
+/// True if Replicate itself is used.
+fn has_token(env: &BTreeMap<String, String>) -> bool {
+    ["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"].iter().any(|name| env.contains_key(*name))
+}
 
 pub fn waits_for(what: &str) {
     println!("waiting for {what}");
 }
 
-/// The variables of an env file.
+/// The variables of an env file, except empty ones, which count as absent.
 fn function_env(file: Option<&Path>) -> Result<BTreeMap<String, String>> {
     let usual = root().join("supabase/functions/.env");
     let Some(file) = file.or_else(|| usual.exists().then_some(usual.as_path())) else { return Ok(BTreeMap::new()) };
     let shown = || format!("cannot read {}", file.display());
     let mut env: BTreeMap<String, String> =
         dotenvy::from_path_iter(file).with_context(shown)?.collect::<Result<_, _>>().with_context(shown)?;
-    if TOKENS.iter().any(|name| env.contains_key(*name)) {
+    env.retain(|_, value| !value.trim().is_empty());
+    if has_token(&env) {
         for name in ["REPLICATE_API_TOKEN", "REPLICATE_API_URL", "ALLOWED_OUTPUT_HOSTS"] {
             env.entry(name.to_owned()).or_default();
         }
@@ -154,6 +157,7 @@ mod tests {
         };
         let env = read("# mine\nPOLL_INTERVAL_MS=\"500\"\n").unwrap();
         assert_eq!(env, [("POLL_INTERVAL_MS".to_owned(), "500".to_owned())].into());
+        assert_eq!(read("REPLICATE_API_TOKEN=\nREPLICATE_API_KEY=' '\n").unwrap(), [].into(), "no token");
         for token in ["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"] {
             let env = read(&format!("export {token}=r8_x\n")).unwrap();
             assert_eq!(

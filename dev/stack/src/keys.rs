@@ -26,15 +26,14 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub fn new() -> Keys {
-        Keys::of([(); 3].map(|()| Uuid::new_v4().simple().to_string()))
+        Keys::of(random())
     }
 
     /// The keys of a project that is kept, in the file `keys` of `directory`; creates them if missing.
     pub fn kept_in(directory: &Path) -> Result<Keys> {
         let path = directory.join("keys");
         if !path.exists() {
-            let random = [(); 3].map(|()| Uuid::new_v4().simple().to_string());
-            fs::write(&path, random.join("\n"))?;
+            fs::write(&path, random().join("\n"))?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         }
         let kept = fs::read_to_string(&path)?;
@@ -61,6 +60,11 @@ impl Keys {
             &self.anon: "anon",
         })
     }
+}
+
+/// Three texts of 128 random bits in hex.
+fn random() -> [String; 3] {
+    [(); 3].map(|()| Uuid::new_v4().simple().to_string())
 }
 
 /// A JSON Web Token (HS256) valid until 2100.

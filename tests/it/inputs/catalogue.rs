@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use process_jobs::models::catalogue::{self, MODELS};
 use process_jobs::models::description::Model;
+use process_jobs::models::request::{is_name, is_version};
 use process_jobs::models::schema;
 use serde_json::{Value, json};
 
@@ -24,9 +25,8 @@ fn the_catalogue_has_every_model_of_the_schemas_once() {
 fn every_entry_is_sound() {
     for model in MODELS {
         let id = model.id;
-        assert!(id.split_once('/').is_some_and(|(owner, name)| !owner.is_empty() && !name.is_empty()), "{id}");
-        let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        assert!(model.version.is_none_or(is_hash), "{id}: version");
+        assert!(is_name(id), "{id}");
+        assert!(model.version.is_none_or(is_version), "{id}: version");
         if let Some(pixels) = &model.size.pixels {
             assert!(pixels.min <= pixels.max, "{id}: pixels");
             assert!([pixels.min, pixels.max].iter().all(|side| side.is_multiple_of(pixels.step)), "{id}: step");
