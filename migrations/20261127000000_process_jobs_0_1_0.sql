@@ -129,6 +129,7 @@ as $$
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
       'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
+      'enqueue_jobs(jsonb)',
       'exchange_jobs(jsonb, text[], int)', 'heartbeat_job(uuid, uuid, int, int)',
       'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
       'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
@@ -880,6 +881,28 @@ begin
 end
 $$;
 
+-- ── queue/caller.sql ──
+
+-- caller: who enqueues, for created_by: the token's `sub`, else its `role`, else the database's session user; in an
+-- app's own job_queue `sub` only.
+create or replace function process_jobs.caller() returns text
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+begin
+  return case
+    when v_claims ->> 'sub' is not null then v_claims ->> 'sub'
+    -- An app's own column holds users, and may be a key of theirs.
+    when obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then null
+    else coalesce(v_claims ->> 'role', session_user)
+  end;
+end
+$$;
+
 -- ── queue/cancel_job.sql ──
 
 -- cancel_job: ends a job that is not wanted any more; true: cancelled or being cancelled, false: it is final already,
@@ -1431,7 +1454,7 @@ $$;
 --                 is enqueued, even if many call at once
 --
 -- Refuses (22023) a type without a row in job_types and arguments out of these bounds.
--- created_by becomes the token's `sub`, else its `role`, else the database's session user; in an app's own job_queue `sub` only.
+-- created_by becomes whoever calls (caller).
 
 create or replace function public.enqueue_job(
   p_job_type text,
@@ -1445,22 +1468,101 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
 begin
-  return process_jobs.insert_job(p_job_type, p_payload, p_priority, p_max_attempts, p_scheduled_at, p_unique_key,
-    case
-      when v_claims ->> 'sub' is not null then v_claims ->> 'sub'
-      -- An app's own column holds users, and may be a key of theirs.
-      when obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then null
-      -- A name's collation would become that of all arguments, and no index has it.
-      else coalesce(v_claims ->> 'role', session_user) collate "default"
-    end);
+  return process_jobs.insert_job(
+    p_job_type, p_payload, p_priority, p_max_attempts, p_scheduled_at, p_unique_key, process_jobs.caller());
 end
 $$;
 
 revoke execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text) from public, anon, authenticated;
 grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text) to service_role;
+
+-- ── queue/enqueue_jobs.sql ──
+
+-- enqueue_jobs: puts up to 1000 jobs into the queue, all or none, and returns their ids in the order given.
+--
+-- p_jobs is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}, each bounded as
+-- the arguments of enqueue_job are, null being the default. An element whose unique_key an unfinished job of its type
+-- has, or an earlier element, gets that job's id. Which one runs first is up to priority and scheduled_at, not to their
+-- order.
+--
+-- Refuses (22023) all of them if one is not an object, has another key, or a value that is of another type or out of
+-- bounds; the message names the first such element and its key, as `p_jobs[3].priority`.
+-- created_by becomes whoever calls (caller). Calls that share unique keys, in whichever order, wait for each other
+-- without a deadlock.
+
+create or replace function public.enqueue_jobs(p_jobs jsonb) returns uuid[]
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  v_keys constant text[] := '{job_type,payload,priority,max_attempts,scheduled_at,unique_key}';
+  v_refusal text;
+begin
+  if p_jobs is null or jsonb_typeof(p_jobs) <> 'array' then
+    raise exception 'p_jobs must be a json array, not %', coalesce(jsonb_typeof(p_jobs), 'null') using errcode = '22023';
+  end if;
+  if jsonb_array_length(p_jobs) > 1000 then
+    raise exception 'p_jobs must hold at most 1000 jobs, not %', jsonb_array_length(p_jobs) using errcode = '22023';
+  end if;
+
+  select r.refusal into v_refusal
+  from (
+    select e.n, format('p_jobs[%s]', e.n - 1) || case
+        when jsonb_typeof(e.job) <> 'object' then format(' must be a json object, not %s', jsonb_typeof(e.job))
+        when e.job - v_keys <> '{}' then
+          format(' has an unknown key "%s"', left((select min(k) from jsonb_object_keys(e.job - v_keys) k), 200))
+        when jsonb_typeof(e.job -> 'job_type') is distinct from 'string' then
+          format('.job_type must be a string, not %s', coalesce(jsonb_typeof(e.job -> 'job_type'), 'null'))
+        when not exists (select from public.job_types t where t.job_type = e.job ->> 'job_type') then
+          format('.job_type: unknown job type "%s": job_types has no row for it', left(e.job ->> 'job_type', 200))
+        when jsonb_typeof(e.job -> 'payload') is distinct from 'object' then
+          format('.payload must be a json object, not %s', coalesce(jsonb_typeof(e.job -> 'payload'), 'null'))
+        when process_jobs.json_refusal('.payload', e.job -> 'payload') is not null then
+          process_jobs.json_refusal('.payload', e.job -> 'payload')
+        -- Of json, only numbers are between numbers.
+        when e.job ->> 'priority' is not null
+          and not (e.job -> 'priority' between '-2147483648' and '2147483647' and e.job ->> 'priority' ~ '^-?[0-9]+$')
+        then
+          format('.priority must be an integer between -2147483648 and 2147483647, not %s',
+            left(e.job ->> 'priority', 100))
+        when e.job ->> 'max_attempts' is not null
+          and not (e.job -> 'max_attempts' between '1' and '100' and e.job ->> 'max_attempts' ~ '^[0-9]+$')
+        then
+          format('.max_attempts must be an integer between 1 and 100, not %s', left(e.job ->> 'max_attempts', 100))
+        when jsonb_typeof(e.job -> 'unique_key') not in ('string', 'null') then
+          format('.unique_key must be a string, not %s', jsonb_typeof(e.job -> 'unique_key'))
+        when length(e.job ->> 'unique_key') not between 1 and 200 then
+          format('.unique_key must have between 1 and 200 characters, not %s', length(e.job ->> 'unique_key'))
+        when e.job ->> 'scheduled_at' is not null then
+          case
+            when jsonb_typeof(e.job -> 'scheduled_at') <> 'string' then
+              format('.scheduled_at must be a string, not %s', jsonb_typeof(e.job -> 'scheduled_at'))
+            when process_jobs.time_or_null(e.job ->> 'scheduled_at') is null then
+              format('.scheduled_at must be a time, not "%s"', left(e.job ->> 'scheduled_at', 100))
+            when not isfinite(process_jobs.time_or_null(e.job ->> 'scheduled_at')) then
+              format('.scheduled_at must be finite, not %s', process_jobs.time_or_null(e.job ->> 'scheduled_at'))
+          end
+      end as refusal
+    from jsonb_array_elements(p_jobs) with ordinality e (job, n)
+  ) r
+  where r.refusal is not null
+  order by r.n
+  limit 1;
+  if v_refusal is not null then
+    raise exception '%', v_refusal using errcode = '22023';
+  end if;
+
+  return process_jobs.insert_jobs(p_jobs, process_jobs.caller());
+end
+$$;
+
+revoke execute on function public.enqueue_jobs(jsonb) from public, anon, authenticated;
+grant execute on function public.enqueue_jobs(jsonb) to service_role;
 
 -- ── queue/exchange_jobs.sql ──
 
@@ -1692,6 +1794,87 @@ begin
     end if;
   end loop;
   raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
+end
+$$;
+
+-- ── queue/insert_jobs.sql ──
+
+-- insert_jobs: the work of enqueue_jobs, which has looked at p_jobs. It makes the rows that insert_job makes, in one
+-- statement: a statement for each would cost several times as much.
+--
+-- p_created_by becomes null if the column's type cannot hold it.
+create or replace function process_jobs.insert_jobs(p_jobs jsonb, p_created_by text) returns uuid[]
+language plpgsql
+security definer
+-- The app's own triggers fire here and must find the names that they always found.
+set search_path = pg_catalog, public, extensions, pg_temp
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_created_by public.job_queue.created_by%type;
+  v_ids uuid[] := array_fill(null::uuid, array[jsonb_array_length(p_jobs)]);
+  v_lost boolean;
+begin
+  -- The column may be a uuid, as ids of users are.
+  begin
+    v_created_by := p_created_by;
+  exception
+    when invalid_text_representation then
+      null;
+  end;
+
+  -- A job that holds a key may end between the insert and the look for it: then the key is free.
+  for v_n in 1 .. 100 loop
+    v_ids := array(
+      select coalesce(e.id, (
+        select j.id
+        from public.job_queue j
+        where j.job_type = e.job_type and j.unique_key = e.unique_key and j.status in ('pending', 'processing')))
+      from rows from (jsonb_to_recordset(p_jobs) as (job_type text, unique_key text), unnest(v_ids))
+        with ordinality e (job_type, unique_key, id, n)
+      order by e.n);
+    exit when array_position(v_ids, null) is null;
+
+    with job as materialized (
+      select e.*, gen_random_uuid() as new_id,
+        e.id is null and (
+          e.unique_key is null or row_number() over (partition by e.job_type, e.unique_key order by e.n) = 1) as is_new
+      from rows from (
+        jsonb_to_recordset(p_jobs) as (
+          job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
+        unnest(v_ids)
+      ) with ordinality e (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
+    ), inserted as (
+      insert into public.job_queue (
+        id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
+        unique_key, created_by
+      )
+      select n.new_id, n.job_type, n.payload, 'pending', coalesce(n.priority, 0), 0, coalesce(n.max_attempts, 3),
+        coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by
+      from job n
+      where n.is_new
+      -- One order in all calls, so that none waits for another that waits for it: of keys, then of generations.
+      order by n.job_type, n.unique_key, n.payload ->> 'generation_id', n.n
+      on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
+      do nothing
+      returning id
+    )
+    select array_agg(a.id order by a.n), bool_or(a.id is null and a.unique_key is null)
+    into v_ids, v_lost
+    from (
+      select n.n, n.unique_key,
+        case when n.is_new and n.new_id in (select i.id from inserted i) then n.new_id else n.id end as id
+      from job n
+    ) a;
+    exit when v_lost or array_position(v_ids, null) is null;
+  end loop;
+  if array_position(v_ids, null) is not null then
+    raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
+  end if;
+  return v_ids;
 end
 $$;
 
@@ -2460,6 +2643,23 @@ begin
   end if;
   perform pg_advisory_xact_lock(v_turn);
   return true;
+end
+$$;
+
+-- ── queue/time_or_null.sql ──
+
+-- time_or_null: the time that a text says, or null if it says none.
+create or replace function process_jobs.time_or_null(p_text text) returns timestamptz
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_text::timestamptz;
+exception
+  when data_exception then
+    return null;
 end
 $$;
 

@@ -21,6 +21,10 @@ export interface EnqueueOptions {
   uniqueKey?: string;
 }
 
+export type JobToEnqueue = {
+  [Type in keyof Payloads]: { jobType: Type; payload: Payloads[Type] } & EnqueueOptions;
+}[keyof Payloads];
+
 export interface ProcessJobs {
   /** The job's id. Throws what the database refuses, with its `code`. */
   enqueue<Type extends keyof Payloads>(
@@ -28,6 +32,8 @@ export interface ProcessJobs {
     payload: Payloads[Type],
     options?: EnqueueOptions,
   ): Promise<string>;
+  /** Up to 1000 jobs, all or none: their ids in the order given. */
+  enqueueMany(jobs: JobToEnqueue[]): Promise<string[]>;
   /** True: cancelled, or on its way. */
   cancel(id: string): Promise<boolean>;
   /** True: the failed or cancelled job is pending again, or completed. */

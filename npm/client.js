@@ -20,6 +20,20 @@ export function processJobs(supabase) {
         }),
       );
     },
+    async enqueueMany(jobs) {
+      return taken(
+        await supabase.rpc("enqueue_jobs", {
+          p_jobs: jobs.map((job) => ({
+            job_type: job.jobType,
+            payload: job.payload,
+            priority: job.priority,
+            max_attempts: job.maxAttempts,
+            scheduled_at: time(job.scheduledAt),
+            unique_key: job.uniqueKey,
+          })),
+        }),
+      );
+    },
     async cancel(id) {
       return taken(await supabase.rpc("cancel_job", { p_job_id: id }));
     },

@@ -270,6 +270,10 @@ export type Database = {
         Args: { p_job_type: string; p_payload: Json; p_priority?: number; p_max_attempts?: number; p_scheduled_at?: string; p_unique_key?: string };
         Returns: string;
       };
+      enqueue_jobs: {
+        Args: { p_jobs: Json };
+        Returns: string[];
+      };
       exchange_jobs: {
         Args: { p_outcomes?: Json; p_job_types?: string[]; p_limit?: number };
         Returns: Json;

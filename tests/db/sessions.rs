@@ -185,6 +185,41 @@ async fn ten_enqueues_of_one_unique_key_at_once_make_one_job() {
     database.drop().await;
 }
 
+/// In whichever order each of them names the keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_share_unique_keys_wait_for_each_other_without_a_deadlock() {
+    let database = Database::create("sessions_enqueue_jobs").await;
+    let admin = database.session().await;
+    admin.batch_execute("insert into job_types (job_type) values ('work')").await.expect("a type");
+
+    for round in 0..10 {
+        let mut sessions = JoinSet::new();
+        for session in 0..SESSIONS {
+            let client = database.session().await;
+            let mut keys: Vec<String> = (0..200).map(|n| format!("key-{round}-{}", n * 7 % 200)).collect();
+            keys.rotate_left(session * 20);
+            if session % 2 == 1 {
+                keys.reverse();
+            }
+            sessions.spawn(async move {
+                let jobs: Vec<Value> =
+                    keys.iter().map(|key| json!({"job_type": "work", "payload": {}, "unique_key": key})).collect();
+                let row = client.query_one("select enqueue_jobs($1)", &[&Value::from(jobs)]).await;
+                let ids: Vec<Uuid> = row.expect("no deadlock").get(0);
+                let mut answered: Vec<(String, Uuid)> = keys.into_iter().zip(ids).collect();
+                answered.sort();
+                answered
+            });
+        }
+        let answers: HashSet<Vec<(String, Uuid)>> = sessions.join_all().await.into_iter().collect();
+        assert_eq!(answers.len(), 1, "every session got the same id for a key");
+        assert_eq!(answers.iter().flatten().count(), 200);
+    }
+    let jobs: i64 = admin.query_one("select count(*) from job_queue", &[]).await.expect("count").get(0);
+    assert_eq!(jobs, 2000, "one job a key");
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operators_reset_does_no_harm() {
     let database = Database::create("sessions_reset").await;

@@ -48,6 +48,20 @@ assert((await jobs.job(id))?.status === "pending", "and waits again");
 assert(await jobs.cancel(id), "it is cancelled again");
 const another = "00000000-0000-4000-8000-000000000000";
 assert(await jobs.job(another) === null && !await jobs.cancel(another), "there is none");
+const second = { ...payload, generation_id: "client-2" };
+const many = await jobs.enqueueMany([
+  {
+    jobType: "generate-image",
+    payload: second,
+    priority: 3,
+    scheduledAt: "2999-01-01T00:00:00Z",
+    uniqueKey: "client-2",
+  },
+  { jobType: "generate-image", payload: second, uniqueKey: "client-2" },
+]);
+assert(many.length === 2 && many[0] === many[1], "one key, one job, in one call as well");
+assert((await jobs.job(many[0]))?.priority === 3, "the options of each are kept");
+assert(await jobs.cancel(many[0]), "it is cancelled");
 
 const { data } = await supabase.from("job_queue").select("id, status").eq("id", id).single();
 const status: "pending" | "processing" | "completed" | "failed" | "cancelled" | undefined = data?.status;
@@ -58,6 +72,8 @@ assert(unknown.message.includes('unknown job type "send-mail"'), unknown.message
 const refused = await refusal(jobs.enqueue("generate-image", payload, { maxAttempts: 0 }));
 assert(refused.message.includes("max_attempts"), refused.message);
 assert(refused.code === "22023", `the code of Postgres: ${refused.code}`);
+const ofMany = await refusal(jobs.enqueueMany([{ jobType: "generate-image", payload, maxAttempts: 0 }]));
+assert(ofMany.message.startsWith("p_jobs[0].max_attempts must be"), ofMany.message);
 const lost = processJobs(createClient("http://127.0.0.1:9", key, { auth: { persistSession: false } }));
 assert((await refusal(lost.cancel(id))).message !== "", "a project that does not answer");
 
@@ -85,4 +101,6 @@ const _noPrompt = () => jobs.enqueue("generate-image", { generation_id: "g", use
 const _noType = () => jobs.enqueue("no-such-type", {});
 // @ts-expect-error: a misspelled field
 const _noField = () => jobs.enqueue("generate-image", { ...payload, model: "m" });
+// @ts-expect-error: a payload of another type
+const _noSuchPayload = () => jobs.enqueueMany([{ jobType: "generate-image", payload: { to: "me" } }]);
 console.log("the client does what its types say");

@@ -14,6 +14,7 @@ as $$
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
       'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
+      'enqueue_jobs(jsonb)',
       'exchange_jobs(jsonb, text[], int)', 'heartbeat_job(uuid, uuid, int, int)',
       'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
       'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',

@@ -9,7 +9,7 @@
 --                 is enqueued, even if many call at once
 --
 -- Refuses (22023) a type without a row in job_types and arguments out of these bounds.
--- created_by becomes the token's `sub`, else its `role`, else the database's session user; in an app's own job_queue `sub` only.
+-- created_by becomes whoever calls (caller).
 
 create or replace function public.enqueue_job(
   p_job_type text,
@@ -23,17 +23,9 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
 begin
-  return process_jobs.insert_job(p_job_type, p_payload, p_priority, p_max_attempts, p_scheduled_at, p_unique_key,
-    case
-      when v_claims ->> 'sub' is not null then v_claims ->> 'sub'
-      -- An app's own column holds users, and may be a key of theirs.
-      when obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then null
-      -- A name's collation would become that of all arguments, and no index has it.
-      else coalesce(v_claims ->> 'role', session_user) collate "default"
-    end);
+  return process_jobs.insert_job(
+    p_job_type, p_payload, p_priority, p_max_attempts, p_scheduled_at, p_unique_key, process_jobs.caller());
 end
 $$;
 

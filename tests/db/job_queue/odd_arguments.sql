@@ -13,6 +13,7 @@ insert into odd (call, argument, refused, taken) values
   ('enqueue_job(''work'', ''{}'', p_max_attempts => %s)', 'p_max_attempts', '0 ; -1 ; 101 ; 2147483647 ; -2147483648', 'null ; 1 ; 100'),
   ('enqueue_job(''work'', ''{}'', p_scheduled_at => %s)', 'p_scheduled_at', '''infinity'' ; ''-infinity''', 'null ; ''294276-12-31 23:59:59+00'' ; ''4713-01-01 00:00:00+00 BC'''),
   ('enqueue_job(''work'', ''{}'', p_unique_key => %s)', 'p_unique_key', ''''' ; repeat(''x'', 201)', 'null ; '' '' ; repeat(''ü'', 200)'),
+  ('enqueue_jobs(%s)', 'p_jobs', 'null ; ''null'' ; ''{}'' ; ''1''', '''[]'''),
   ('claim_next_job(%s)', 'p_job_types', '', 'null ; ''{}'' ; ''{null}'' ; ''{none}'''),
   ('claim_next_job(''{none}'', %s)', 'p_limit', 'null ; 0 ; -1 ; 1001 ; 2147483647 ; -2147483648', '1 ; 1000'),
   ('claim_next_job(''{none}'', 1, %s)', 'p_lease_seconds', '0 ; -1 ; 86401 ; 2147483647 ; -2147483648', 'null ; 1 ; 86400'),

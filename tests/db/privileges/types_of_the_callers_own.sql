@@ -31,6 +31,7 @@ insert into statements (sql, functions) values
   ($$select public.enqueue_job('generate-image', '{"generation_id": "g", "user_id": "u", "width": 8}', 5, 3, pg_catalog.now(), 'k')$$, '{enqueue_job}'),
   ($$select public.enqueue_job('download-image', '{"generation_id": "g-2", "user_id": "u"}')$$, '{enqueue_job}'),
   ($$select public.enqueue_job('work', '{}') from pg_catalog.generate_series(1, 8)$$, '{enqueue_job}'),
+  ($$select public.enqueue_jobs('[{"job_type": "work", "payload": {}, "priority": 1, "scheduled_at": "2020-01-01", "unique_key": "k"}, {"job_type": "generate-image", "payload": {"generation_id": "g-3", "user_id": "u"}}]')$$, '{enqueue_jobs}'),
   ($$select public.snooze_job(c.id, c.lease_token, 60, '{"prediction_id": "p"}', 10, true, 'no credit') from public.claim_next_job('{generate-image}') c$$, '{claim_next_job,snooze_job}'),
   ($$select public.resume_job_type('generate-image'), public.pause_job_type('work', 'x'), public.resume_job_type('work')$$, '{pause_job_type,resume_job_type}'),
   ($$select public.complete_job(c.id, '{"storage_path": "u/g.png", "filename": "g.png", "width": 8}', p_lease_token => c.lease_token,
