@@ -224,8 +224,7 @@ begin
     from pg_catalog.pg_class c
     where c.relnamespace = 'public'::regnamespace and (
       c.relname = 'job_types'
-      or c.relname = any ('{job_queue_claim_order,job_queue_next_due,job_queue_woken,job_queue_lease_expiry,job_queue_failed,
-        job_queue_unique_unfinished,job_queue_generation}'))
+      or c.relname = 'job_queue_generation')
     union all
     select format('table public.%s: it belongs to %s, and %s may not change it', c.relname, pg_get_userbyid(c.relowner), current_user)
     from pg_catalog.pg_class c
@@ -266,7 +265,7 @@ begin
         ('unique_key', false, '{text}'), ('created_by', false, '{text,uuid,character varying}'), ('life', false, '{integer}'),
         ('first_started_at', false, '{timestamp with time zone}'), ('event', false, '{jsonb}'),
         ('woken_at', false, '{timestamp with time zone}'), ('cancel_requested_at', false, '{timestamp with time zone}'),
-        ('follow_ups', false, '{jsonb}'), ('begun', false, '{}'), ('delayed', false, '{}')
+        ('follow_ups', false, '{jsonb}'), ('revision', false, '{}')
       ) wanted (name, is_needed, types)
       left join pg_catalog.pg_attribute a
         on a.attrelid = v_table and a.attname = wanted.name and a.attnum > 0 and not a.attisdropped
@@ -371,7 +370,7 @@ begin
       ('lease_token', 'uuid'), ('lease_expires_at', 'timestamptz'), ('checkpoint', 'jsonb'), ('progress', 'smallint'),
       ('errors', $c$jsonb not null default '[]'$c$), ('unique_key', 'text'), ('created_by', 'text'),
       ('life', 'int not null default 1'), ('first_started_at', 'timestamptz'), ('event', 'jsonb'), ('woken_at', 'timestamptz'),
-      ('cancel_requested_at', 'timestamptz'), ('follow_ups', 'jsonb')
+      ('cancel_requested_at', 'timestamptz'), ('follow_ups', 'jsonb'), ('revision', 'int not null default 0')
     ) wanted (name, definition)
     where process_jobs.column_type('public.job_queue', wanted.name) is null
   loop
@@ -430,28 +429,9 @@ begin
     end if;
   end loop;
 
-  alter table public.job_queue
-    add column begun boolean not null generated always as (checkpoint is not null) stored,
-    add column delayed boolean not null generated always as (scheduled_at > created_at) stored,
-    add constraint job_queue_status_is_known check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
-    add constraint job_queue_processing_has_lease check (
-      status <> 'processing' or (lease_token is not null and lease_expires_at is not null)),
-    add constraint job_queue_attempts_within_max check (attempt_number between 0 and max_attempts and max_attempts >= 1),
-    add constraint job_queue_progress_is_percent check (progress between 0 and 100),
-    add constraint job_queue_errors_is_array check (jsonb_typeof(errors) = 'array'),
-    add constraint job_queue_scheduled_at_finite check (isfinite(scheduled_at)),
-    add constraint job_queue_times_are_finite check (
-      isfinite(created_at) and isfinite(started_at) is not false
-      and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false),
-    add constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200);
-  insert into process_jobs.undo (statement)
-  select format('alter table public.job_queue drop %s if exists %s', split_part(d.what, ' ', 1), split_part(d.what, ' ', 2))
-  from unnest('{column begun,column delayed,constraint job_queue_status_is_known,constraint job_queue_processing_has_lease,
-    constraint job_queue_attempts_within_max,constraint job_queue_progress_is_percent,constraint job_queue_errors_is_array,
-    constraint job_queue_scheduled_at_finite,constraint job_queue_times_are_finite,constraint job_queue_unique_key_length}'::text[]) d (what);
   for v_column in
     select w.name, w.value
-    from (values ('autovacuum_vacuum_scale_factor', '0.01'), ('autovacuum_vacuum_threshold', '1000'),
+    from (values ('fillfactor', '60'), ('autovacuum_vacuum_scale_factor', '0.01'), ('autovacuum_vacuum_threshold', '1000'),
       ('autovacuum_analyze_scale_factor', '0.02')) w (name, value)
     where not exists (
       select from pg_catalog.pg_class c, unnest(c.reloptions) o (option)
@@ -497,14 +477,7 @@ begin
   foreach v_statement in array v_enable loop
     execute v_statement;
   end loop;
-  for v_trigger in
-    select t.tgname from pg_catalog.pg_trigger t
-    where t.tgrelid = v_table and not t.tgisinternal and t.tgtype & 2 = 2
-      and pg_get_triggerdef(t.oid) ~* ' when .*(old|new)\.\*'
-  loop
-    raise warning 'trigger % of public.job_queue compares whole rows, which a restore of a dump refuses while the table has generated columns: have it compare columns',
-      v_trigger.tgname;
-  end loop;
+  perform set_config('process_jobs.places', 'to be filled', true);
 
   -- By position the older forms differ from ours; by name only complete_job's does.
   if 'scheduled_at first' = any (v_forms) then
@@ -547,6 +520,44 @@ begin
 end
 $$;
 
+-- ── steps/0.1.0_places.sql ──
+
+-- 0.1.0, for databases of its development: where a job stands is in narrow tables (places.sql) instead of six indexes of
+-- job_queue, and rows are checked when they are made or changed by hand (keep_places). Jobs of every state get their places
+-- at the end (moved_in.sql).
+do $$
+begin
+  if process_jobs.column_type('public.job_queue', 'delayed') is null then
+    return;
+  end if;
+  drop view if exists process_jobs.kinds;
+  drop trigger if exists process_jobs_keep_lease on public.job_queue;
+  drop trigger if exists process_jobs_note_cancel on public.job_queue;
+  drop trigger if exists process_jobs_keep_cancel_a_wish on public.job_queue;
+  drop trigger if exists process_jobs_check_payload on public.job_queue;
+  drop function if exists process_jobs.keep_lease_of_job_put_back(), process_jobs.note_cancel(), process_jobs.keep_cancel_a_wish();
+  drop index if exists public.job_queue_claim_order, public.job_queue_next_due, public.job_queue_woken,
+    public.job_queue_lease_expiry, public.job_queue_failed, public.job_queue_unique_unfinished, public.job_queue_generation;
+  alter table public.job_queue
+    drop constraint if exists job_queue_status_is_known, drop constraint if exists job_queue_processing_has_lease,
+    drop constraint if exists job_queue_attempts_within_max, drop constraint if exists job_queue_progress_is_percent,
+    drop constraint if exists job_queue_errors_is_array, drop constraint if exists job_queue_scheduled_at_finite,
+    drop constraint if exists job_queue_times_are_finite, drop constraint if exists job_queue_unique_key_length,
+    drop column begun, drop column delayed,
+    add column revision int not null default 0;
+  alter table if exists public.job_types
+    add column priority_ages_seconds double precision,
+    add constraint job_types_priority_ages_bounded check (priority_ages_seconds between 0.001 and 1000000);
+
+  alter table public.job_queue set (fillfactor = 60);
+  if obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
+    insert into process_jobs.undo (statement)
+    select unnest('{alter table public.job_queue drop column if exists revision,alter table public.job_queue reset (fillfactor)}'::text[]);
+  end if;
+  perform set_config('process_jobs.places', 'to be filled', true);
+end
+$$;
+
 -- ── policy/job_types.sql ──
 
 -- job_types: one row per job type, with its policy and the state of its claims.
@@ -558,6 +569,8 @@ $$;
 -- starts_per_minute  the number of jobs that may begin per minute, 0.00001 to a million, null: no limit; a tenth of it,
 --                    at least one, may begin at once, so that no minute sees more than 1.1 times as many. start_tokens
 --                    of that tenth were left at start_tokens_at (available_starts)
+-- priority_ages_seconds  after each so many seconds a waiting job counts as one priority higher; null: never, so that
+--                    the highest priority always goes first. 0.001 to a million
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
 -- held_until         no job of the type begins before this time
 -- begun_held_until   no job of the type that has begun continues before this time, except a woken one
@@ -575,6 +588,7 @@ create table if not exists public.job_types (
   paused_reason text,
   held_until timestamptz,
   begun_held_until timestamptz,
+  priority_ages_seconds double precision,
   constraint job_types_backoff_is_positive check (
     backoff_base_seconds > 0 and backoff_max_seconds >= backoff_base_seconds
   ),
@@ -586,6 +600,7 @@ create table if not exists public.job_types (
     and start_tokens between -1000000 and 1000000
     and start_tokens_at between '1970-01-01 00:00:00+00' and '9999-12-31 00:00:00+00'
   ),
+  constraint job_types_priority_ages_bounded check (priority_ages_seconds between 0.001 and 1000000),
   constraint job_types_times_are_finite check (
     isfinite(paused_at) is not false and isfinite(held_until) is not false and isfinite(begun_held_until) is not false
   ),
@@ -596,6 +611,26 @@ alter table public.job_types enable row level security;
 revoke all on public.job_types from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.job_types to service_role;
 
+-- keep_ranks: trigger on job_types: after a change of priority_ages_seconds the type's jobs are ranked anew, and claims
+-- wait meanwhile. Only what differs from its place is touched, so a type of few jobs is done at once.
+create or replace function process_jobs.keep_ranks() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  lock table process_jobs.ready_jobs, process_jobs.waiting_jobs in share row exclusive mode;
+  update process_jobs.ready_jobs r set rank = p.rank from process_jobs.places p where p.id = r.id and r.job_type = new.job_type collate "C";
+  update process_jobs.waiting_jobs w set rank = p.rank from process_jobs.places p where p.id = w.id and w.job_type = new.job_type collate "C";
+  delete from process_jobs.marks m where m.job_type = new.job_type collate "C";
+  return null;
+end
+$$;
+create or replace trigger process_jobs_keep_ranks
+  after update of priority_ages_seconds on public.job_types
+  for each row when (new.priority_ages_seconds is distinct from old.priority_ages_seconds)
+  execute function process_jobs.keep_ranks();
+
 -- ── queue/job_queue.sql ──
 
 -- job_queue: every job, waiting, running and ended.
@@ -605,11 +640,15 @@ grant select, insert, update, delete on public.job_types to service_role;
 -- life                 1, plus one for each retry_job
 -- started_at           first claim of this life; null again while it waits without having begun
 -- first_started_at     first claim of all lives
--- checkpoint, begun    the state for the next run; a job that has one has begun
--- delayed              true: not due from its creation on, because it was parked, retried or scheduled for later
+-- checkpoint           the state for the next run; a job that has one has begun
 -- event, woken_at      the last event of wake_job; the time of wake_job or cancel_job, until the next claim
+-- revision             raised with each change by the functions that give a job its place themselves (places.sql)
 -- follow_ups           of a job that failed because its completion was refused: the follow-ups of that completion
 -- cancel_requested_at  the time of cancel_job for a job that must end something first
+--
+-- No index has a column that changes in a job's life, and no constraint is checked with each change: where a job stands is
+-- in narrow tables of their own (places.sql), and a trigger checks what is written by hand (check_job).
+--
 -- An app's existing table of that name is brought to this form by steps/0.1.0.sql; its privileges, policies and row
 -- level security stay the app's.
 do $$
@@ -645,25 +684,12 @@ begin
     woken_at timestamptz,
     cancel_requested_at timestamptz,
     follow_ups jsonb,
-    begun boolean not null generated always as (checkpoint is not null) stored,
-    delayed boolean not null generated always as (scheduled_at > created_at) stored,
-    constraint job_queue_status_is_known check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
-    constraint job_queue_processing_has_lease check (
-      status <> 'processing' or (lease_token is not null and lease_expires_at is not null)
-    ),
-    constraint job_queue_attempts_within_max check (attempt_number between 0 and max_attempts and max_attempts >= 1),
-    constraint job_queue_progress_is_percent check (progress between 0 and 100),
-    constraint job_queue_errors_is_array check (jsonb_typeof(errors) = 'array'),
-    constraint job_queue_scheduled_at_finite check (isfinite(scheduled_at)),
-    constraint job_queue_times_are_finite check (
-      isfinite(created_at) and isfinite(started_at) is not false
-      and isfinite(first_started_at) is not false and isfinite(lease_expires_at) is not false
-    ),
-    constraint job_queue_unique_key_length check (length(unique_key) between 1 and 200)
+    revision int not null default 0
   )
-  -- Each run leaves two dead rows. By default they would be cleared when they are a fifth of the table, finished jobs
-  -- included.
+  -- Each run leaves two dead rows, in the page's free part, where the next runs take their room again. What remains
+  -- would by default be cleared when it is a fifth of the table, finished jobs included.
   with (
+    fillfactor = 60,
     autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02
   );
   alter table public.job_queue enable row level security;
@@ -672,26 +698,6 @@ begin
   comment on table public.job_queue is 'made by process-jobs';
 end
 $$;
-
--- The claim's order within one type, separately for jobs that have begun or not, and that are due from their creation
--- on or delayed. scheduled_at comes last so that jobs not yet due are skipped inside the index.
-create index if not exists job_queue_claim_order
-  on public.job_queue (job_type, begun, delayed, priority desc, created_at, id, scheduled_at) where status = 'pending';
--- Finds the due delayed jobs, and the time of a type's next one.
-create index if not exists job_queue_next_due
-  on public.job_queue (job_type, begun, scheduled_at) where status = 'pending' and delayed;
--- Finds the jobs with an event that no run has seen.
-create index if not exists job_queue_woken
-  on public.job_queue (job_type, priority desc, created_at, id) where status = 'pending' and begun and woken_at is not null;
--- Finds the expired leases.
-create index if not exists job_queue_lease_expiry
-  on public.job_queue (lease_expires_at) where status = 'processing';
--- Finds the failed jobs, the longest failed first.
-create index if not exists job_queue_failed
-  on public.job_queue (job_type, completed_at) where status = 'failed';
--- Allows one unfinished job per type and key: two types may use the same id as their key.
-create unique index if not exists job_queue_unique_unfinished
-  on public.job_queue (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing');
 
 -- ── queue/job_troubles.sql ──
 
@@ -715,6 +721,113 @@ create table if not exists process_jobs.job_troubles (
   constraint job_troubles_kind_is_known check (kind in ('claim', 'effect', 'cancel', 'settle'))
 );
 create index if not exists job_troubles_retry_at on process_jobs.job_troubles (retry_at);
+
+-- ── queue/places.sql ──
+
+-- The places of jobs: narrow tables that say where each job stands, so that job_queue has no index on what changes in a
+-- job's life, and its updates are HOT.
+--
+-- ready_jobs       pending and due: found in the claim's order by (job_type, lane, rank, created_at, id)
+-- waiting_jobs     pending, and not due before due_at. A claim moves those that have fallen due to ready_jobs
+-- leases           one row a claim: its token, its jobs, and a time before which none of their leases ends. A row is
+--                  passed over while its jobs run, and looked at when its time has come (sweep_leases)
+-- failed_jobs      the failed ones, by when they failed
+-- unfinished_keys  the unique keys of unfinished jobs
+-- marks            of a lane in which a claim had to pass over many entries that were gone already: before (rank,
+--                  created_at, id) there was none, so claims begin there until look_at (raise_mark, lower_marks)
+--
+-- lane  0: has not begun, 1: has begun, 2: has begun and was woken
+-- rank  the lower, the sooner. -priority; where the type has priority_ages_seconds, the microsecond of created_at less
+--       priority times as many
+--
+-- claim_jobs, settle_jobs and take_back_jobs move jobs from one place to another and raise job_queue.revision with it;
+-- after any other change of a row the trigger keep_places does. Whoever changes the places of a job has its row locked
+-- (a claim that moves what has fallen due has the entry locked instead, and waits for no row).
+create table if not exists process_jobs.ready_jobs (
+  id uuid primary key,
+  job_type text collate "C" not null,
+  lane smallint not null,
+  rank bigint not null,
+  created_at timestamptz not null
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
+create index if not exists ready_jobs_order on process_jobs.ready_jobs (job_type, lane, rank, created_at, id);
+
+create table if not exists process_jobs.waiting_jobs (
+  id uuid primary key,
+  job_type text collate "C" not null,
+  lane smallint not null,
+  due_at timestamptz not null,
+  rank bigint not null,
+  created_at timestamptz not null
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
+create index if not exists waiting_jobs_due on process_jobs.waiting_jobs (due_at);
+create index if not exists waiting_jobs_next on process_jobs.waiting_jobs (job_type, lane, due_at);
+
+create table if not exists process_jobs.leases (
+  token uuid primary key,
+  expires_at timestamptz not null,
+  jobs uuid[] not null
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
+create index if not exists leases_expire on process_jobs.leases (expires_at);
+
+create table if not exists process_jobs.failed_jobs (
+  id uuid primary key,
+  job_type text collate "C" not null,
+  failed_at timestamptz
+);
+create index if not exists failed_jobs_order on process_jobs.failed_jobs (failed_at);
+
+create table if not exists process_jobs.unfinished_keys (
+  job_type text collate "C" not null,
+  unique_key text collate "C" not null,
+  id uuid primary key,
+  constraint job_queue_unique_unfinished unique (job_type, unique_key)
+);
+
+create table if not exists process_jobs.marks (
+  job_type text collate "C" not null,
+  lane smallint not null,
+  rank bigint not null,
+  created_at timestamptz not null,
+  id uuid not null,
+  look_at timestamptz not null,
+  primary key (job_type, lane)
+);
+
+-- places: where each pending job belongs.
+create or replace view process_jobs.places as
+select j.id, j.job_type::text collate "C" as job_type,
+  case when j.checkpoint is null then 0 when j.woken_at is null then 1 else 2 end::smallint as lane,
+  case
+    when t.priority_ages_seconds is null then -j.priority::bigint
+    else (extract(epoch from j.created_at) * 1000000 - j.priority * t.priority_ages_seconds * 1000000)::bigint
+  end as rank,
+  j.created_at, j.scheduled_at as due_at
+from public.job_queue j
+left join public.job_types t on t.job_type = j.job_type
+where j.status = 'pending';
+
+-- jobs_at_work: the jobs under a lease.
+create or replace view process_jobs.jobs_at_work as
+select j.id, j.job_type, j.lease_expires_at
+from process_jobs.leases l
+cross join lateral unnest(l.jobs) at_work (id)
+join public.job_queue j on j.id = at_work.id
+where j.status = 'processing' and j.lease_token = l.token;
+
+-- lost_jobs: the jobs at work whose lease has expired, but for those that the database refused to take back a moment ago.
+create or replace view process_jobs.lost_jobs as
+select lost.id, lost.lease_expires_at
+from process_jobs.leases l
+cross join lateral (
+  select j.id, j.lease_expires_at
+  from public.job_queue j
+  where j.id = any (l.jobs) and j.status = 'processing' and j.lease_token = l.token and j.lease_expires_at <= now()
+    and not exists (
+      select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+  offset 0
+) lost
+where l.expires_at <= now();
 
 -- ── images/image_tables.sql ──
 
@@ -958,6 +1071,36 @@ $$;
 revoke execute on function public.cancel_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.cancel_job(uuid, uuid) to service_role;
 
+-- ── queue/check_job.sql ──
+
+-- check_job: refuses (23514) a row of job_queue that no claim could reckon with; for keep_places, which calls it for what is
+-- inserted and for what is changed by hand. What the queue's own functions write is in order.
+create or replace function process_jobs.check_job(p_job public.job_queue) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_refusal text := case
+    when p_job.status not in ('pending', 'processing', 'completed', 'failed', 'cancelled') then 'status_is_known'
+    when p_job.status = 'processing' and (p_job.lease_token is null or p_job.lease_expires_at is null) then 'processing_has_lease'
+    when p_job.attempt_number not between 0 and p_job.max_attempts or p_job.max_attempts < 1 then 'attempts_within_max'
+    when p_job.progress not between 0 and 100 then 'progress_is_percent'
+    when jsonb_typeof(p_job.errors) <> 'array' then 'errors_is_array'
+    when not isfinite(p_job.scheduled_at) then 'scheduled_at_finite'
+    when not isfinite(p_job.created_at) or not isfinite(p_job.started_at) or not isfinite(p_job.first_started_at)
+      or not isfinite(p_job.lease_expires_at) then 'times_are_finite'
+    when length(p_job.unique_key) not between 1 and 200 then 'unique_key_length'
+  end;
+begin
+  if v_refusal is not null then
+    v_refusal := 'job_queue_' || v_refusal;
+    raise exception 'new row for relation "job_queue" violates check constraint "%"', v_refusal
+      using errcode = '23514', table = 'job_queue', constraint = v_refusal;
+  end if;
+end
+$$;
+
 -- ── queue/check_job_payload.sql ──
 
 -- check_job_payload: trigger on job_queue; accepts only payloads that a worker can read, whoever writes them.
@@ -974,7 +1117,7 @@ declare
   v_refusal text := process_jobs.json_refusal('payload', new.payload);
 begin
   if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
-    return new;
+    return null;
   end if;
   if new.payload is null or jsonb_typeof(new.payload) <> 'object' then
     raise exception 'payload must be a json object, not %', coalesce(jsonb_typeof(new.payload), 'null')
@@ -982,59 +1125,143 @@ begin
   elsif v_refusal is not null then
     raise exception '%', v_refusal using errcode = '22023';
   end if;
-  return new;
+  return null;
 end
 $$;
 
 create or replace trigger process_jobs_check_payload
-  before insert or update of payload on public.job_queue
+  after insert or update of payload on public.job_queue
   for each row
   execute function process_jobs.check_job_payload();
+
+-- ── queue/chores.sql ──
+
+-- has_chores: whether a claim has something to do before it picks: troubles to retry, claims whose time has come, jobs
+-- that have fallen due, or starts to count. A claim or an exchange calls it first.
+create or replace function process_jobs.has_chores(p_job_types text[]) returns boolean
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (select from process_jobs.leases l where l.expires_at <= now())
+    or exists (select from process_jobs.waiting_jobs w where w.due_at <= now())
+    or exists (
+      select from process_jobs.job_troubles b
+      where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'))
+    or exists (
+      select from public.job_types t
+      where t.starts_per_minute is not null and (p_job_types is null or t.job_type = any (p_job_types))
+        -- (Offset: so that no planner joins, which would read all that is ready.)
+        and exists (
+          select from process_jobs.ready_jobs r where r.job_type = t.job_type collate "C" and r.lane = 0 offset 0));
+end
+$$;
+
+-- needs_turn: whether a claim takes the turn: to take back lost jobs or to count starts.
+create or replace function process_jobs.needs_turn(p_job_types text[]) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return process_jobs.sweep_leases() or exists (
+    select from public.job_types t
+    where t.starts_per_minute is not null and t.paused_at is null and (t.held_until is null or t.held_until <= now())
+      and (p_job_types is null or t.job_type = any (p_job_types))
+      and (
+        exists (
+          select from process_jobs.ready_jobs r where r.job_type = t.job_type collate "C" and r.lane = 0 offset 0)
+        or exists (
+          select from process_jobs.waiting_jobs w
+          where w.job_type = t.job_type collate "C" and w.lane = 0 and w.due_at <= now() offset 0)
+      ));
+end
+$$;
+
+-- do_chores: does them, and returns the types with starts_per_minute whose starts this claim may count; null: none, for
+-- another has the turn or its rows.
+--
+-- The turn comes before any lock of a job. p_waits false: it is not waited for, for the caller holds some already.
+create or replace function process_jobs.do_chores(p_job_types text[], p_limit int, p_waits boolean) returns text[]
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '20ms'
+as $$
+declare
+  v_needs_turn boolean := process_jobs.needs_turn(p_job_types);
+  v_is_troubled boolean := exists (
+    select from process_jobs.job_troubles b
+    where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'));
+  v_has_turn boolean := false;
+  v_counted text[];
+begin
+  if v_needs_turn or v_is_troubled and p_waits then
+    v_has_turn := process_jobs.take_turn(p_waits);
+  end if;
+  if v_is_troubled then
+    perform process_jobs.retry_job_troubles();
+  end if;
+  if v_needs_turn and v_has_turn then
+    begin
+      -- A type whose row somebody has begins nothing now.
+      select array_agg(counted.job_type) into v_counted
+      from (
+        select t.job_type from public.job_types t where t.starts_per_minute is not null for update skip locked
+      ) counted;
+    exception
+      when lock_not_available then
+        null;
+    end;
+    perform process_jobs.take_back_jobs();
+  end if;
+  perform process_jobs.promote_jobs(greatest(200, 2 * p_limit));
+  return v_counted;
+end
+$$;
 
 -- ── queue/claim_jobs.sql ──
 
 -- claim_jobs: the work of claim_next_job, for it and for exchange_jobs.
 --
--- p_waits  true: it may wait for the turn. A caller that holds locks already must not wait: the jobs that need the turn
---          are left to the next claim
+-- p_has_chores  has_chores' answer
+-- p_waits       true: it may wait for the turn. A caller that holds locks already must not wait: the jobs that need the
+--               turn are left to the next claim
+--
+-- Returns the ids of the claimed jobs, in the claim's order; each as the json object that exchange_jobs answers; and
+-- seconds_until_next, if there were fewer than p_limit. The caller's settings leave the planner one plan (exchange_jobs).
 create or replace function process_jobs.claim_jobs(
   p_job_types text[],
   p_limit int,
   p_lease_seconds int,
-  p_waits boolean
-) returns table (
-  id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
-  life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
-  lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
-  search_from timestamptz, seconds_until_next double precision
+  p_has_chores boolean,
+  p_waits boolean,
+  out ids uuid[],
+  out jobs text[],
+  out seconds_until_next double precision
 )
 language plpgsql
 security definer
 -- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- One plan, whatever the statistics say: they may be from when the queue was empty. Without these settings the planner
--- would sort all ready jobs, or plan anew in each call.
-set enable_seqscan = off
-set enable_sort = off
-set enable_bitmapscan = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 -- For the rows that follow a job: a claim does not wait long for whoever has locked them.
 set lock_timeout = '20ms'
 as $$
-#variable_conflict use_column
 declare
   v_window int;
-  v_woken uuid[];
-  v_ready uuid[];
-  v_takes_turns boolean;
-  v_turn text := 'nobody asked';
-  v_counted text[] := '{}';
+  v_counted text[];
+  v_looked bigint;
+  v_passed bigint;
   v_picked uuid[];
+  v_places tid[];
+  v_bytes bigint;
+  v_token constant uuid := gen_random_uuid();
   v_part uuid[];
-  v_claimed uuid[] := '{}';
-  v_count bigint;
-  v_next double precision;
+  v_part_places tid[];
+  v_part_jobs text[];
+  v_gone bigint;
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'p_limit must be between 1 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
@@ -1042,140 +1269,66 @@ begin
   if p_lease_seconds not between 1 and 86400 then
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
   end if;
-  v_window := p_limit + 20;
+  v_window := p_limit + 4;
+  ids := '{}';
+  jobs := '{}';
   -- So that what an app checks at the end of a transaction is refused for one job, and not for all.
   set constraints all immediate;
 
-  if exists (
-    select from process_jobs.job_troubles t
-    where t.retry_at <= now() and (t.kind in ('effect', 'cancel') or t.retry_at <= now() - interval '10 minutes')
-  ) then
-    -- It locks jobs, and the turn comes before them.
-    if p_waits then
-      perform process_jobs.take_turn(true);
-    end if;
-    perform process_jobs.retry_job_troubles();
+  if p_has_chores then
+    v_counted := process_jobs.do_chores(p_job_types, p_limit, p_waits);
   end if;
 
   loop
-    -- What has ended outside, as the job was told, goes before all else, and waits for no hold: its output does not
-    -- stay for ever.
-    select array_agg(woken.id order by woken.priority desc, woken.created_at, woken.id) into v_woken
-    from public.job_types t
-    cross join lateral (
-      select j.id, j.priority, j.created_at
-      from public.job_queue j
-      where j.job_type = t.job_type and j.begun and j.woken_at is not null and j.status = 'pending'
-        and j.scheduled_at <= now()
-      order by j.priority desc, j.created_at, j.id
-      limit v_window
-    ) woken
-    where p_job_types is null or t.job_type = any (p_job_types);
-
-    -- Of each kind, jobs of a type that have begun and those that have not, the first in order, merged: what may not
-    -- be claimed is never looked at. Of delayed jobs those that are due are few, and are sorted; only where they
-    -- are many is the index of the order read, past those not due.
-    select array_agg(ready.id order by ready.priority desc, ready.created_at, ready.id),
-      coalesce(bool_or(kind.starts is not null), false)
-    into v_ready, v_takes_turns
-    from public.job_types t
-    cross join lateral (values
-      (true, t.begun_held_until, null),
-      (false, t.held_until, case
-        when t.starts_per_minute is null then null
-        when v_turn = 'nobody asked' or t.job_type = any (v_counted) then greatest(0, floor(process_jobs.available_starts(t)))::bigint
-        else 0
-      end)
-    ) kind (begun, held_until, starts)
-    cross join lateral (
-      select first.id, first.priority, first.created_at
-      from (
-        (
-          select j.id, j.priority, j.created_at
-          from public.job_queue j
-          where j.job_type = t.job_type and j.begun = kind.begun and not j.delayed and j.status = 'pending'
-            and j.scheduled_at <= now()
-          order by j.priority desc, j.created_at, j.id
-          limit v_window
-        )
-        union all
-        (
-          select due.id, due.priority, due.created_at
-          from (
-            select j.id, j.priority, j.created_at, count(*) over () as jobs
-            from (
-              select j.id, j.priority, j.created_at
-              from public.job_queue j
-              where j.job_type = t.job_type and j.begun = kind.begun and j.delayed and j.status = 'pending'
-                and j.scheduled_at <= now()
-              order by j.scheduled_at
-              limit 201
-            ) j
-          ) due
-          where due.jobs <= 200
-        )
-        union all
-        (
-          select j.id, j.priority, j.created_at
-          from public.job_queue j
-          where j.job_type = t.job_type and j.begun = kind.begun and j.delayed and j.status = 'pending'
-            and j.scheduled_at <= now()
-            and exists (
-              select from public.job_queue d
-              where d.job_type = t.job_type and d.begun = kind.begun and d.delayed and d.status = 'pending'
-                and d.scheduled_at <= now()
-              order by d.scheduled_at
-              offset 200 limit 1
-            )
-          order by j.priority desc, j.created_at, j.id
-          limit v_window
-        )
-      ) first
-      order by first.priority desc, first.created_at, first.id
-      limit least(v_window, kind.starts)
-    ) ready
-    where (p_job_types is null or t.job_type = any (p_job_types))
-      and (kind.held_until is null or kind.held_until <= now())
-      and (t.paused_at is null or kind.begun);
-
-    if v_turn = 'nobody asked' and (v_takes_turns or exists (
-      select from public.job_queue j
-      where j.status = 'processing' and j.lease_expires_at <= now()
-        and not exists (
-          select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
-    )) then
-      -- With rows in hand from a narrower look it is not waited for.
-      v_turn := case when process_jobs.take_turn(p_waits and v_picked is null) then 'mine' else 'of others' end;
-      continue when v_turn = 'of others';
-      begin
-        -- A type whose row somebody has begins nothing now.
-        select array_agg(counted.job_type) into v_counted
-        from (
-          select t.job_type from public.job_types t where t.starts_per_minute is not null for update skip locked
-        ) counted;
-      exception
-        when lock_not_available then
-          v_counted := '{}';
-      end;
-      perform process_jobs.take_back_jobs();
-      continue;
-    end if;
-
-    if v_woken is not null then
-      v_ready := v_woken || (select array_agg(r.id) from unnest(v_ready) r (id) where r.id <> all (v_woken));
-    end if;
-    -- Locked one by one up to the limit, so that no row is locked that is not claimed; the lock looks again whether
-    -- a row is still ready. (Not with =, which would let a planner look a row up in a partial index, from its one
-    -- end to the other. Where a row changes in this very moment, its next version is waited for in spite of `skip
-    -- locked`: whoever holds that for long leaves the next claim more.)
+    v_looked := pg_stat_get_xact_tuples_fetched('process_jobs.ready_jobs'::regclass);
+    v_passed := pg_stat_get_xact_tuples_returned('process_jobs.ready_jobs_order'::regclass);
+    -- Of each lane that is open, the first in order, merged: what may not be claimed is never looked at. What has
+    -- ended outside, as the job was told (lane 2), goes before all else, and waits for no hold: its output does not
+    -- stay for ever. Locked one by one up to the limit, so that no row is locked that is not claimed; the lock looks
+    -- again whether a row is still ready. (Where a row changes in this very moment, its next version is waited for in
+    -- spite of `skip locked`: whoever holds that for long leaves the next claim more.)
     begin
-      select array_agg(picked.id) into v_picked
+      select array_agg(picked.id), array_agg(picked.place), sum(picked.bytes)
+      into v_picked, v_places, v_bytes
       from (
-        select locked.id
-        from unnest(v_ready) ready (id)
+        select locked.id, first.place, locked.bytes
+        from (
+          select r.id, r.place
+          from public.job_types t
+          cross join lateral (values
+            (0::smallint, t.paused_at is null and (t.held_until is null or t.held_until <= now()), case
+              when t.starts_per_minute is null then null
+              when t.job_type = any (v_counted) then greatest(0, floor(process_jobs.available_starts(t)))::bigint
+              else 0
+            end),
+            (1, t.begun_held_until is null or t.begun_held_until <= now(), null),
+            (2, true, null)
+          ) lane (lane, is_open, starts)
+          left join process_jobs.marks m
+            on m.job_type = t.job_type collate "C" and m.lane = lane.lane and m.look_at > now()
+          cross join lateral (
+            select r.id, r.ctid as place, r.rank, r.created_at
+            from process_jobs.ready_jobs r
+            where r.job_type = t.job_type collate "C" and r.lane = lane.lane
+              and (r.rank, r.created_at, r.id) >= (
+                coalesce(m.rank, -9223372036854775808), coalesce(m.created_at, '-infinity'),
+                coalesce(m.id, '00000000-0000-0000-0000-000000000000'))
+            order by r.rank, r.created_at, r.id
+            limit least(v_window, lane.starts)
+          ) r
+          where (p_job_types is null or t.job_type = any (p_job_types)) and lane.is_open
+          order by lane.lane = 2 desc,
+            case
+              when t.priority_ages_seconds is null then -r.rank
+              else (extract(epoch from now()) * 1000000 - r.rank) / (t.priority_ages_seconds * 1000000)
+            end desc,
+            r.created_at, r.id
+        ) first
         cross join lateral (
-          select j.id from public.job_queue j
-          where j.id = ready.id and j.status is not distinct from 'pending' and j.scheduled_at <= now()
+          select j.id,
+            pg_column_size(j.payload) + coalesce(pg_column_size(j.checkpoint), 0) + coalesce(pg_column_size(j.event), 0) as bytes
+          from public.job_queue j
+          where j.id = first.id and j.status is not distinct from 'pending' and j.scheduled_at <= now()
             and not exists (
               select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
           for update skip locked
@@ -1186,37 +1339,68 @@ begin
       when lock_not_available then
         return;
     end;
+    v_looked := pg_stat_get_xact_tuples_fetched('process_jobs.ready_jobs'::regclass) - v_looked;
+    v_passed := pg_stat_get_xact_tuples_returned('process_jobs.ready_jobs_order'::regclass) - v_passed - v_looked;
+    if v_passed > 1000 then
+      perform process_jobs.raise_marks(p_job_types);
+    end if;
     -- Where others hold so much of what was looked at that too few are left, there may be more.
-    exit when cardinality(v_picked) >= p_limit or coalesce(cardinality(v_ready), 0) < v_window;
+    exit when cardinality(v_picked) >= p_limit or v_looked < v_window;
     v_window := v_window * 8;
   end loop;
-  if v_picked is null then
-    return;
-  end if;
-
-  v_picked := process_jobs.jobs_that_fit(v_picked);
 
   -- All at once; only where that is refused, one by one.
-  for v_n in 0 .. cardinality(v_picked) loop
+  v_picked := process_jobs.jobs_that_fit(v_picked, v_bytes);
+  for v_n in 0 .. coalesce(cardinality(v_picked), 0) loop
     v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
+    v_part_places := case when v_n = 0 then v_places[:cardinality(v_picked)] else v_places[v_n:v_n] end;
+    exit when v_part is null;
     begin
-      update public.job_queue j
-      set status = 'processing',
-        attempt_number = j.attempt_number + 1,
-        max_attempts = greatest(j.max_attempts, j.attempt_number + 1),
-        lease_token = gen_random_uuid(),
-        lease_expires_at = now() + make_interval(secs => coalesce(
-          p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
-        started_at = coalesce(j.started_at, now()),
-        first_started_at = coalesce(j.first_started_at, now()),
-        woken_at = null,
-        updated_at = now()
-      where j.id = any (v_part);
-      get diagnostics v_count = row_count;
-      if v_count < cardinality(v_part) then
+      with claimed as (
+        update public.job_queue j
+        set status = 'processing',
+          attempt_number = j.attempt_number + 1,
+          max_attempts = greatest(j.max_attempts, j.attempt_number + 1),
+          lease_token = v_token,
+          lease_expires_at = now() + make_interval(secs => coalesce(
+            p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
+          started_at = coalesce(j.started_at, now()),
+          first_started_at = coalesce(j.first_started_at, now()),
+          woken_at = null,
+          updated_at = now(),
+          revision = j.revision + 1
+        where j.id = any (v_part)
+        returning j.*
+      ), gone as (
+        delete from process_jobs.ready_jobs r where r.ctid = any (v_part_places) returning r.id
+      ), leased as (
+        insert into process_jobs.leases as l (token, expires_at, jobs)
+        select v_token, min(c.lease_expires_at), array_agg(c.id) from claimed c
+        on conflict (token) do update
+        set expires_at = least(l.expires_at, excluded.expires_at), jobs = l.jobs || excluded.jobs
+      )
+      -- (json_build_object would look the type of each value up, in each row.)
+      select array_agg(concat(
+          '{"id":"', c.id, '","job_type":', to_json(c.job_type::text), ',"payload":', c.payload, ',"priority":', c.priority,
+          ',"attempt_number":', c.attempt_number, ',"max_attempts":', c.max_attempts, ',"life":', c.life,
+          ',"checkpoint":', coalesce(c.checkpoint, 'null'), ',"event":', coalesce(c.event, 'null'),
+          ',"cancel_requested":', case when c.cancel_requested_at is null then 'false' else 'true' end,
+          ',"lease_token":"', c.lease_token, '","lease_seconds":', extract(epoch from c.lease_expires_at - now())::int,
+          ',"age_seconds":', extract(epoch from now() - c.started_at)::double precision,
+          ',"search_from":', to_json(greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute'), '}'
+        ) order by array_position(v_part, c.id)),
+        (select count(*) from gone)
+      into v_part_jobs, v_gone
+      from claimed c;
+      if coalesce(cardinality(v_part_jobs), 0) < cardinality(v_part) then
         raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
       end if;
-      v_claimed := v_claimed || v_part;
+      if v_gone < cardinality(v_part) then
+        -- They have moved since they were looked at.
+        delete from process_jobs.ready_jobs r where r.id = any (v_part);
+      end if;
+      ids := ids || v_part;
+      jobs := jobs || v_part_jobs;
       exit when v_n = 0;
     exception
       when others then
@@ -1228,30 +1412,20 @@ begin
     end;
   end loop;
 
-  if v_turn = 'mine' then
+  if v_counted is not null and ids <> '{}' then
     update public.job_types t
     set start_tokens = process_jobs.available_starts(t) - begun.jobs, start_tokens_at = now()
     from (
       select j.job_type, count(*) as jobs
       from public.job_queue j
-      where j.id = any (v_claimed) and not j.begun
+      where j.id = any (ids) and j.checkpoint is null
       group by j.job_type
     ) begun
     where t.job_type = begun.job_type and t.starts_per_minute is not null;
   end if;
-  if cardinality(v_claimed) < p_limit then
-    v_next := public.seconds_until_next_job(p_job_types);
+  if cardinality(ids) < p_limit then
+    seconds_until_next := public.seconds_until_next_job(p_job_types);
   end if;
-  return query
-  select c.id, c.job_type::text, c.payload, c.status::text, c.priority, c.attempt_number, c.max_attempts,
-    c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
-    extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
-    extract(epoch from now() - c.started_at)::double precision,
-    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute', v_next
-  from public.job_queue c
-  -- (Not joined: a planner that takes the table for empty would go through all of it.)
-  where c.id = any (v_claimed)
-  order by array_position(v_claimed, c.id);
 end
 $$;
 
@@ -1300,12 +1474,34 @@ create or replace function public.claim_next_job(
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_column
+declare
+  v_ids uuid[];
+  v_next double precision;
 begin
   if p_worker is not null then
     perform process_jobs.before_drain(p_worker, p_job_types);
   end if;
-  return query select * from process_jobs.claim_jobs(p_job_types, p_limit, p_lease_seconds, true);
+  select c.ids, c.seconds_until_next into v_ids, v_next
+  from process_jobs.claim_jobs(p_job_types, p_limit, p_lease_seconds, process_jobs.has_chores(p_job_types), true) c;
+  return query
+  select c.id, c.job_type::text, c.payload, c.status::text, c.priority, c.attempt_number, c.max_attempts,
+    c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
+    extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
+    extract(epoch from now() - c.started_at)::double precision,
+    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute', v_next
+  from public.job_queue c
+  where c.id = any (v_ids)
+  order by array_position(v_ids, c.id);
 end
 $$;
 
@@ -1578,8 +1774,8 @@ grant execute on function public.enqueue_jobs(jsonb) to service_role;
 --   a text           the reason of a refusal for the outcome itself (SQLSTATE classes 22, 23, 44, P0, PT)
 --   {"again": text}  not recorded for a reason that passes or can be mended, a lock or a missing right: send it again.
 --                    If the lease ends first, the text is in the message of that end
--- jobs are those of claim_next_job. seconds_until_next is that of seconds_until_next_job if there were fewer than
--- p_limit.
+-- jobs are objects with the columns of claim_next_job that a worker reads, in the claim's order. seconds_until_next is
+-- that of seconds_until_next_job if there were fewer than p_limit.
 --
 -- If another session has locked what an outcome needs, the call waits 300 ms. A state of the server (is_server_state)
 -- rolls the whole call back, and it can be called again. Locks are taken in one order: turn, jobs, rows that follow
@@ -1593,9 +1789,13 @@ create or replace function public.exchange_jobs(
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- As in claim_jobs.
+-- One plan for all that is called from here, whatever the statistics say: they may be from when the queue was empty.
+-- Without these settings the planner would sort all ready jobs, or plan anew in each call.
 set enable_seqscan = off
+set enable_sort = off
 set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 -- Below deadlock_timeout: sessions that wait in a ring all the same give up before it counts as a deadlock.
@@ -1604,9 +1804,9 @@ as $$
 declare
   v_outcome jsonb;
   v_settled jsonb;
-  v_has_turn boolean = false;
-  v_jobs json;
-  v_count int;
+  v_has_chores boolean;
+  v_has_turn boolean := false;
+  v_jobs text[];
   v_next double precision;
 begin
   if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' then
@@ -1616,15 +1816,8 @@ begin
     raise exception 'p_limit must be between 0 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
   end if;
 
-  if p_limit > 0 and p_outcomes <> '[]' and (
-    exists (select from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
-    or exists (
-      select from public.job_types t
-      where t.starts_per_minute is not null and (p_job_types is null or t.job_type = any (p_job_types))
-        and exists (
-          select from public.job_queue j where j.job_type = t.job_type and not j.begun and j.status = 'pending')
-    )
-  ) then
+  v_has_chores := p_limit > 0 and process_jobs.has_chores(p_job_types);
+  if v_has_chores and p_outcomes <> '[]' and process_jobs.needs_turn(p_job_types) then
     v_has_turn := process_jobs.take_turn(true);
   end if;
 
@@ -1661,16 +1854,11 @@ begin
   end if;
 
   if p_limit > 0 then
-    select json_agg(to_json(c)), count(*), max(c.seconds_until_next) into v_jobs, v_count, v_next
-    from process_jobs.claim_jobs(p_job_types, p_limit, null, v_has_turn or p_outcomes = '[]') c;
-    if v_count = 0 then
-      v_next := public.seconds_until_next_job(p_job_types);
-    end if;
+    select c.jobs, c.seconds_until_next into v_jobs, v_next
+    from process_jobs.claim_jobs(p_job_types, p_limit, null, v_has_chores, v_has_turn or p_outcomes = '[]') c;
   end if;
-  return json_build_object(
-    'settled', v_settled,
-    'jobs', coalesce(v_jobs, '[]'),
-    'seconds_until_next', v_next);
+  return concat('{"settled":', v_settled, ',"jobs":[', array_to_string(v_jobs, ','), '],"seconds_until_next":',
+    coalesce(to_json(v_next)::text, 'null'), '}');
 end
 $$;
 
@@ -1709,8 +1897,14 @@ begin
   end if;
 
   update public.job_queue j
-  set lease_expires_at = now() + make_interval(secs => coalesce(
-      p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
+  set (lease_expires_at, revision) = (
+      -- Nobody need look earlier than before, unless the lease is shortened (keep_places).
+      select l.expires_at, j.revision + case when l.expires_at >= j.lease_expires_at then 1 else 0 end
+      from (
+        select now() + make_interval(secs => coalesce(
+          p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type)))
+      ) l (expires_at)
+    ),
     progress = coalesce(p_progress, j.progress),
     updated_at = now()
   where j.id = p_job_id and j.lease_token = p_lease_token and j.status is not distinct from 'processing';
@@ -1748,6 +1942,7 @@ declare
   v_max_attempts int := coalesce(p_max_attempts, 3);
   v_created_by public.job_queue.created_by%type;
   v_id uuid;
+  v_constraint text;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -1759,6 +1954,9 @@ begin
   if p_job_type is null or not exists (select from public.job_types t where t.job_type = p_job_type) then
     raise exception 'unknown job type "%": job_types has no row for it', left(p_job_type, 200)
       using errcode = '22023';
+  end if;
+  if p_payload is null then
+    raise exception 'payload must be a json object, not null' using errcode = '22023';
   end if;
   if not isfinite(p_scheduled_at) then
     raise exception 'p_scheduled_at must be finite, not %', p_scheduled_at using errcode = '22023';
@@ -1773,27 +1971,37 @@ begin
 
   -- The job that holds the key may end between the insert and the look for it: then the key is free.
   for v_n in 1 .. case when p_unique_key is null then 1 else 100 end loop
-    insert into public.job_queue (
-      id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
-      unique_key, created_by
-    )
-    values (
-      gen_random_uuid(), p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
-      coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
-    )
-    on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
-    do nothing
-    returning id into v_id;
-    if v_id is null then
-      select j.id into v_id
-      from public.job_queue j
-      where j.job_type = p_job_type and j.unique_key = p_unique_key and j.status in ('pending', 'processing');
+    if p_unique_key is not null then
+      select k.id into v_id
+      from process_jobs.unfinished_keys k
+      where k.job_type = p_job_type collate "C" and k.unique_key = p_unique_key collate "C";
+      if found then
+        return v_id;
+      end if;
     end if;
-    if v_id is not null then
+    begin
+      insert into public.job_queue (
+        id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
+        unique_key, created_by
+      )
+      values (
+        gen_random_uuid(), p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
+        coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
+      )
+      returning id into v_id;
+      if v_id is null then
+        raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
+      end if;
       return v_id;
-    end if;
+    exception
+      when unique_violation then
+        get stacked diagnostics v_constraint = constraint_name;
+        if v_constraint <> 'job_queue_unique_unfinished' then
+          raise;
+        end if;
+    end;
   end loop;
-  raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
+  raise exception 'the unique key % is taken and let go again and again', p_unique_key using errcode = '55P03';
 end
 $$;
 
@@ -1817,6 +2025,7 @@ declare
   v_created_by public.job_queue.created_by%type;
   v_ids uuid[] := array_fill(null::uuid, array[jsonb_array_length(p_jobs)]);
   v_lost boolean;
+  v_constraint text;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -1830,45 +2039,51 @@ begin
   for v_n in 1 .. 100 loop
     v_ids := array(
       select coalesce(e.id, (
-        select j.id
-        from public.job_queue j
-        where j.job_type = e.job_type and j.unique_key = e.unique_key and j.status in ('pending', 'processing')))
+        select k.id
+        from process_jobs.unfinished_keys k
+        where k.job_type = e.job_type collate "C" and k.unique_key = e.unique_key collate "C"))
       from rows from (jsonb_to_recordset(p_jobs) as (job_type text, unique_key text), unnest(v_ids))
         with ordinality e (job_type, unique_key, id, n)
       order by e.n);
     exit when array_position(v_ids, null) is null;
 
-    with job as materialized (
-      select e.*, gen_random_uuid() as new_id,
-        e.id is null and (
-          e.unique_key is null or row_number() over (partition by e.job_type, e.unique_key order by e.n) = 1) as is_new
-      from rows from (
-        jsonb_to_recordset(p_jobs) as (
-          job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
-        unnest(v_ids)
-      ) with ordinality e (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
-    ), inserted as (
-      insert into public.job_queue (
-        id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
-        unique_key, created_by
+    begin
+      with job as materialized (
+        select e.*, gen_random_uuid() as new_id,
+          e.id is null and (
+            e.unique_key is null or row_number() over (partition by e.job_type, e.unique_key order by e.n) = 1) as is_new
+        from rows from (
+          jsonb_to_recordset(p_jobs) as (
+            job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
+          unnest(v_ids)
+        ) with ordinality e (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
+      ), inserted as (
+        insert into public.job_queue (
+          id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
+          unique_key, created_by
+        )
+        select n.new_id, n.job_type, n.payload, 'pending', coalesce(n.priority, 0), 0, coalesce(n.max_attempts, 3),
+          coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by
+        from job n
+        where n.is_new
+        -- One order in all calls, so that none waits for another that waits for it: of keys, then of generations.
+        order by n.job_type, n.unique_key, n.payload ->> 'generation_id', n.n
+        returning id
       )
-      select n.new_id, n.job_type, n.payload, 'pending', coalesce(n.priority, 0), 0, coalesce(n.max_attempts, 3),
-        coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by
-      from job n
-      where n.is_new
-      -- One order in all calls, so that none waits for another that waits for it: of keys, then of generations.
-      order by n.job_type, n.unique_key, n.payload ->> 'generation_id', n.n
-      on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
-      do nothing
-      returning id
-    )
-    select array_agg(a.id order by a.n), bool_or(a.id is null and a.unique_key is null)
-    into v_ids, v_lost
-    from (
-      select n.n, n.unique_key,
-        case when n.is_new and n.new_id in (select i.id from inserted i) then n.new_id else n.id end as id
-      from job n
-    ) a;
+      select array_agg(a.id order by a.n), bool_or(a.id is null and a.unique_key is null)
+      into v_ids, v_lost
+      from (
+        select n.n, n.unique_key,
+          case when n.is_new and n.new_id in (select i.id from inserted i) then n.new_id else n.id end as id
+        from job n
+      ) a;
+    exception
+      when unique_violation then
+        get stacked diagnostics v_constraint = constraint_name;
+        if v_constraint <> 'job_queue_unique_unfinished' then
+          raise;
+        end if;
+    end;
     exit when v_lost or array_position(v_ids, null) is null;
   end loop;
   if array_position(v_ids, null) is not null then
@@ -1895,11 +2110,13 @@ $$;
 
 -- jobs_that_fit: the first of these jobs that together have at most 8 MiB of payloads, checkpoints and events, but one at
 -- least: no more fits into an answer of PostgREST. For claim_jobs.
-create or replace function process_jobs.jobs_that_fit(p_picked uuid[]) returns uuid[]
+--
+-- p_bytes  what they have together as it is stored, compressed; null: there are none
+create or replace function process_jobs.jobs_that_fit(p_picked uuid[], p_bytes bigint) returns uuid[]
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- As in claim_jobs.
+-- As in exchange_jobs.
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -1908,12 +2125,7 @@ declare
   v_max_bytes constant int := 8388608;
 begin
   -- Compressed, text is up to 255 times as short.
-  if cardinality(p_picked) = 1 or v_max_bytes / 255 >= (
-    select sum(
-      pg_column_size(j.payload) + coalesce(pg_column_size(j.checkpoint), 0) + coalesce(pg_column_size(j.event), 0))
-    from public.job_queue j
-    where j.id = any (p_picked)
-  ) then
+  if p_bytes is null or cardinality(p_picked) = 1 or v_max_bytes / 255 >= p_bytes then
     return p_picked;
   end if;
   return (
@@ -1965,88 +2177,221 @@ begin
 end
 $$;
 
--- ── queue/keep_cancel_a_wish.sql ──
+-- ── queue/keep_places.sql ──
 
--- note_cancel, keep_cancel_a_wish: triggers on job_queue. A job that an app's update sets to cancelled is treated as by
--- cancel_job: if it may have begun something, it is cancelled once a worker has ended that.
+-- keep_places: trigger on job_queue. Whatever is inserted, deleted or changed by hand is checked (check_job) and given its
+-- place.
 --
--- No function of process-jobs cancels a job that keeps its lease_token. Until it is put back, after the statement, the
--- job is `cancelled`, as the app's own policies may demand.
-create or replace function process_jobs.note_cancel() returns trigger
+-- The functions that move jobs themselves raise revision with each change, and are passed over. Two changes by hand mean
+-- something else than what they say:
+--
+-- processing -> pending, with its token    the worker may be in the middle of an effect that must not happen twice, so the
+--                                          job is not claimed before its lease is over; its settle counts until then
+-- pending, processing -> cancelled, with   as by cancel_job: a job that may have begun something is put back, with
+-- the same token                           cancel_requested_at, and cancelled once a worker has ended that. Until it is
+--                                          put back, after the statement, it is `cancelled`, as the app's own policies
+--                                          may demand
+create or replace function process_jobs.keep_places() returns trigger
 language plpgsql
 security definer
-set search_path = pg_catalog, pg_temp
+-- The app's own triggers fire here and must find the names that they always found.
+set search_path = pg_catalog, public, extensions, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
-  if old.attempt_number = 0 and old.checkpoint is null and old.lease_token is null then
-    new.event := null;
-    new.completed_at := coalesce(new.completed_at, now());
-  else
-    new.cancel_requested_at := coalesce(old.cancel_requested_at, now());
-    new.checkpoint := coalesce(old.checkpoint, '{}');
-    new.scheduled_at := case
-      when old.status = 'pending' then least(old.scheduled_at, greatest(now(), old.lease_expires_at))
-      else old.scheduled_at
-    end;
-    new.woken_at := now();
-    new.completed_at := old.completed_at;
+  if tg_op = 'UPDATE' and (
+    new.id, new.job_type, new.status, new.priority, new.created_at, new.scheduled_at, new.completed_at, new.unique_key,
+    new.lease_token, new.lease_expires_at, new.woken_at, new.checkpoint is null
+  ) is not distinct from (
+    old.id, old.job_type, old.status, old.priority, old.created_at, old.scheduled_at, old.completed_at, old.unique_key,
+    old.lease_token, old.lease_expires_at, old.woken_at, old.checkpoint is null
+  ) then
+    perform process_jobs.check_job(new);
+    return null;
   end if;
-  new.updated_at := now();
-  return new;
-end
-$$;
 
-create or replace function process_jobs.keep_cancel_a_wish() returns trigger
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update public.job_queue j set status = old.status where j.id = new.id and j.status is not distinct from 'cancelled';
+  if tg_op <> 'INSERT' then
+    if old.status = 'pending' then
+      delete from process_jobs.waiting_jobs w where w.id = old.id;
+      delete from process_jobs.ready_jobs r where r.id = old.id;
+    elsif old.status = 'failed' then
+      delete from process_jobs.failed_jobs f where f.id = old.id;
+    end if;
+    if old.unique_key is not null and old.status in ('pending', 'processing') then
+      delete from process_jobs.unfinished_keys k where k.id = old.id;
+    end if;
+    if tg_op = 'DELETE' then
+      return null;
+    end if;
+  end if;
+
+  perform process_jobs.check_job(new);
+  if new.unique_key is not null and new.status in ('pending', 'processing') then
+    insert into process_jobs.unfinished_keys as k (job_type, unique_key, id)
+    values (new.job_type, new.unique_key, new.id)
+    on conflict (job_type, unique_key) do update set id = excluded.id where k.id = excluded.id;
+    if not found then
+      raise exception 'duplicate key value violates unique constraint "job_queue_unique_unfinished"'
+        using errcode = '23505', table = 'job_queue', constraint = 'job_queue_unique_unfinished',
+        detail = format('An unfinished job of type %s has the key %s.', new.job_type, new.unique_key);
+    end if;
+  end if;
+  if new.status in ('pending', 'failed') then
+    perform process_jobs.place_jobs(array[new.id]);
+  elsif new.status = 'processing' then
+    insert into process_jobs.leases as l (token, expires_at, jobs)
+    values (new.lease_token, new.lease_expires_at, array[new.id])
+    on conflict (token) do update
+    set expires_at = least(l.expires_at, excluded.expires_at),
+      jobs = case when new.id = any (l.jobs) then l.jobs else l.jobs || new.id end;
+  end if;
+
+  if tg_op = 'UPDATE' and old.status = 'processing' and new.status = 'pending' and new.scheduled_at < new.lease_expires_at then
+    update public.job_queue j set scheduled_at = new.lease_expires_at where j.id = new.id;
+  elsif tg_op = 'UPDATE' and process_jobs.is_wish_to_cancel(old, new) then
+    update public.job_queue j
+    set status = old.status,
+      cancel_requested_at = coalesce(old.cancel_requested_at, now()),
+      checkpoint = coalesce(old.checkpoint, '{}'),
+      scheduled_at = case
+        when old.status = 'pending' then least(old.scheduled_at, greatest(now(), old.lease_expires_at))
+        else old.scheduled_at
+      end,
+      woken_at = now(), completed_at = old.completed_at, updated_at = now()
+    where j.id = new.id and j.status is not distinct from 'cancelled';
+  elsif tg_op = 'UPDATE' and new.status = 'cancelled' and old.status in ('pending', 'processing')
+    and (new.completed_at is null or new.event is not null)
+  then
+    update public.job_queue j
+    set event = null, completed_at = coalesce(j.completed_at, now()), updated_at = now()
+    where j.id = new.id;
+  end if;
   return null;
 end
 $$;
 
-create or replace trigger process_jobs_note_cancel
-  before update of status on public.job_queue
-  for each row
-  when (
-    new.status = 'cancelled' and old.status in ('pending', 'processing')
-    and new.lease_token is not distinct from old.lease_token
-  )
-  execute function process_jobs.note_cancel();
-create or replace trigger process_jobs_keep_cancel_a_wish
-  after update of status on public.job_queue
-  for each row
-  when (
-    new.status = 'cancelled' and new.cancel_requested_at is not null and old.status in ('pending', 'processing')
-    and new.lease_token is not distinct from old.lease_token
-  )
-  execute function process_jobs.keep_cancel_a_wish();
+-- is_wish_to_cancel: whether this update, of an app's own, only asks for the job's cancel (keep_places).
+create or replace function process_jobs.is_wish_to_cancel(p_old public.job_queue, p_new public.job_queue) returns boolean
+language plpgsql
+immutable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_new.status = 'cancelled' and p_old.status in ('pending', 'processing') and p_new.revision = p_old.revision
+    and p_new.lease_token is not distinct from p_old.lease_token
+    and not (p_old.attempt_number = 0 and p_old.checkpoint is null and p_old.lease_token is null);
+end
+$$;
 
--- ── queue/keep_lease_of_job_put_back.sql ──
+create or replace trigger process_jobs_keep_places
+  after insert or delete on public.job_queue
+  for each row execute function process_jobs.keep_places();
+create or replace trigger process_jobs_keep_places_by_hand
+  after update on public.job_queue
+  for each row when (new.revision = old.revision) execute function process_jobs.keep_places();
 
--- keep_lease_of_job_put_back: trigger on job_queue. A job put back to pending by hand while a worker has it is not
--- claimed before its lease is over.
---
--- The worker may be in the middle of an effect that must not happen twice; its settle counts while nobody else has
--- claimed the job. No function of process-jobs puts a job back with its token.
-create or replace function process_jobs.keep_lease_of_job_put_back() returns trigger
+create or replace function process_jobs.clear_places() returns trigger
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  new.scheduled_at := greatest(new.scheduled_at, new.lease_expires_at);
-  return new;
+  truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
+    process_jobs.unfinished_keys, process_jobs.marks;
+  return null;
+end
+$$;
+create or replace trigger process_jobs_clear_places
+  after truncate on public.job_queue
+  for each statement execute function process_jobs.clear_places();
+
+-- ── queue/marks.sql ──
+
+-- raise_marks, lower_marks: keep claims from passing again and again over entries of ready_jobs that are gone, but that
+-- vacuum may not clear while a transaction is open somewhere.
+--
+-- raise_marks lets the next claims of these types begin at the first entry that there is now; when a mark is 10 s old, a
+-- claim looks from the beginning again, for what a transaction has put before the mark and committed later. lower_marks
+-- moves marks back to jobs that have just become ready. Neither waits for another session.
+create or replace function process_jobs.raise_marks(p_job_types text[]) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_lane record;
+  v_mark process_jobs.marks;
+begin
+  if not pg_try_advisory_xact_lock(hashtext('process_jobs.marks')) then
+    return;
+  end if;
+  for v_lane in
+    select l.job_type, l.lane from process_jobs.lanes l where p_job_types is null or l.job_type = any (p_job_types)
+  loop
+    select r.job_type, r.lane, r.rank, r.created_at, r.id into v_mark
+    from process_jobs.ready_jobs r
+    where r.job_type = v_lane.job_type collate "C" and r.lane = v_lane.lane
+    order by r.rank, r.created_at, r.id
+    limit 1;
+    if not found then
+      v_mark := (v_lane.job_type, v_lane.lane, 9223372036854775807, 'infinity', 'ffffffff-ffff-ffff-ffff-ffffffffffff', null);
+    end if;
+    update process_jobs.marks m
+    set rank = v_mark.rank, created_at = v_mark.created_at, id = v_mark.id, look_at = now() + interval '10 seconds'
+    from (
+      select k.job_type, k.lane from process_jobs.marks k
+      where k.job_type = v_lane.job_type collate "C" and k.lane = v_lane.lane
+      for update skip locked
+    ) free
+    where m.job_type = free.job_type and m.lane = free.lane;
+    if not found then
+      insert into process_jobs.marks (job_type, lane, rank, created_at, id, look_at)
+      values (v_lane.job_type, v_lane.lane, v_mark.rank, v_mark.created_at, v_mark.id, now() + interval '10 seconds')
+      on conflict do nothing;
+    end if;
+  end loop;
 end
 $$;
 
-create or replace trigger process_jobs_keep_lease
-  before update of status on public.job_queue
-  for each row
-  when (old.status = 'processing' and new.status = 'pending' and new.lease_token is not null)
-  execute function process_jobs.keep_lease_of_job_put_back();
+create or replace function process_jobs.lower_marks(p_jobs uuid[]) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if not exists (select from process_jobs.marks) then
+    return;
+  end if;
+  update process_jobs.marks m
+  set rank = first.rank, created_at = first.created_at, id = first.id
+  from (
+    select distinct on (placed.job_type, placed.lane)
+      placed.job_type, placed.lane, placed.rank, placed.created_at, placed.id
+    -- (Offset: found by id alone, whatever else a planner finds promising.)
+    from (select * from process_jobs.ready_jobs r where r.id = any (p_jobs) offset 0) placed
+    order by placed.job_type, placed.lane, placed.rank, placed.created_at, placed.id
+  ) first
+  where m.ctid = any (array(select k.ctid from process_jobs.marks k where k.look_at > now() for update skip locked))
+    and m.job_type = first.job_type and m.lane = first.lane
+    and (first.rank, first.created_at, first.id) < (m.rank, m.created_at, m.id);
+end
+$$;
 
 -- ── queue/note_job_trouble.sql ──
 
@@ -2075,6 +2420,174 @@ begin
   if p_kind <> 'settle' then
     raise warning 'job %: %', p_job_id, p_message;
   end if;
+end
+$$;
+
+-- ── queue/place_jobs.sql ──
+
+-- place_jobs: gives jobs that have become pending or failed, and keys of jobs that have ended, their places; for
+-- settle_jobs, take_back_jobs and keep_places. Those that are in their place already stay.
+create or replace function process_jobs.place_jobs(p_jobs uuid[]) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_waiting bigint;
+  v_ready bigint;
+begin
+  insert into process_jobs.waiting_jobs (id, job_type, lane, due_at, rank, created_at)
+  select p.id, p.job_type, p.lane, p.due_at, p.rank, p.created_at
+  from process_jobs.places p
+  where p.id = any (p_jobs) and p.due_at > now()
+  on conflict (id) do nothing;
+  get diagnostics v_waiting = row_count;
+  if v_waiting = cardinality(p_jobs) then
+    return;
+  end if;
+  insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
+  select p.id, p.job_type, p.lane, p.rank, p.created_at
+  from process_jobs.places p
+  where p.id = any (p_jobs) and p.due_at <= now()
+  on conflict (id) do nothing;
+  get diagnostics v_ready = row_count;
+  if v_ready > 0 then
+    perform process_jobs.lower_marks(p_jobs);
+  end if;
+  if v_waiting + v_ready = cardinality(p_jobs) then
+    return;
+  end if;
+  insert into process_jobs.failed_jobs (id, job_type, failed_at)
+  select j.id, j.job_type, j.completed_at
+  from public.job_queue j
+  where j.id = any (p_jobs) and j.status = 'failed'
+  on conflict (id) do nothing;
+  delete from process_jobs.unfinished_keys k
+  where k.id = any (array(
+    select j.id from public.job_queue j where j.id = any (p_jobs) and j.status in ('completed', 'failed', 'cancelled')));
+end
+$$;
+
+-- ── queue/promote_jobs.sql ──
+
+-- promote_jobs: moves jobs that have fallen due from waiting_jobs to ready_jobs, at most p_limit, the longest due first;
+-- for claim_jobs. Entries that another transaction has locked are passed over.
+create or replace function process_jobs.promote_jobs(p_limit int) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_promoted uuid[];
+begin
+  with due as materialized (
+    select w.ctid as place
+    from process_jobs.waiting_jobs w
+    where w.due_at <= now()
+    order by w.due_at
+    limit p_limit
+    for update skip locked
+  ), promoted as (
+    delete from process_jobs.waiting_jobs w
+    where w.ctid = any (array(select place from due))
+    returning w.id, w.job_type, w.lane, w.rank, w.created_at
+  ), placed as (
+    insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
+    select p.id, p.job_type, p.lane, p.rank, p.created_at from promoted p
+    on conflict (id) do nothing
+    returning id
+  )
+  select array_agg(p.id) into v_promoted from placed p;
+  if v_promoted is not null then
+    perform process_jobs.lower_marks(v_promoted);
+  end if;
+end
+$$;
+
+-- ── queue/rebuild_places.sql ──
+
+-- misplaced_jobs: the jobs that are not where claims look for them, and why, and the places of jobs that have none; for
+-- process_jobs_doctor and tests. Reads all of job_queue and of the places.
+--
+-- Such a place comes of rows written without triggers, by a restore or a subscription, and is mended by rebuild_places.
+create or replace function process_jobs.misplaced_jobs() returns table (job_id uuid, reason text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(p.id, e.id), case
+      when e.id is null then 'it is pending and has no place'
+      when p.id is null then 'it has a place and is not pending'
+      else 'it is pending and its place is another''s'
+    end
+  from process_jobs.places p
+  full join (
+    select r.id, r.job_type, r.lane, r.rank, r.created_at, null::timestamptz as due_at from process_jobs.ready_jobs r
+    union all
+    select w.id, w.job_type, w.lane, w.rank, w.created_at, w.due_at from process_jobs.waiting_jobs w
+  ) e on e.id = p.id
+  where p.id is null or e.id is null
+    or (e.job_type, e.lane, e.rank, e.created_at) is distinct from (p.job_type, p.lane, p.rank, p.created_at)
+    or coalesce(e.due_at <> p.due_at, p.due_at > now())
+  union all
+  select w.id, 'it is ready and waits' from process_jobs.waiting_jobs w join process_jobs.ready_jobs r on r.id = w.id
+  union all
+  select j.id, 'it is processing and no lease tells when to look after it'
+  from public.job_queue j
+  where j.status = 'processing' and not exists (
+    select from process_jobs.leases l
+    where l.token = j.lease_token and j.id = any (l.jobs) and l.expires_at <= j.lease_expires_at)
+  union all
+  select coalesce(j.id, f.id), 'it is failed or its place says so'
+  from (select * from public.job_queue where status = 'failed') j
+  full join process_jobs.failed_jobs f on f.id = j.id
+  where f.id is null or j.id is null or (f.job_type, f.failed_at) is distinct from (j.job_type::text, j.completed_at)
+  union all
+  select coalesce(j.id, k.id), 'its unique_key is kept wrongly'
+  from (select * from public.job_queue where status in ('pending', 'processing') and unique_key is not null) j
+  full join process_jobs.unfinished_keys k on k.id = j.id
+  where k.id is null or j.id is null or (k.job_type, k.unique_key) is distinct from (j.job_type::text, j.unique_key)
+$$;
+
+-- rebuild_places: gives every job its place anew; returns how many were misplaced. Claims wait meanwhile.
+create or replace function process_jobs.rebuild_places() returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_misplaced bigint;
+begin
+  lock table public.job_queue in share row exclusive mode;
+  select count(*) into v_misplaced from process_jobs.misplaced_jobs();
+  truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
+    process_jobs.unfinished_keys, process_jobs.marks;
+  insert into process_jobs.waiting_jobs (id, job_type, lane, due_at, rank, created_at)
+  select p.id, p.job_type, p.lane, p.due_at, p.rank, p.created_at from process_jobs.places p where p.due_at > now();
+  insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
+  select p.id, p.job_type, p.lane, p.rank, p.created_at from process_jobs.places p where p.due_at <= now();
+  insert into process_jobs.leases (token, expires_at, jobs)
+  select j.lease_token, min(j.lease_expires_at), array_agg(j.id)
+  from public.job_queue j where j.status = 'processing' group by j.lease_token;
+  insert into process_jobs.failed_jobs (id, job_type, failed_at)
+  select j.id, j.job_type, j.completed_at from public.job_queue j where j.status = 'failed';
+  insert into process_jobs.unfinished_keys (job_type, unique_key, id)
+  select j.job_type, j.unique_key, j.id
+  from public.job_queue j where j.status in ('pending', 'processing') and j.unique_key is not null;
+  return v_misplaced;
 end
 $$;
 
@@ -2196,8 +2709,7 @@ $$;
 --
 -- Considers the types asked for (null: all in job_types) and the jobs that claim_next_job would take of them: held ones
 -- when the hold ends, those that wait for a start when there is one. An expired lease counts as now whatever its type,
--- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. (Jobs with a
--- created_at in the future are unknown before that time.) Reads five index entries per type.
+-- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. Reads six index entries per type.
 create or replace function public.seconds_until_next_job(p_job_types text[] default null) returns double precision
 language plpgsql
 stable
@@ -2211,57 +2723,47 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  if exists (
-    select from public.job_queue j
-    where j.status = 'processing' and j.lease_expires_at <= now()
-      and not exists (select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
-  ) then
+  if exists (select from process_jobs.lost_jobs) then
     return 0;
   end if;
   return (select greatest(0, extract(epoch from next.at - now())) from (select least(
     (
       select min(greatest(
         next.due_at,
-        case when kind.begun and not next.woken then t.begun_held_until when not kind.begun then t.held_until end,
+        case lane.lane when 0 then t.held_until when 1 then t.begun_held_until end,
         case
-          when not kind.begun
+          when lane.lane = 0
           then now() + make_interval(secs => (1 - process_jobs.available_starts(t)) / t.starts_per_minute * 60)
         end))
       from public.job_types t
-      cross join (values (true), (false)) kind (begun)
+      cross join (values (0::smallint), (1), (2)) lane (lane)
+      left join process_jobs.marks m
+        on m.job_type = t.job_type collate "C" and m.lane = lane.lane and m.look_at > now()
       cross join lateral (
         (
-          select j.scheduled_at as due_at, false as woken
-          from public.job_queue j
-          where j.job_type = t.job_type and j.begun = kind.begun and not j.delayed and j.status = 'pending'
-            and j.scheduled_at <= now()
+          select now() as due_at
+          from process_jobs.ready_jobs r
+          where r.job_type = t.job_type collate "C" and r.lane = lane.lane
+            and (r.rank, r.created_at, r.id) >= (
+              coalesce(m.rank, -9223372036854775808), coalesce(m.created_at, '-infinity'),
+              coalesce(m.id, '00000000-0000-0000-0000-000000000000'))
             and not exists (
-              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
-          order by j.priority desc, j.created_at, j.id
+              select from process_jobs.job_troubles b where b.job_id = r.id and b.kind = 'claim' and b.retry_at > now())
+          order by r.rank, r.created_at, r.id
           limit 1
         )
         union all
         (
-          select j.scheduled_at, false
-          from public.job_queue j
-          where j.job_type = t.job_type and j.begun = kind.begun and j.delayed and j.status = 'pending'
+          select w.due_at
+          from process_jobs.waiting_jobs w
+          where w.job_type = t.job_type collate "C" and w.lane = lane.lane
             and not exists (
-              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
-          order by j.scheduled_at
-          limit 1
-        )
-        union all
-        (
-          select j.scheduled_at, true
-          from public.job_queue j
-          where kind.begun and j.job_type = t.job_type and j.begun and j.woken_at is not null and j.status = 'pending'
-            and not exists (
-              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
-          order by j.priority desc, j.created_at, j.id
+              select from process_jobs.job_troubles b where b.job_id = w.id and b.kind = 'claim' and b.retry_at > now())
+          order by w.due_at
           limit 1
         )
       ) next
-      where (p_job_types is null or t.job_type = any (p_job_types)) and (t.paused_at is null or kind.begun)
+      where (p_job_types is null or t.job_type = any (p_job_types)) and (t.paused_at is null or lane.lane > 0)
     ),
     (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
   )) next (at) where next.at is not null);
@@ -2308,10 +2810,10 @@ language plpgsql
 security definer
 -- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- One plan, from the outcomes to each job by its id, whatever the statistics say: they may be from when the queue was
--- empty. The outcomes are sorted, and jobs are locked in that order.
+-- One plan, which finds each job by its id, whatever the statistics say: they may be from when the queue was empty.
+-- Ids and outcomes are sorted, so jobs are locked in that order. (Hashed, or each outcome would look at each job.)
 set enable_seqscan = off
-set enable_hashjoin = off
+set enable_hashjoin = on
 set enable_mergejoin = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -2324,6 +2826,7 @@ declare
   v_cancelled constant public.job_queue.status%type := 'cancelled';
   v_places bigint[];
   v_refusal text;
+  v_moved uuid[];
   v_rest jsonb;
   v_wait record;
   v_place bigint;
@@ -2423,24 +2926,32 @@ begin
           end
         ) s (status)
       ),
-      lease_token = null, lease_expires_at = null, updated_at = now()
+      lease_token = null, lease_expires_at = null, updated_at = now(),
+      -- A job put back by hand has a place, which keep_places changes.
+      revision = j.revision + case when j.status = 'processing' then 1 else 0 end
     from outcome o
     -- The first condition says it twice, so that no planner that takes the table for empty goes through all of it.
-    where j.id = any (array(select known.job_id from outcome known)) and j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending') and o.counts
+    where j.id = any (array(select known.job_id from outcome known)) and j.id = o.job_id and j.lease_token = o.lease_token
+      and j.status in ('processing', 'pending') and o.counts
       and not exists (select from outcome where refusal is not null)
-    returning o.ordinality, j.job_type, j.priority, j.created_by, j.begun,
+    returning o.ordinality, j.job_type, j.priority, j.created_by, j.checkpoint is not null as begun,
+      case when j.status in ('pending', 'failed') or j.unique_key is not null then j.id end as moved,
       case when j.status = 'completed' and o.follow_ups <> '[]' then o.follow_ups end as follow_ups,
       case when o.outcome = 'snoozed' and o.hold_job_type then o.delay_seconds end as held_seconds,
       case when o.outcome = 'snoozed' then o.pause_reason end as pause_reason
   )
   select array_agg(s.ordinality), (select min(o.refusal) from outcome o),
+    array_agg(s.moved) filter (where s.moved is not null),
     jsonb_agg(to_jsonb(s)) filter (where num_nonnulls(s.follow_ups, s.held_seconds, s.pause_reason) > 0)
-  into v_places, v_refusal, v_rest
+  into v_places, v_refusal, v_moved, v_rest
   from settled s;
   if v_refusal is not null then
     raise exception '%', v_refusal using errcode = '22023';
   end if;
 
+  if v_moved is not null then
+    perform process_jobs.place_jobs(v_moved);
+  end if;
   if v_rest is not null then
     perform process_jobs.enqueue_follow_ups(r.follow_ups, r.priority, r.created_by)
     from jsonb_to_recordset(v_rest) r (follow_ups jsonb, priority int, created_by text)
@@ -2533,6 +3044,63 @@ $$;
 revoke execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text) from public, anon, authenticated;
 grant execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text) to service_role;
 
+-- ── queue/sweep_leases.sql ──
+
+-- sweep_leases: looks at the claims whose time has come, until it finds lost jobs to take back (true), and forgets those
+-- whose jobs are all settled. For claim_jobs; claims that another session looks at are passed over.
+create or replace function process_jobs.sweep_leases() returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_over uuid[];
+  v_later jsonb;
+  v_is_lost boolean;
+  v_count bigint;
+begin
+  loop
+    select array_agg(c.token) filter (where c.ends_at is null),
+      jsonb_agg(jsonb_build_object('token', c.token, 'ends_at', c.ends_at)) filter (where c.ends_at > now()),
+      coalesce(bool_or(c.ends_at <= now()), false), count(*)
+    into v_over, v_later, v_is_lost, v_count
+    from (
+      select l.token, (
+          select min(greatest(j.lease_expires_at, (
+            select b.retry_at from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim')))
+          from public.job_queue j
+          where j.id = any (l.jobs) and j.status = 'processing' and j.lease_token = l.token
+        ) as ends_at
+      from (
+        select l.token, l.jobs
+        from process_jobs.leases l
+        where l.expires_at <= now()
+        order by l.expires_at
+        limit 100
+        for update skip locked
+      ) l
+    ) c;
+    if v_over is not null then
+      delete from process_jobs.leases l where l.token = any (v_over);
+    end if;
+    if v_later is not null then
+      update process_jobs.leases l
+      set expires_at = c.ends_at
+      from jsonb_to_recordset(v_later) c (token uuid, ends_at timestamptz)
+      where l.token = c.token;
+    end if;
+    exit when v_is_lost or v_count < 100;
+  end loop;
+  return v_is_lost;
+end
+$$;
+
 -- ── queue/take_back_jobs.sql ──
 
 -- take_back_jobs: puts jobs whose lease has expired back, at most 100, the longest expired first; for claim_jobs, which
@@ -2547,9 +3115,8 @@ language plpgsql
 security definer
 -- Triggers of the app's own are fired here, and look for what they name where they always did.
 set search_path = pg_catalog, public, extensions, pg_temp
--- As in claim_jobs.
+-- As in exchange_jobs.
 set enable_seqscan = off
-set enable_sort = off
 set enable_bitmapscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -2563,18 +3130,18 @@ declare
   v_failed constant public.job_queue.status%type := 'failed';
   v_picked uuid[];
   v_part uuid[];
+  v_count bigint;
 begin
   begin
     select array_agg(expired.id) into v_picked
     from (
-      select j.id
-      from public.job_queue j
-      where j.status = 'processing' and j.lease_expires_at <= now()
-        and not exists (
-          select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
-      order by j.lease_expires_at
-      limit 100
-      for update skip locked
+      select locked.id
+      from (select l.id from process_jobs.lost_jobs l order by l.lease_expires_at limit 100) lost
+      cross join lateral (
+        select j.id from public.job_queue j
+        where j.id = lost.id and j.status is not distinct from 'processing' and j.lease_expires_at <= now()
+        for update skip locked
+      ) locked
     ) expired;
   exception
     when lock_not_available then
@@ -2607,8 +3174,13 @@ begin
               'the worker was killed or lost'))
           ) why (message)
         ),
-        lease_token = null, lease_expires_at = null, updated_at = now()
+        lease_token = null, lease_expires_at = null, updated_at = now(), revision = j.revision + 1
       where j.id = any (v_part);
+      get diagnostics v_count = row_count;
+      if v_count < cardinality(v_part) then
+        raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
+      end if;
+      perform process_jobs.place_jobs(v_part);
       exit when v_n = 0;
     exception
       when others then
@@ -2730,18 +3302,18 @@ begin
 end
 $$;
 
--- ── policy/kinds.sql ──
+-- ── policy/lanes.sql ──
 
--- kinds: the two kinds of jobs of each type, those that have begun and those that have not, and whether they may be
--- claimed now. A begun job that was woken may be claimed all the same.
-create or replace view process_jobs.kinds as
-select t.job_type, kind.begun,
-  case
-    when kind.begun then t.begun_held_until is null or t.begun_held_until <= now()
-    else t.paused_at is null and (t.held_until is null or t.held_until <= now())
+-- lanes: the lanes of each type (places.sql), and whether their jobs may be claimed now.
+create or replace view process_jobs.lanes as
+select t.job_type, lane.lane::smallint as lane,
+  case lane.lane
+    when 0 then t.paused_at is null and (t.held_until is null or t.held_until <= now())
+    when 1 then t.begun_held_until is null or t.begun_held_until <= now()
+    else true
   end as is_open
 from public.job_types t
-cross join (values (true), (false)) kind (begun);
+cross join (values (0), (1), (2)) lane (lane);
 
 -- ── policy/pause_job_type.sql ──
 
@@ -2789,7 +3361,12 @@ as $$
 begin
   update public.job_queue j
   set started_at = null
-  where j.job_type = p_job_type and not j.begun and j.status = 'pending' and j.started_at is not null
+  where j.id in (
+      select r.id from process_jobs.ready_jobs r where r.job_type = p_job_type collate "C" and r.lane = 0
+      union all
+      select w.id from process_jobs.waiting_jobs w where w.job_type = p_job_type collate "C" and w.lane = 0
+    )
+    and j.status is not distinct from 'pending' and j.checkpoint is null and j.started_at is not null
     and exists (select from public.job_types t where t.job_type = p_job_type and t.paused_at is not null);
   update public.job_types t
   set paused_at = null, paused_reason = null
@@ -2849,10 +3426,8 @@ begin
   if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
     return null;
   end if;
-  -- Not cancelled yet: it will be put back (keep_cancel_a_wish).
-  if tg_op = 'UPDATE' and new.status = 'cancelled' and new.cancel_requested_at is not null
-    and old.status in ('pending', 'processing') and new.lease_token is not distinct from old.lease_token
-  then
+  -- Not cancelled yet: it will be put back (keep_places).
+  if tg_op = 'UPDATE' and process_jobs.is_wish_to_cancel(old, new) then
     return null;
   end if;
   if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then
@@ -3023,9 +3598,9 @@ begin
 end
 $$;
 
--- Finds the unfinished jobs of a generation.
+-- Finds the jobs of a generation.
 create index if not exists job_queue_generation on public.job_queue ((payload ->> 'generation_id'))
-  where status in ('pending', 'processing') and job_type in ('generate-image', 'download-image');
+  where job_type in ('generate-image', 'download-image');
 
 -- ── images/generated_images_bucket.sql ──
 
@@ -4103,6 +4678,10 @@ begin
   select count(*) into v_count
   from public.job_queue j where j.status = 'processing' and j.lease_expires_at < now() - interval '2 minutes';
   return query select 'stuck jobs', v_count::text, case when v_count > 0 then 'no drain has taken them back: see the function and the last tick' end;
+  select count(*) into v_count from process_jobs.misplaced_jobs();
+  return query select 'misplaced jobs', v_count::text, case
+    when v_count > 0 then 'claims do not find them, for their rows were written without triggers: select process_jobs.rebuild_places()'
+  end;
   if process_jobs.column_type('public.image_generations', 'status') is not null then
     execute $q$
       select count(*) from public.image_generations g
@@ -4189,24 +4768,28 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
   with job as (
-    select j.job_type, j.begun, j.woken_at, j.scheduled_at, null::text as state from public.job_queue j where j.status = 'pending'
+    select j.job_type, e.lane, j.scheduled_at, null::text as state
+    from (
+      select r.id, r.lane from process_jobs.ready_jobs r union all select w.id, w.lane from process_jobs.waiting_jobs w
+    ) e
+    join public.job_queue j on j.id = e.id
     union all
-    select j.job_type, null, null, null, case when j.lease_expires_at <= now() then 'stuck' else 'processing' end
-    from public.job_queue j where j.status = 'processing'
+    select j.job_type, null, null, case when j.lease_expires_at <= now() then 'stuck' else 'processing' end
+    from process_jobs.jobs_at_work j
     union all
-    select j.job_type, null, null, null, 'failed' from public.job_queue j where j.status = 'failed'
+    select f.job_type, null, null, 'failed' from process_jobs.failed_jobs f
   ), counted as (
     select t.job_type,
       case
         when job.state is not null then job.state
         when job.scheduled_at > now() then 'scheduled'
-        when k.is_open or k.begun and job.woken_at is not null then 'ready'
+        when l.is_open then 'ready'
         else 'scheduled'
       end as state,
       count(*) as jobs, extract(epoch from now() - min(job.scheduled_at)) as oldest_seconds
     from job
     join public.job_types t on t.job_type = job.job_type
-    left join process_jobs.kinds k on k.job_type = job.job_type and k.begun = job.begun
+    left join process_jobs.lanes l on l.job_type = job.job_type and l.lane = job.lane
     group by 1, 2
   ), metric (n, name, help, job_type, state, value) as (
     select 1, 'process_jobs_jobs', 'Jobs that have not ended, and failed ones.', t.job_type, s.state, coalesce(c.jobs, 0)
@@ -4262,17 +4845,20 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
   with pending as (
-    select count(*) as jobs,
-      count(*) filter (where (k.is_open or k.begun and j.woken_at is not null) and j.scheduled_at <= now()) as ready,
-      min(j.scheduled_at) filter (
-        where (k.is_open or k.begun and j.woken_at is not null) and j.scheduled_at <= now()) as oldest
-    from public.job_queue j
-    left join process_jobs.kinds k on k.job_type = j.job_type and k.begun = j.begun
-    where j.status = 'pending'
+    select count(*) as jobs, count(*) filter (where p.is_ready) as ready, min(p.due_at) filter (where p.is_ready) as oldest
+    from (
+      select j.scheduled_at as due_at, l.is_open is true and j.scheduled_at <= now() as is_ready
+      from (
+        select r.id, r.job_type, r.lane from process_jobs.ready_jobs r
+        union all
+        select w.id, w.job_type, w.lane from process_jobs.waiting_jobs w
+      ) e
+      join public.job_queue j on j.id = e.id
+      left join process_jobs.lanes l on l.job_type = e.job_type and l.lane = e.lane
+    ) p
   ), processing as (
     select count(*) as jobs, count(*) filter (where j.lease_expires_at <= now()) as stuck
-    from public.job_queue j
-    where j.status = 'processing'
+    from process_jobs.jobs_at_work j
   ), paused as (
     select jsonb_agg(
         jsonb_build_object('job_type', t.job_type, 'reason', t.paused_reason, 'since', t.paused_at) order by t.job_type
@@ -4310,8 +4896,7 @@ grant execute on function public.queue_stats() to service_role;
 -- p_attempts      as for retry_job
 --
 -- A job whose unique_key an unfinished job has stays failed and is not counted. So does one whose retry the database
--- refuses, for example by a trigger of the app; a warning gives the reason. Reads the whole table: for people, not for
--- the claim loop. Refuses (22023) arguments out of these bounds.
+-- refuses, for example by a trigger of the app; a warning gives the reason. Refuses (22023) arguments out of these bounds.
 create or replace function public.redrive_failed_jobs(
   p_job_type text default null,
   p_failed_after timestamptz default null,
@@ -4334,12 +4919,11 @@ begin
   end if;
 
   for v_job_id in
-    select j.id
-    from public.job_queue j
-    where j.status = 'failed'
-      and (p_job_type is null or j.job_type = p_job_type)
-      and (p_failed_after is null or j.completed_at > p_failed_after)
-    order by j.completed_at
+    select f.id
+    from process_jobs.failed_jobs f
+    where (p_job_type is null or f.job_type = p_job_type collate "C")
+      and (p_failed_after is null or f.failed_at > p_failed_after)
+    order by f.failed_at
   loop
     exit when v_redriven = p_limit;
     begin
@@ -4467,8 +5051,7 @@ begin
     select format('drop index public.%I', c.relname)
     from pg_catalog.pg_class c
     join pg_catalog.pg_index i on i.indexrelid = c.oid and i.indrelid = 'public.job_queue'::regclass
-    where c.relname = any ('{job_queue_claim_order,job_queue_next_due,
-      job_queue_woken,job_queue_lease_expiry,job_queue_failed,job_queue_unique_unfinished,job_queue_generation}')
+    where c.relname = 'job_queue_generation'
     union all
     select format('drop table public.%I cascade', c.relname)
     from pg_catalog.pg_class c
@@ -4518,6 +5101,10 @@ do $$
 declare
   v_refusal text;
 begin
+  if current_setting('process_jobs.places', true) = 'to be filled' then
+    perform process_jobs.rebuild_places();
+    perform set_config('process_jobs.places', '', true);
+  end if;
   if not exists (select from process_jobs.releases) then
     -- Jobs of a type without a handler wait, and more of them may be enqueued, as before.
     insert into public.job_types (job_type)

@@ -122,7 +122,7 @@ export type Database = {
           id: string;
           job_type: string;
           payload: Json;
-          status: "pending" | "processing" | "completed" | "failed" | "cancelled";
+          status: string;
           priority: number;
           attempt_number: number;
           max_attempts: number;
@@ -146,14 +146,13 @@ export type Database = {
           woken_at: string | null;
           cancel_requested_at: string | null;
           follow_ups: Json | null;
-          begun: boolean;
-          delayed: boolean;
+          revision: number;
         };
         Insert: {
           id?: string;
           job_type: string;
           payload?: Json;
-          status?: "pending" | "processing" | "completed" | "failed" | "cancelled";
+          status?: string;
           priority?: number;
           attempt_number?: number;
           max_attempts?: number;
@@ -177,12 +176,13 @@ export type Database = {
           woken_at?: string | null;
           cancel_requested_at?: string | null;
           follow_ups?: Json | null;
+          revision?: number;
         };
         Update: {
           id?: string;
           job_type?: string;
           payload?: Json;
-          status?: "pending" | "processing" | "completed" | "failed" | "cancelled";
+          status?: string;
           priority?: number;
           attempt_number?: number;
           max_attempts?: number;
@@ -206,6 +206,7 @@ export type Database = {
           woken_at?: string | null;
           cancel_requested_at?: string | null;
           follow_ups?: Json | null;
+          revision?: number;
         };
         Relationships: [];
       };
@@ -222,6 +223,7 @@ export type Database = {
           paused_reason: string | null;
           held_until: string | null;
           begun_held_until: string | null;
+          priority_ages_seconds: number | null;
         };
         Insert: {
           job_type: string;
@@ -235,6 +237,7 @@ export type Database = {
           paused_reason?: string | null;
           held_until?: string | null;
           begun_held_until?: string | null;
+          priority_ages_seconds?: number | null;
         };
         Update: {
           job_type?: string;
@@ -248,6 +251,7 @@ export type Database = {
           paused_reason?: string | null;
           held_until?: string | null;
           begun_held_until?: string | null;
+          priority_ages_seconds?: number | null;
         };
         Relationships: [];
       };

@@ -29,6 +29,10 @@ do $$
 declare
   v_refusal text;
 begin
+  if current_setting('process_jobs.places', true) = 'to be filled' then
+    perform process_jobs.rebuild_places();
+    perform set_config('process_jobs.places', '', true);
+  end if;
   if not exists (select from process_jobs.releases) then
     -- Jobs of a type without a handler wait, and more of them may be enqueued, as before.
     insert into public.job_types (job_type)

@@ -323,8 +323,8 @@ const QUEUE: &str = "create table job_queue (
 async fn names_that_an_app_has_are_not_taken_over() {
     let table = [
         ("create schema process_jobs; create table process_jobs.history (n int)", "schema process_jobs: process-jobs has one of this name"),
-        ("create index job_queue_failed on job_queue (created_at)", "index public.job_queue_failed: process-jobs has one"),
-        ("create view job_queue_failed as select id from job_queue", "view public.job_queue_failed: process-jobs has one"),
+        ("create index job_queue_generation on job_queue (created_at)", "index public.job_queue_generation: process-jobs has one"),
+        ("create view job_queue_generation as select id from job_queue", "view public.job_queue_generation: process-jobs has one"),
         (
             "create function enqueue_job(type text, data jsonb, prio int default 0, tries int default 3) returns uuid language sql as 'select null::uuid'",
             "function public.enqueue_job(text, jsonb, integer, integer): process-jobs has one of this name; rename yours",
@@ -343,7 +343,7 @@ async fn names_that_an_app_has_are_not_taken_over() {
             "function public.complete_job(uuid, jsonb, text): function mine() depends on it",
         ),
         ("create table audit (old job_queue)", "public.job_queue: column old of table audit uses its row type"),
-        ("alter table job_queue add column delayed boolean", "public.job_queue.delayed: process-jobs has a column of this name; rename yours"),
+        ("alter table job_queue add column revision boolean", "public.job_queue.revision: process-jobs has a column of this name; rename yours"),
         (
             "alter table job_queue add column unique_key text; insert into job_queue (job_type, payload, unique_key) values ('a', '{}', 'k'), ('a', '{}', 'k')",
             "public.job_queue.unique_key: two unfinished jobs of type a have the key 'k'",

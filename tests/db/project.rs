@@ -166,6 +166,8 @@ async fn a_restore_brings_back_what_was_dumped() {
             select pause_job_type('generate-image', 'no credit'), keep_model_schema('a/b', '{}'), process_jobs.store_secret('k');
             insert into process_jobs.job_troubles (job_id, kind, message, retry_at) select id, 'effect', 'x', now() + interval '1 day' from job_queue limit 1;
             select from claim_next_job('{none}', p_worker => '{\"version\": \"0.1.0\"}');
+            select enqueue_job('generate-image', '{}', p_unique_key => 'k');
+            insert into process_jobs.marks values ('generate-image', 0, 0, now(), gen_random_uuid(), now());
             insert into process_jobs.undo (statement) values ('select 1');
             insert into process_jobs.image_writers values ('images', 'app.write')",
         )
@@ -205,4 +207,50 @@ async fn a_restore_brings_back_what_was_dumped() {
     }
     from.drop().await;
     to.drop().await;
+}
+
+/// A queue in use whose rows were found by six indexes of their own, which a development version had.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_of_the_layout_before_is_brought_over_with_jobs_in_every_state() {
+    let database = Database::create("sessions_layout").await;
+    let client = database.session().await;
+    let before = "drop trigger process_jobs_keep_places on job_queue;
+        drop trigger process_jobs_keep_places_by_hand on job_queue;
+        drop trigger process_jobs_clear_places on job_queue;
+        drop trigger process_jobs_keep_ranks on job_types;
+        alter table job_types drop column priority_ages_seconds cascade;
+        alter table job_queue drop column revision, reset (fillfactor),
+          add column begun boolean not null generated always as (checkpoint is not null) stored,
+          add column delayed boolean not null generated always as (scheduled_at > created_at) stored,
+          add constraint job_queue_progress_is_percent check (progress between 0 and 100);
+        create index job_queue_claim_order
+          on job_queue (job_type, begun, delayed, priority desc, created_at, id, scheduled_at) where status = 'pending';
+        create unique index job_queue_unique_unfinished
+          on job_queue (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing');
+        insert into job_types (job_type) values ('work');
+        insert into job_queue (job_type, priority, unique_key) values ('work', 1, 'k');
+        insert into job_queue (job_type, priority, scheduled_at) values ('work', 2, now() + interval '1 day');
+        insert into job_queue (job_type, priority, checkpoint, woken_at) values ('work', 3, '{}', now());
+        insert into job_queue (job_type, priority, status, attempt_number, lease_token, lease_expires_at)
+        values ('work', 4, 'processing', 1, gen_random_uuid(), now() + interval '1 hour'),
+          ('work', 5, 'processing', 1, gen_random_uuid(), now() - interval '1 second');
+        insert into job_queue (job_type, priority, status, completed_at)
+        values ('work', 6, 'completed', now()), ('work', 7, 'failed', now()), ('work', 8, 'cancelled', now())";
+    client.batch_execute(before).await.expect("the layout before");
+    migrate(&client).await;
+
+    let misplaced = client.query("select * from process_jobs.misplaced_jobs()", &[]).await.expect("look");
+    assert!(misplaced.is_empty(), "{misplaced:?}");
+    let old =
+        "select count(*) from pg_attribute where attrelid = 'job_queue'::regclass and attname in ('begun', 'delayed')";
+    assert_eq!(client.query_one(old, &[]).await.expect("columns").get::<_, i64>(0), 0);
+    let claimed = client.query("select priority from claim_next_job(p_limit => 10)", &[]).await.expect("a claim");
+    let claimed: Vec<i32> = claimed.iter().map(|row| row.get(0)).collect();
+    assert_eq!(claimed, [3, 5, 1], "the woken one, the one whose lease is over, the one that waits");
+    let taken = client.execute("insert into job_queue (job_type, unique_key) values ('work', 'k')", &[]).await;
+    assert!(taken.is_err(), "its key is taken");
+    let held = "select complete_job(id, p_lease_token => lease_token) from job_queue where priority = 4";
+    assert!(client.query_one(held, &[]).await.expect("a settle").get::<_, bool>(0), "the worker of before settles");
+    assert_eq!(client.query_one("select redrive_failed_jobs()", &[]).await.expect("a redrive").get::<_, i32>(0), 1);
+    database.drop().await;
 }

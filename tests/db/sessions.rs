@@ -390,3 +390,58 @@ async fn exchanges_under_load_never_deadlock() {
     assert_eq!(errors, 0);
     database.drop().await;
 }
+
+/// Pages that a claim of one job reads.
+async fn pages_of_a_claim(client: &Client) -> i64 {
+    let explain = "explain (analyze, buffers, format json) select claim_next_job()";
+    let plan: Value = client.query_one(explain, &[]).await.expect("explain a claim").get(0);
+    plan.pointer("/0/Plan/Shared Hit Blocks").and_then(Value::as_i64).expect("a plan with buffers")
+}
+
+/// While a transaction is open, vacuum clears nothing of what has passed. One claim passes over it, and those after it do
+/// not; what becomes ready before it all the same is found at once, and what was committed late after 10 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_do_not_walk_again_and_again_over_what_is_gone() {
+    let database = Database::create("sessions_gone").await;
+    let client = database.session().await;
+    client.batch_execute("insert into job_types (job_type) values ('work')").await.expect("a type");
+    let reader = database.session().await;
+    let open = "begin isolation level repeatable read; select count(*) from job_types";
+    reader.batch_execute(open).await.expect("a transaction that stays open");
+
+    client
+        .batch_execute("insert into job_queue (job_type) select 'work' from generate_series(1, 5000)")
+        .await
+        .expect("jobs");
+    let exchange = client.prepare("select exchange_jobs($1, null, 1000)").await.expect("prepare an exchange");
+    let mut outcomes = Value::Array(Vec::new());
+    for _ in 0..6 {
+        let answer: Value = client.query_one(&exchange, &[&outcomes]).await.expect("an exchange").get(0);
+        let jobs = answer["jobs"].as_array().expect("jobs");
+        let done =
+            |job: &Value| json!({"outcome": "completed", "job_id": job["id"], "lease_token": job["lease_token"]});
+        outcomes = jobs.iter().map(done).collect();
+    }
+    client.batch_execute("delete from process_jobs.marks").await.expect("no mark");
+    client
+        .batch_execute("insert into job_queue (job_type) select 'work' from generate_series(1, 10)")
+        .await
+        .expect("more jobs");
+
+    let (first, second) = (pages_of_a_claim(&client).await, pages_of_a_claim(&client).await);
+    assert!(first > 1000, "the first claim passes over 5,000 jobs: {first} pages");
+    assert!(second < 400, "the second does not: {second} pages, the first {first}");
+
+    let claimed = "select priority from claim_next_job()";
+    client.batch_execute("select enqueue_job('work', '{}', 9)").await.expect("a job of a higher priority");
+    assert_eq!(client.query_one(claimed, &[]).await.expect("a claim").get::<_, i32>(0), 9, "it is before the mark");
+
+    let late = database.session().await;
+    late.batch_execute("begin; select enqueue_job('work', '{}', 8)").await.expect("a job in an open transaction");
+    client.batch_execute("select process_jobs.raise_marks(null)").await.expect("a mark behind it");
+    late.batch_execute("commit").await.expect("commit late");
+    assert_eq!(client.query_one(claimed, &[]).await.expect("a claim").get::<_, i32>(0), 0, "it is not seen yet");
+    client.batch_execute("update process_jobs.marks set look_at = now()").await.expect("ten seconds later");
+    assert_eq!(client.query_one(claimed, &[]).await.expect("a claim").get::<_, i32>(0), 8, "it is found");
+    database.drop().await;
+}

@@ -35,7 +35,7 @@ async fn a_parked_jobs_prediction_is_cancelled_first() {
     let stack = start(settings(&[("POLL_INTERVAL_MS", "30000")])).await;
     let id = enqueue(&stack, "generate-image", &generate("gen-1", "a fox [hang]")).await;
     drain_in_background(&stack).await;
-    until(&stack, "it is parked", async || job(&stack, &id).await["begun"] == true).await;
+    until(&stack, "it is parked", async || !job(&stack, &id).await["checkpoint"].is_null()).await;
     execute(&stack, "select pause_job_type('generate-image', 'for the night')").await;
     stack.replicate().fail_next(Endpoint::Cancel, Fault::Status(503), 1);
     execute(&stack, "update job_types set backoff_base_seconds = 1").await;

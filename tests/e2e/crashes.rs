@@ -159,7 +159,7 @@ async fn interrupt(stack: &Stack, id: &str, place: &Place, interruption: Interru
             }
             Place::Parked => {
                 let job = job(stack, &job_id).await;
-                job["status"] == "pending" && job["begun"] == true
+                job["status"] == "pending" && !job["checkpoint"].is_null()
             }
         };
         if here && interrupted_at.lock().unwrap().is_none() {

@@ -122,7 +122,8 @@ async fn ten_thousand_hostile_reports_change_nothing() {
     drain_in_background(&stack).await;
     until(&stack, "one is done and one waits", async || {
         count(&stack, "select count(*) from job_queue where status = 'completed'").await == 2
-            && count(&stack, "select count(*) from job_queue where status = 'pending' and begun").await == 1
+            && count(&stack, "select count(*) from job_queue where status = 'pending' and checkpoint is not null").await
+                == 1
     })
     .await;
     let predictions = stack.replicate().predictions();

@@ -38,10 +38,8 @@ begin
   if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
     return null;
   end if;
-  -- Not cancelled yet: it will be put back (keep_cancel_a_wish).
-  if tg_op = 'UPDATE' and new.status = 'cancelled' and new.cancel_requested_at is not null
-    and old.status in ('pending', 'processing') and new.lease_token is not distinct from old.lease_token
-  then
+  -- Not cancelled yet: it will be put back (keep_places).
+  if tg_op = 'UPDATE' and process_jobs.is_wish_to_cancel(old, new) then
     return null;
   end if;
   if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then

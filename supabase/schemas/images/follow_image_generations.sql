@@ -28,6 +28,6 @@ begin
 end
 $$;
 
--- Finds the unfinished jobs of a generation.
+-- Finds the jobs of a generation.
 create index if not exists job_queue_generation on public.job_queue ((payload ->> 'generation_id'))
-  where status in ('pending', 'processing') and job_type in ('generate-image', 'download-image');
+  where job_type in ('generate-image', 'download-image');

@@ -138,6 +138,10 @@ begin
   select count(*) into v_count
   from public.job_queue j where j.status = 'processing' and j.lease_expires_at < now() - interval '2 minutes';
   return query select 'stuck jobs', v_count::text, case when v_count > 0 then 'no drain has taken them back: see the function and the last tick' end;
+  select count(*) into v_count from process_jobs.misplaced_jobs();
+  return query select 'misplaced jobs', v_count::text, case
+    when v_count > 0 then 'claims do not find them, for their rows were written without triggers: select process_jobs.rebuild_places()'
+  end;
   if process_jobs.column_type('public.image_generations', 'status') is not null then
     execute $q$
       select count(*) from public.image_generations g

@@ -15,24 +15,28 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
   with job as (
-    select j.job_type, j.begun, j.woken_at, j.scheduled_at, null::text as state from public.job_queue j where j.status = 'pending'
+    select j.job_type, e.lane, j.scheduled_at, null::text as state
+    from (
+      select r.id, r.lane from process_jobs.ready_jobs r union all select w.id, w.lane from process_jobs.waiting_jobs w
+    ) e
+    join public.job_queue j on j.id = e.id
     union all
-    select j.job_type, null, null, null, case when j.lease_expires_at <= now() then 'stuck' else 'processing' end
-    from public.job_queue j where j.status = 'processing'
+    select j.job_type, null, null, case when j.lease_expires_at <= now() then 'stuck' else 'processing' end
+    from process_jobs.jobs_at_work j
     union all
-    select j.job_type, null, null, null, 'failed' from public.job_queue j where j.status = 'failed'
+    select f.job_type, null, null, 'failed' from process_jobs.failed_jobs f
   ), counted as (
     select t.job_type,
       case
         when job.state is not null then job.state
         when job.scheduled_at > now() then 'scheduled'
-        when k.is_open or k.begun and job.woken_at is not null then 'ready'
+        when l.is_open then 'ready'
         else 'scheduled'
       end as state,
       count(*) as jobs, extract(epoch from now() - min(job.scheduled_at)) as oldest_seconds
     from job
     join public.job_types t on t.job_type = job.job_type
-    left join process_jobs.kinds k on k.job_type = job.job_type and k.begun = job.begun
+    left join process_jobs.lanes l on l.job_type = job.job_type and l.lane = job.lane
     group by 1, 2
   ), metric (n, name, help, job_type, state, value) as (
     select 1, 'process_jobs_jobs', 'Jobs that have not ended, and failed ones.', t.job_type, s.state, coalesce(c.jobs, 0)

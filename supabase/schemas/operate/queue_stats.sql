@@ -15,17 +15,20 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
   with pending as (
-    select count(*) as jobs,
-      count(*) filter (where (k.is_open or k.begun and j.woken_at is not null) and j.scheduled_at <= now()) as ready,
-      min(j.scheduled_at) filter (
-        where (k.is_open or k.begun and j.woken_at is not null) and j.scheduled_at <= now()) as oldest
-    from public.job_queue j
-    left join process_jobs.kinds k on k.job_type = j.job_type and k.begun = j.begun
-    where j.status = 'pending'
+    select count(*) as jobs, count(*) filter (where p.is_ready) as ready, min(p.due_at) filter (where p.is_ready) as oldest
+    from (
+      select j.scheduled_at as due_at, l.is_open is true and j.scheduled_at <= now() as is_ready
+      from (
+        select r.id, r.job_type, r.lane from process_jobs.ready_jobs r
+        union all
+        select w.id, w.job_type, w.lane from process_jobs.waiting_jobs w
+      ) e
+      join public.job_queue j on j.id = e.id
+      left join process_jobs.lanes l on l.job_type = e.job_type and l.lane = e.lane
+    ) p
   ), processing as (
     select count(*) as jobs, count(*) filter (where j.lease_expires_at <= now()) as stuck
-    from public.job_queue j
-    where j.status = 'processing'
+    from process_jobs.jobs_at_work j
   ), paused as (
     select jsonb_agg(
         jsonb_build_object('job_type', t.job_type, 'reason', t.paused_reason, 'since', t.paused_at) order by t.job_type

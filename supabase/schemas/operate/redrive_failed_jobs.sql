@@ -6,8 +6,7 @@
 -- p_attempts      as for retry_job
 --
 -- A job whose unique_key an unfinished job has stays failed and is not counted. So does one whose retry the database
--- refuses, for example by a trigger of the app; a warning gives the reason. Reads the whole table: for people, not for
--- the claim loop. Refuses (22023) arguments out of these bounds.
+-- refuses, for example by a trigger of the app; a warning gives the reason. Refuses (22023) arguments out of these bounds.
 create or replace function public.redrive_failed_jobs(
   p_job_type text default null,
   p_failed_after timestamptz default null,
@@ -30,12 +29,11 @@ begin
   end if;
 
   for v_job_id in
-    select j.id
-    from public.job_queue j
-    where j.status = 'failed'
-      and (p_job_type is null or j.job_type = p_job_type)
-      and (p_failed_after is null or j.completed_at > p_failed_after)
-    order by j.completed_at
+    select f.id
+    from process_jobs.failed_jobs f
+    where (p_job_type is null or f.job_type = p_job_type collate "C")
+      and (p_failed_after is null or f.failed_at > p_failed_after)
+    order by f.failed_at
   loop
     exit when v_redriven = p_limit;
     begin

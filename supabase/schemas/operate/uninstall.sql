@@ -51,8 +51,7 @@ begin
     select format('drop index public.%I', c.relname)
     from pg_catalog.pg_class c
     join pg_catalog.pg_index i on i.indexrelid = c.oid and i.indrelid = 'public.job_queue'::regclass
-    where c.relname = any ('{job_queue_claim_order,job_queue_next_due,
-      job_queue_woken,job_queue_lease_expiry,job_queue_failed,job_queue_unique_unfinished,job_queue_generation}')
+    where c.relname = 'job_queue_generation'
     union all
     select format('drop table public.%I cascade', c.relname)
     from pg_catalog.pg_class c

@@ -7,6 +7,8 @@
 -- starts_per_minute  the number of jobs that may begin per minute, 0.00001 to a million, null: no limit; a tenth of it,
 --                    at least one, may begin at once, so that no minute sees more than 1.1 times as many. start_tokens
 --                    of that tenth were left at start_tokens_at (available_starts)
+-- priority_ages_seconds  after each so many seconds a waiting job counts as one priority higher; null: never, so that
+--                    the highest priority always goes first. 0.001 to a million
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
 -- held_until         no job of the type begins before this time
 -- begun_held_until   no job of the type that has begun continues before this time, except a woken one
@@ -24,6 +26,7 @@ create table if not exists public.job_types (
   paused_reason text,
   held_until timestamptz,
   begun_held_until timestamptz,
+  priority_ages_seconds double precision,
   constraint job_types_backoff_is_positive check (
     backoff_base_seconds > 0 and backoff_max_seconds >= backoff_base_seconds
   ),
@@ -35,6 +38,7 @@ create table if not exists public.job_types (
     and start_tokens between -1000000 and 1000000
     and start_tokens_at between '1970-01-01 00:00:00+00' and '9999-12-31 00:00:00+00'
   ),
+  constraint job_types_priority_ages_bounded check (priority_ages_seconds between 0.001 and 1000000),
   constraint job_types_times_are_finite check (
     isfinite(paused_at) is not false and isfinite(held_until) is not false and isfinite(begun_held_until) is not false
   ),
@@ -44,3 +48,23 @@ create table if not exists public.job_types (
 alter table public.job_types enable row level security;
 revoke all on public.job_types from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.job_types to service_role;
+
+-- keep_ranks: trigger on job_types: after a change of priority_ages_seconds the type's jobs are ranked anew, and claims
+-- wait meanwhile. Only what differs from its place is touched, so a type of few jobs is done at once.
+create or replace function process_jobs.keep_ranks() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  lock table process_jobs.ready_jobs, process_jobs.waiting_jobs in share row exclusive mode;
+  update process_jobs.ready_jobs r set rank = p.rank from process_jobs.places p where p.id = r.id and r.job_type = new.job_type collate "C";
+  update process_jobs.waiting_jobs w set rank = p.rank from process_jobs.places p where p.id = w.id and w.job_type = new.job_type collate "C";
+  delete from process_jobs.marks m where m.job_type = new.job_type collate "C";
+  return null;
+end
+$$;
+create or replace trigger process_jobs_keep_ranks
+  after update of priority_ages_seconds on public.job_types
+  for each row when (new.priority_ages_seconds is distinct from old.priority_ages_seconds)
+  execute function process_jobs.keep_ranks();

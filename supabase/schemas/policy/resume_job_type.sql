@@ -10,7 +10,12 @@ as $$
 begin
   update public.job_queue j
   set started_at = null
-  where j.job_type = p_job_type and not j.begun and j.status = 'pending' and j.started_at is not null
+  where j.id in (
+      select r.id from process_jobs.ready_jobs r where r.job_type = p_job_type collate "C" and r.lane = 0
+      union all
+      select w.id from process_jobs.waiting_jobs w where w.job_type = p_job_type collate "C" and w.lane = 0
+    )
+    and j.status is not distinct from 'pending' and j.checkpoint is null and j.started_at is not null
     and exists (select from public.job_types t where t.job_type = p_job_type and t.paused_at is not null);
   update public.job_types t
   set paused_at = null, paused_reason = null

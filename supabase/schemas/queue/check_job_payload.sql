@@ -12,7 +12,7 @@ declare
   v_refusal text := process_jobs.json_refusal('payload', new.payload);
 begin
   if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
-    return new;
+    return null;
   end if;
   if new.payload is null or jsonb_typeof(new.payload) <> 'object' then
     raise exception 'payload must be a json object, not %', coalesce(jsonb_typeof(new.payload), 'null')
@@ -20,11 +20,11 @@ begin
   elsif v_refusal is not null then
     raise exception '%', v_refusal using errcode = '22023';
   end if;
-  return new;
+  return null;
 end
 $$;
 
 create or replace trigger process_jobs_check_payload
-  before insert or update of payload on public.job_queue
+  after insert or update of payload on public.job_queue
   for each row
   execute function process_jobs.check_job_payload();

@@ -41,12 +41,34 @@ create or replace function public.claim_next_job(
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_column
+declare
+  v_ids uuid[];
+  v_next double precision;
 begin
   if p_worker is not null then
     perform process_jobs.before_drain(p_worker, p_job_types);
   end if;
-  return query select * from process_jobs.claim_jobs(p_job_types, p_limit, p_lease_seconds, true);
+  select c.ids, c.seconds_until_next into v_ids, v_next
+  from process_jobs.claim_jobs(p_job_types, p_limit, p_lease_seconds, process_jobs.has_chores(p_job_types), true) c;
+  return query
+  select c.id, c.job_type::text, c.payload, c.status::text, c.priority, c.attempt_number, c.max_attempts,
+    c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
+    extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
+    extract(epoch from now() - c.started_at)::double precision,
+    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute', v_next
+  from public.job_queue c
+  where c.id = any (v_ids)
+  order by array_position(v_ids, c.id);
 end
 $$;
 

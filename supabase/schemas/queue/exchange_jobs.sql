@@ -10,8 +10,8 @@
 --   a text           the reason of a refusal for the outcome itself (SQLSTATE classes 22, 23, 44, P0, PT)
 --   {"again": text}  not recorded for a reason that passes or can be mended, a lock or a missing right: send it again.
 --                    If the lease ends first, the text is in the message of that end
--- jobs are those of claim_next_job. seconds_until_next is that of seconds_until_next_job if there were fewer than
--- p_limit.
+-- jobs are objects with the columns of claim_next_job that a worker reads, in the claim's order. seconds_until_next is
+-- that of seconds_until_next_job if there were fewer than p_limit.
 --
 -- If another session has locked what an outcome needs, the call waits 300 ms. A state of the server (is_server_state)
 -- rolls the whole call back, and it can be called again. Locks are taken in one order: turn, jobs, rows that follow
@@ -25,9 +25,13 @@ create or replace function public.exchange_jobs(
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- As in claim_jobs.
+-- One plan for all that is called from here, whatever the statistics say: they may be from when the queue was empty.
+-- Without these settings the planner would sort all ready jobs, or plan anew in each call.
 set enable_seqscan = off
+set enable_sort = off
 set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 -- Below deadlock_timeout: sessions that wait in a ring all the same give up before it counts as a deadlock.
@@ -36,9 +40,9 @@ as $$
 declare
   v_outcome jsonb;
   v_settled jsonb;
-  v_has_turn boolean = false;
-  v_jobs json;
-  v_count int;
+  v_has_chores boolean;
+  v_has_turn boolean := false;
+  v_jobs text[];
   v_next double precision;
 begin
   if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' then
@@ -48,15 +52,8 @@ begin
     raise exception 'p_limit must be between 0 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
   end if;
 
-  if p_limit > 0 and p_outcomes <> '[]' and (
-    exists (select from public.job_queue j where j.status = 'processing' and j.lease_expires_at <= now())
-    or exists (
-      select from public.job_types t
-      where t.starts_per_minute is not null and (p_job_types is null or t.job_type = any (p_job_types))
-        and exists (
-          select from public.job_queue j where j.job_type = t.job_type and not j.begun and j.status = 'pending')
-    )
-  ) then
+  v_has_chores := p_limit > 0 and process_jobs.has_chores(p_job_types);
+  if v_has_chores and p_outcomes <> '[]' and process_jobs.needs_turn(p_job_types) then
     v_has_turn := process_jobs.take_turn(true);
   end if;
 
@@ -93,16 +90,11 @@ begin
   end if;
 
   if p_limit > 0 then
-    select json_agg(to_json(c)), count(*), max(c.seconds_until_next) into v_jobs, v_count, v_next
-    from process_jobs.claim_jobs(p_job_types, p_limit, null, v_has_turn or p_outcomes = '[]') c;
-    if v_count = 0 then
-      v_next := public.seconds_until_next_job(p_job_types);
-    end if;
+    select c.jobs, c.seconds_until_next into v_jobs, v_next
+    from process_jobs.claim_jobs(p_job_types, p_limit, null, v_has_chores, v_has_turn or p_outcomes = '[]') c;
   end if;
-  return json_build_object(
-    'settled', v_settled,
-    'jobs', coalesce(v_jobs, '[]'),
-    'seconds_until_next', v_next);
+  return concat('{"settled":', v_settled, ',"jobs":[', array_to_string(v_jobs, ','), '],"seconds_until_next":',
+    coalesce(to_json(v_next)::text, 'null'), '}');
 end
 $$;
 

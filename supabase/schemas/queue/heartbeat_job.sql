@@ -28,8 +28,14 @@ begin
   end if;
 
   update public.job_queue j
-  set lease_expires_at = now() + make_interval(secs => coalesce(
-      p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
+  set (lease_expires_at, revision) = (
+      -- Nobody need look earlier than before, unless the lease is shortened (keep_places).
+      select l.expires_at, j.revision + case when l.expires_at >= j.lease_expires_at then 1 else 0 end
+      from (
+        select now() + make_interval(secs => coalesce(
+          p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type)))
+      ) l (expires_at)
+    ),
     progress = coalesce(p_progress, j.progress),
     updated_at = now()
   where j.id = p_job_id and j.lease_token = p_lease_token and j.status is not distinct from 'processing';

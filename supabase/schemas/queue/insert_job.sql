@@ -23,6 +23,7 @@ declare
   v_max_attempts int := coalesce(p_max_attempts, 3);
   v_created_by public.job_queue.created_by%type;
   v_id uuid;
+  v_constraint text;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -34,6 +35,9 @@ begin
   if p_job_type is null or not exists (select from public.job_types t where t.job_type = p_job_type) then
     raise exception 'unknown job type "%": job_types has no row for it', left(p_job_type, 200)
       using errcode = '22023';
+  end if;
+  if p_payload is null then
+    raise exception 'payload must be a json object, not null' using errcode = '22023';
   end if;
   if not isfinite(p_scheduled_at) then
     raise exception 'p_scheduled_at must be finite, not %', p_scheduled_at using errcode = '22023';
@@ -48,26 +52,36 @@ begin
 
   -- The job that holds the key may end between the insert and the look for it: then the key is free.
   for v_n in 1 .. case when p_unique_key is null then 1 else 100 end loop
-    insert into public.job_queue (
-      id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
-      unique_key, created_by
-    )
-    values (
-      gen_random_uuid(), p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
-      coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
-    )
-    on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
-    do nothing
-    returning id into v_id;
-    if v_id is null then
-      select j.id into v_id
-      from public.job_queue j
-      where j.job_type = p_job_type and j.unique_key = p_unique_key and j.status in ('pending', 'processing');
+    if p_unique_key is not null then
+      select k.id into v_id
+      from process_jobs.unfinished_keys k
+      where k.job_type = p_job_type collate "C" and k.unique_key = p_unique_key collate "C";
+      if found then
+        return v_id;
+      end if;
     end if;
-    if v_id is not null then
+    begin
+      insert into public.job_queue (
+        id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
+        unique_key, created_by
+      )
+      values (
+        gen_random_uuid(), p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
+        coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
+      )
+      returning id into v_id;
+      if v_id is null then
+        raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
+      end if;
       return v_id;
-    end if;
+    exception
+      when unique_violation then
+        get stacked diagnostics v_constraint = constraint_name;
+        if v_constraint <> 'job_queue_unique_unfinished' then
+          raise;
+        end if;
+    end;
   end loop;
-  raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
+  raise exception 'the unique key % is taken and let go again and again', p_unique_key using errcode = '55P03';
 end
 $$;

@@ -16,6 +16,7 @@ declare
   v_created_by public.job_queue.created_by%type;
   v_ids uuid[] := array_fill(null::uuid, array[jsonb_array_length(p_jobs)]);
   v_lost boolean;
+  v_constraint text;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -29,45 +30,51 @@ begin
   for v_n in 1 .. 100 loop
     v_ids := array(
       select coalesce(e.id, (
-        select j.id
-        from public.job_queue j
-        where j.job_type = e.job_type and j.unique_key = e.unique_key and j.status in ('pending', 'processing')))
+        select k.id
+        from process_jobs.unfinished_keys k
+        where k.job_type = e.job_type collate "C" and k.unique_key = e.unique_key collate "C"))
       from rows from (jsonb_to_recordset(p_jobs) as (job_type text, unique_key text), unnest(v_ids))
         with ordinality e (job_type, unique_key, id, n)
       order by e.n);
     exit when array_position(v_ids, null) is null;
 
-    with job as materialized (
-      select e.*, gen_random_uuid() as new_id,
-        e.id is null and (
-          e.unique_key is null or row_number() over (partition by e.job_type, e.unique_key order by e.n) = 1) as is_new
-      from rows from (
-        jsonb_to_recordset(p_jobs) as (
-          job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
-        unnest(v_ids)
-      ) with ordinality e (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
-    ), inserted as (
-      insert into public.job_queue (
-        id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
-        unique_key, created_by
+    begin
+      with job as materialized (
+        select e.*, gen_random_uuid() as new_id,
+          e.id is null and (
+            e.unique_key is null or row_number() over (partition by e.job_type, e.unique_key order by e.n) = 1) as is_new
+        from rows from (
+          jsonb_to_recordset(p_jobs) as (
+            job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
+          unnest(v_ids)
+        ) with ordinality e (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
+      ), inserted as (
+        insert into public.job_queue (
+          id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
+          unique_key, created_by
+        )
+        select n.new_id, n.job_type, n.payload, 'pending', coalesce(n.priority, 0), 0, coalesce(n.max_attempts, 3),
+          coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by
+        from job n
+        where n.is_new
+        -- One order in all calls, so that none waits for another that waits for it: of keys, then of generations.
+        order by n.job_type, n.unique_key, n.payload ->> 'generation_id', n.n
+        returning id
       )
-      select n.new_id, n.job_type, n.payload, 'pending', coalesce(n.priority, 0), 0, coalesce(n.max_attempts, 3),
-        coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by
-      from job n
-      where n.is_new
-      -- One order in all calls, so that none waits for another that waits for it: of keys, then of generations.
-      order by n.job_type, n.unique_key, n.payload ->> 'generation_id', n.n
-      on conflict (job_type, unique_key) where unique_key is not null and status in ('pending', 'processing')
-      do nothing
-      returning id
-    )
-    select array_agg(a.id order by a.n), bool_or(a.id is null and a.unique_key is null)
-    into v_ids, v_lost
-    from (
-      select n.n, n.unique_key,
-        case when n.is_new and n.new_id in (select i.id from inserted i) then n.new_id else n.id end as id
-      from job n
-    ) a;
+      select array_agg(a.id order by a.n), bool_or(a.id is null and a.unique_key is null)
+      into v_ids, v_lost
+      from (
+        select n.n, n.unique_key,
+          case when n.is_new and n.new_id in (select i.id from inserted i) then n.new_id else n.id end as id
+        from job n
+      ) a;
+    exception
+      when unique_violation then
+        get stacked diagnostics v_constraint = constraint_name;
+        if v_constraint <> 'job_queue_unique_unfinished' then
+          raise;
+        end if;
+    end;
     exit when v_lost or array_position(v_ids, null) is null;
   end loop;
   if array_position(v_ids, null) is not null then

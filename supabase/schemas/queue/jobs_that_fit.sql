@@ -1,10 +1,12 @@
 -- jobs_that_fit: the first of these jobs that together have at most 8 MiB of payloads, checkpoints and events, but one at
 -- least: no more fits into an answer of PostgREST. For claim_jobs.
-create or replace function process_jobs.jobs_that_fit(p_picked uuid[]) returns uuid[]
+--
+-- p_bytes  what they have together as it is stored, compressed; null: there are none
+create or replace function process_jobs.jobs_that_fit(p_picked uuid[], p_bytes bigint) returns uuid[]
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- As in claim_jobs.
+-- As in exchange_jobs.
 set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -13,12 +15,7 @@ declare
   v_max_bytes constant int := 8388608;
 begin
   -- Compressed, text is up to 255 times as short.
-  if cardinality(p_picked) = 1 or v_max_bytes / 255 >= (
-    select sum(
-      pg_column_size(j.payload) + coalesce(pg_column_size(j.checkpoint), 0) + coalesce(pg_column_size(j.event), 0))
-    from public.job_queue j
-    where j.id = any (p_picked)
-  ) then
+  if p_bytes is null or cardinality(p_picked) = 1 or v_max_bytes / 255 >= p_bytes then
     return p_picked;
   end if;
   return (

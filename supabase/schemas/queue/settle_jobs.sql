@@ -33,10 +33,10 @@ language plpgsql
 security definer
 -- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- One plan, from the outcomes to each job by its id, whatever the statistics say: they may be from when the queue was
--- empty. The outcomes are sorted, and jobs are locked in that order.
+-- One plan, which finds each job by its id, whatever the statistics say: they may be from when the queue was empty.
+-- Ids and outcomes are sorted, so jobs are locked in that order. (Hashed, or each outcome would look at each job.)
 set enable_seqscan = off
-set enable_hashjoin = off
+set enable_hashjoin = on
 set enable_mergejoin = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -49,6 +49,7 @@ declare
   v_cancelled constant public.job_queue.status%type := 'cancelled';
   v_places bigint[];
   v_refusal text;
+  v_moved uuid[];
   v_rest jsonb;
   v_wait record;
   v_place bigint;
@@ -148,24 +149,32 @@ begin
           end
         ) s (status)
       ),
-      lease_token = null, lease_expires_at = null, updated_at = now()
+      lease_token = null, lease_expires_at = null, updated_at = now(),
+      -- A job put back by hand has a place, which keep_places changes.
+      revision = j.revision + case when j.status = 'processing' then 1 else 0 end
     from outcome o
     -- The first condition says it twice, so that no planner that takes the table for empty goes through all of it.
-    where j.id = any (array(select known.job_id from outcome known)) and j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending') and o.counts
+    where j.id = any (array(select known.job_id from outcome known)) and j.id = o.job_id and j.lease_token = o.lease_token
+      and j.status in ('processing', 'pending') and o.counts
       and not exists (select from outcome where refusal is not null)
-    returning o.ordinality, j.job_type, j.priority, j.created_by, j.begun,
+    returning o.ordinality, j.job_type, j.priority, j.created_by, j.checkpoint is not null as begun,
+      case when j.status in ('pending', 'failed') or j.unique_key is not null then j.id end as moved,
       case when j.status = 'completed' and o.follow_ups <> '[]' then o.follow_ups end as follow_ups,
       case when o.outcome = 'snoozed' and o.hold_job_type then o.delay_seconds end as held_seconds,
       case when o.outcome = 'snoozed' then o.pause_reason end as pause_reason
   )
   select array_agg(s.ordinality), (select min(o.refusal) from outcome o),
+    array_agg(s.moved) filter (where s.moved is not null),
     jsonb_agg(to_jsonb(s)) filter (where num_nonnulls(s.follow_ups, s.held_seconds, s.pause_reason) > 0)
-  into v_places, v_refusal, v_rest
+  into v_places, v_refusal, v_moved, v_rest
   from settled s;
   if v_refusal is not null then
     raise exception '%', v_refusal using errcode = '22023';
   end if;
 
+  if v_moved is not null then
+    perform process_jobs.place_jobs(v_moved);
+  end if;
   if v_rest is not null then
     perform process_jobs.enqueue_follow_ups(r.follow_ups, r.priority, r.created_by)
     from jsonb_to_recordset(v_rest) r (follow_ups jsonb, priority int, created_by text)

@@ -10,9 +10,8 @@ language plpgsql
 security definer
 -- Triggers of the app's own are fired here, and look for what they name where they always did.
 set search_path = pg_catalog, public, extensions, pg_temp
--- As in claim_jobs.
+-- As in exchange_jobs.
 set enable_seqscan = off
-set enable_sort = off
 set enable_bitmapscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -26,18 +25,18 @@ declare
   v_failed constant public.job_queue.status%type := 'failed';
   v_picked uuid[];
   v_part uuid[];
+  v_count bigint;
 begin
   begin
     select array_agg(expired.id) into v_picked
     from (
-      select j.id
-      from public.job_queue j
-      where j.status = 'processing' and j.lease_expires_at <= now()
-        and not exists (
-          select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
-      order by j.lease_expires_at
-      limit 100
-      for update skip locked
+      select locked.id
+      from (select l.id from process_jobs.lost_jobs l order by l.lease_expires_at limit 100) lost
+      cross join lateral (
+        select j.id from public.job_queue j
+        where j.id = lost.id and j.status is not distinct from 'processing' and j.lease_expires_at <= now()
+        for update skip locked
+      ) locked
     ) expired;
   exception
     when lock_not_available then
@@ -70,8 +69,13 @@ begin
               'the worker was killed or lost'))
           ) why (message)
         ),
-        lease_token = null, lease_expires_at = null, updated_at = now()
+        lease_token = null, lease_expires_at = null, updated_at = now(), revision = j.revision + 1
       where j.id = any (v_part);
+      get diagnostics v_count = row_count;
+      if v_count < cardinality(v_part) then
+        raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
+      end if;
+      perform process_jobs.place_jobs(v_part);
       exit when v_n = 0;
     exception
       when others then

@@ -30,7 +30,7 @@ select pg_temp.fill(100000, 'work', 9, '1 day', 'pending');
 select cmp_ok(pg_temp.claim(), '<', 250, 'behind 100,000 of its type scheduled for later');
 select pg_temp.fill(1, 'work', 9, '-1 hour', 'pending');
 select cmp_ok(pg_temp.claim(), '<', 250, 'and one delayed job behind them is found');
-select is((select count(*) from job_queue where status = 'processing' and delayed), 1::bigint, 'it was claimed, being of a higher priority');
+select is((select count(*) from job_queue where status = 'processing' and priority = 9), 1::bigint, 'it was claimed, being of a higher priority');
 select pg_temp.fill(100, 'work', 5, '-1 hour', 'pending');
 select cmp_ok(pg_temp.claim(), '<', 300, 'of a hundred delayed ones each is looked at');
 select seconds_until_next_job();

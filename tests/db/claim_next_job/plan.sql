@@ -41,7 +41,7 @@ select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 30
 select pause_job_type('held', 'no credit');
 update job_queue set checkpoint = '{}' where id in (select id from job_queue where job_type = 'held' and status = 'pending' limit 10);
 select cmp_ok(pg_temp.rows_read('select claim_next_job(p_limit => 10)'), '<', 300::bigint, 'with 100,000 paused at the head');
-select is((select count(*) from job_queue where status = 'processing' and begun), 10::bigint, 'those that have begun came first');
+select is((select count(*) from job_queue where status = 'processing' and checkpoint is not null), 10::bigint, 'those that have begun came first');
 
 select * from finish();
 rollback;

@@ -27,7 +27,7 @@ select is((select count(*) from job_queue where job_type = 'next' and priority =
 select results_eq(
   $$select payload ->> 'name' from claim_next_job(array['next'], 2)$$, $$values ('first'), ('late')$$,
   'what has waited longest comes first');
-select is((select count(*) from job_queue where job_type = 'next' and delayed), 0::bigint, 'and none counts as delayed');
+select is((select count(*) from job_queue where job_type = 'next' and scheduled_at > created_at), 0::bigint, 'and none counts as delayed');
 select enqueue_job('work', '{}', p_scheduled_at => now() - interval '1 day') as id \gset
 select results_eq(
   $$select created_at, scheduled_at from job_queue where id = '$$ || :'id' || $$'$$,

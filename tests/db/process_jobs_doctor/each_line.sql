@@ -1,6 +1,6 @@
 -- Each line, as it is where all is well and where it is not.
 begin;
-select plan(43);
+select plan(45);
 set local client_min_messages = error;
 create function pg_temp.finding(p_subject text) returns text language sql as
 $$ select string_agg(d.finding, ' | ') from process_jobs_doctor() d where d.subject = p_subject $$;
@@ -28,7 +28,7 @@ select from claim_next_job(p_job_types => '{generate-image,download-image}',
 select is_empty('select * from process_jobs_doctor() where advice is not null', 'all is well: nobody is advised');
 select set_eq('select subject from process_jobs_doctor()', array['extension pg_cron', 'privileges of service_role', 'privileges of users',
   'schedule', 'last tick', 'key of the schedule', 'function', 'versions', 'webhooks', 'image tables', 'bucket generated-images',
-  'stuck jobs', 'generations without a job'], 'what is looked at');
+  'stuck jobs', 'misplaced jobs', 'generations without a job'], 'what is looked at');
 
 -- What is not.
 insert into cron.job_run_details (jobid, runid, job_pid, database, username, command, status, return_message, start_time)
@@ -89,6 +89,11 @@ select is(pg_temp.finding('job type odd'), '1 jobs wait, and the function has no
 insert into job_queue (job_type, status, attempt_number, lease_token, lease_expires_at) values ('send-mail', 'processing', 1, gen_random_uuid(), now() - interval '1 hour');
 select is(pg_temp.finding('stuck jobs'), '1', 'a job that nobody has taken back');
 select matches(pg_temp.advice('stuck jobs'), 'no drain', 'though somebody should have');
+set local session_replication_role = replica;
+insert into job_queue (job_type) values ('send-mail');
+set local session_replication_role = origin;
+select is(pg_temp.finding('misplaced jobs'), '1', 'a job that no claim finds');
+select matches(pg_temp.advice('misplaced jobs'), 'rebuild_places', 'is given its place');
 insert into image_generations (id, user_id, status) values ('g', 'u', 'processing');
 select is(pg_temp.finding('generations without a job'), '1', 'a generation that waits for nothing');
 select process_jobs.note_job_trouble('00000000-0000-4000-8000-000000000000', 'claim', 'it cannot be claimed: no');

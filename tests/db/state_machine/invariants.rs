@@ -36,6 +36,7 @@ pub const TRANSITIONS: &[(&str, &str, &str)] = &[
     ("redrive", "failed", "pending"),
     ("resume", "pending", "pending"),
     ("reset", "processing", "pending"),
+    ("reset", "pending", "pending"),
 ];
 
 /// A name, and a query of what breaks it.
@@ -46,6 +47,7 @@ const INVARIANTS: &[(&str, &str)] = &[
            or case when status in ('pending', 'processing') then completed_at is not null
              else completed_at is null or event is not null end",
     ),
+    ("every job is where claims look for it", "select m from process_jobs.misplaced_jobs() m"),
     (
         "only a job at work has a lease, or one put back by hand",
         "select j from job_queue j where (lease_token is null) <> (lease_expires_at is null) or case status
@@ -105,10 +107,10 @@ const INVARIANTS: &[(&str, &str)] = &[
            or (before).status in ('failed', 'cancelled') and operation not in ('retry', 'redrive')",
     ),
     (
-        "a lease token is given by a claim only, and to one only",
+        "a lease token is given by a claim only, and of one only",
         "select (after).lease_token from transition where (after).lease_token is not null
            and ((before).lease_token is distinct from (after).lease_token or operation = 'claim')
-         group by 1 having count(*) > 1 or bool_or(operation <> 'claim')",
+         group by 1 having count(distinct clock) > 1 or count(*) > count(distinct (after).id) or bool_or(operation <> 'claim')",
     ),
     (
         "a call with a token changes the job only that has it",
@@ -118,7 +120,7 @@ const INVARIANTS: &[(&str, &str)] = &[
     (
         "a job of a held kind is not claimed, nor one of a paused type that has not begun",
         "select t from transition t where operation = 'claim' and (after).status = 'processing'
-           and (held or paused and not (before).begun)",
+           and (held or paused and (before).checkpoint is null)",
     ),
     (
         "a job is not claimed before it is due",
@@ -131,7 +133,7 @@ const INVARIANTS: &[(&str, &str)] = &[
            select row_number() over (partition by t.job_type order by clock) as n, clock,
              t.job_type, t.starts_per_minute / 60 as rate, greatest(1, t.starts_per_minute / 10) as most
            from transition join job_types t on t.job_type = (after).job_type and t.starts_per_minute is not null
-           where operation = 'claim' and (after).status = 'processing' and not (before).begun
+           where operation = 'claim' and (after).status = 'processing' and (before).checkpoint is null
          )
          select format('%s of %s from %s to %s', b.n - a.n + 1, job_type, a.clock, b.clock)
          from start a join start b using (job_type, rate, most)
@@ -140,12 +142,12 @@ const INVARIANTS: &[(&str, &str)] = &[
     (
         "a job that may have begun something is not cancelled over a worker's head",
         "select t from transition t where operation = 'cancel' and token is null and (after).status = 'cancelled'
-           and ((before).begun or (before).attempt_number > 0)",
+           and ((before).checkpoint is not null or (before).attempt_number > 0)",
     ),
     (
         "a retried job begins anew",
         "select t from transition t where operation in ('retry', 'redrive')
-           and ((after).begun or (after).event is not null or (after).started_at is not null)",
+           and ((after).checkpoint is not null or (after).event is not null or (after).started_at is not null)",
     ),
     (
         "a job that is woken or asked to cancel is due: at once, when it parks, or when its lease is over",

@@ -39,7 +39,7 @@ const PREPARE: &str = "
       insert into public.transition
       select current_setting('test.operation'), current_setting('test.clock')::bigint,
         nullif(current_setting('test.token'), '')::uuid,
-        coalesce(case when old.begun then t.begun_held_until > now() and old.woken_at is null else t.held_until > now() end,
+        coalesce(case when old.checkpoint is not null then t.begun_held_until > now() and old.woken_at is null else t.held_until > now() end,
           false),
         t.paused_at is not null, old, new
       from public.job_types t where t.job_type = new.job_type;

@@ -7,25 +7,29 @@ const COMPLETE = `select complete_job(p_job_id => $1, p_lease_token => $2) as re
 const JOB_TYPES = ["no-op"];
 // What remains of claim and completion without what the functions do.
 const BARE_CLAIM = `
+  with picked as (
+    delete from process_jobs.ready_jobs
+    where id = any (array(
+      select id from process_jobs.ready_jobs where job_type = 'no-op' and lane = 0
+      order by rank, created_at, id limit $1 for update skip locked))
+    returning id)
   update job_queue
   set status = 'processing', attempt_number = attempt_number + 1, lease_token = gen_random_uuid(),
-    lease_expires_at = now() + interval '60 seconds', started_at = now(), first_started_at = now(), updated_at = now()
-  where id = any (array(
-    select id from job_queue
-    where job_type = 'no-op' and begun = false and delayed = false and status = 'pending'
-    order by priority desc, created_at, id limit $1 for update skip locked))
+    lease_expires_at = now() + interval '60 seconds', started_at = now(), first_started_at = now(), updated_at = now(),
+    revision = revision + 1
+  where id = any (array(select id from picked))
   returning id, job_type, payload, attempt_number, max_attempts, life, checkpoint, lease_token`;
 const BARE_COMPLETE = `
   update job_queue
   set status = 'completed', progress = 100, completed_at = now(), lease_token = null, lease_expires_at = null,
-    updated_at = now()
+    updated_at = now(), revision = revision + 1
   where id = any ($1)`;
 
 await administer(
   `truncate job_queue`,
   `insert into job_types (job_type) values ('no-op') on conflict do nothing`,
   `insert into job_queue (job_type, payload) select 'no-op', ${PAYLOAD_SQL} from generate_series(1, ${asked.jobs}) n`,
-  `vacuum analyze job_queue, job_types`,
+  `vacuum analyze job_queue, job_types, process_jobs.ready_jobs`,
   `checkpoint`,
 );
 const ended = await inSessions({ exchange, "by-hand": byHand, bare }[asked.variant]);

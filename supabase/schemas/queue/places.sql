@@ -1,0 +1,104 @@
+-- The places of jobs: narrow tables that say where each job stands, so that job_queue has no index on what changes in a
+-- job's life, and its updates are HOT.
+--
+-- ready_jobs       pending and due: found in the claim's order by (job_type, lane, rank, created_at, id)
+-- waiting_jobs     pending, and not due before due_at. A claim moves those that have fallen due to ready_jobs
+-- leases           one row a claim: its token, its jobs, and a time before which none of their leases ends. A row is
+--                  passed over while its jobs run, and looked at when its time has come (sweep_leases)
+-- failed_jobs      the failed ones, by when they failed
+-- unfinished_keys  the unique keys of unfinished jobs
+-- marks            of a lane in which a claim had to pass over many entries that were gone already: before (rank,
+--                  created_at, id) there was none, so claims begin there until look_at (raise_mark, lower_marks)
+--
+-- lane  0: has not begun, 1: has begun, 2: has begun and was woken
+-- rank  the lower, the sooner. -priority; where the type has priority_ages_seconds, the microsecond of created_at less
+--       priority times as many
+--
+-- claim_jobs, settle_jobs and take_back_jobs move jobs from one place to another and raise job_queue.revision with it;
+-- after any other change of a row the trigger keep_places does. Whoever changes the places of a job has its row locked
+-- (a claim that moves what has fallen due has the entry locked instead, and waits for no row).
+create table if not exists process_jobs.ready_jobs (
+  id uuid primary key,
+  job_type text collate "C" not null,
+  lane smallint not null,
+  rank bigint not null,
+  created_at timestamptz not null
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
+create index if not exists ready_jobs_order on process_jobs.ready_jobs (job_type, lane, rank, created_at, id);
+
+create table if not exists process_jobs.waiting_jobs (
+  id uuid primary key,
+  job_type text collate "C" not null,
+  lane smallint not null,
+  due_at timestamptz not null,
+  rank bigint not null,
+  created_at timestamptz not null
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
+create index if not exists waiting_jobs_due on process_jobs.waiting_jobs (due_at);
+create index if not exists waiting_jobs_next on process_jobs.waiting_jobs (job_type, lane, due_at);
+
+create table if not exists process_jobs.leases (
+  token uuid primary key,
+  expires_at timestamptz not null,
+  jobs uuid[] not null
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
+create index if not exists leases_expire on process_jobs.leases (expires_at);
+
+create table if not exists process_jobs.failed_jobs (
+  id uuid primary key,
+  job_type text collate "C" not null,
+  failed_at timestamptz
+);
+create index if not exists failed_jobs_order on process_jobs.failed_jobs (failed_at);
+
+create table if not exists process_jobs.unfinished_keys (
+  job_type text collate "C" not null,
+  unique_key text collate "C" not null,
+  id uuid primary key,
+  constraint job_queue_unique_unfinished unique (job_type, unique_key)
+);
+
+create table if not exists process_jobs.marks (
+  job_type text collate "C" not null,
+  lane smallint not null,
+  rank bigint not null,
+  created_at timestamptz not null,
+  id uuid not null,
+  look_at timestamptz not null,
+  primary key (job_type, lane)
+);
+
+-- places: where each pending job belongs.
+create or replace view process_jobs.places as
+select j.id, j.job_type::text collate "C" as job_type,
+  case when j.checkpoint is null then 0 when j.woken_at is null then 1 else 2 end::smallint as lane,
+  case
+    when t.priority_ages_seconds is null then -j.priority::bigint
+    else (extract(epoch from j.created_at) * 1000000 - j.priority * t.priority_ages_seconds * 1000000)::bigint
+  end as rank,
+  j.created_at, j.scheduled_at as due_at
+from public.job_queue j
+left join public.job_types t on t.job_type = j.job_type
+where j.status = 'pending';
+
+-- jobs_at_work: the jobs under a lease.
+create or replace view process_jobs.jobs_at_work as
+select j.id, j.job_type, j.lease_expires_at
+from process_jobs.leases l
+cross join lateral unnest(l.jobs) at_work (id)
+join public.job_queue j on j.id = at_work.id
+where j.status = 'processing' and j.lease_token = l.token;
+
+-- lost_jobs: the jobs at work whose lease has expired, but for those that the database refused to take back a moment ago.
+create or replace view process_jobs.lost_jobs as
+select lost.id, lost.lease_expires_at
+from process_jobs.leases l
+cross join lateral (
+  select j.id, j.lease_expires_at
+  from public.job_queue j
+  where j.id = any (l.jobs) and j.status = 'processing' and j.lease_token = l.token and j.lease_expires_at <= now()
+    and not exists (
+      select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+  offset 0
+) lost
+where l.expires_at <= now();

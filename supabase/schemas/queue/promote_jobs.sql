@@ -1,0 +1,39 @@
+-- promote_jobs: moves jobs that have fallen due from waiting_jobs to ready_jobs, at most p_limit, the longest due first;
+-- for claim_jobs. Entries that another transaction has locked are passed over.
+create or replace function process_jobs.promote_jobs(p_limit int) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_promoted uuid[];
+begin
+  with due as materialized (
+    select w.ctid as place
+    from process_jobs.waiting_jobs w
+    where w.due_at <= now()
+    order by w.due_at
+    limit p_limit
+    for update skip locked
+  ), promoted as (
+    delete from process_jobs.waiting_jobs w
+    where w.ctid = any (array(select place from due))
+    returning w.id, w.job_type, w.lane, w.rank, w.created_at
+  ), placed as (
+    insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
+    select p.id, p.job_type, p.lane, p.rank, p.created_at from promoted p
+    on conflict (id) do nothing
+    returning id
+  )
+  select array_agg(p.id) into v_promoted from placed p;
+  if v_promoted is not null then
+    perform process_jobs.lower_marks(v_promoted);
+  end if;
+end
+$$;
