@@ -734,7 +734,8 @@ create index if not exists job_troubles_retry_at on process_jobs.job_troubles (r
 -- failed_jobs      the failed ones, by when they failed
 -- unfinished_keys  the unique keys of unfinished jobs
 -- marks            of a lane in which a claim had to pass over many entries that were gone already: before (rank,
---                  created_at, id) there was none, so claims begin there until look_at (raise_mark, lower_marks)
+--                  created_at, id) there was none, so claims begin there until look_at (raise_marks, lower_marks)
+-- time_marks       the same of waiting_jobs and leases, by their times
 --
 -- lane  0: has not begun, 1: has begun, 2: has begun and was woken
 -- rank  the lower, the sooner. -priority; where the type has priority_ages_seconds, the microsecond of created_at less
@@ -794,6 +795,12 @@ create table if not exists process_jobs.marks (
   primary key (job_type, lane)
 );
 
+create table if not exists process_jobs.time_marks (
+  place text primary key,
+  begins_at timestamptz not null,
+  look_at timestamptz not null
+);
+
 -- places: where each pending job belongs.
 create or replace view process_jobs.places as
 select j.id, j.job_type::text collate "C" as job_type,
@@ -827,7 +834,8 @@ cross join lateral (
       select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
   offset 0
 ) lost
-where l.expires_at <= now();
+where l.expires_at <= now() and l.expires_at >= coalesce(
+  (select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity');
 
 -- ── images/image_tables.sql ──
 
@@ -1140,13 +1148,22 @@ create or replace trigger process_jobs_check_payload
 -- that have fallen due, or starts to count. A claim or an exchange calls it first.
 create or replace function process_jobs.has_chores(p_job_types text[]) returns boolean
 language plpgsql
-stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_passed bigint := pg_stat_get_xact_tuples_returned('process_jobs.leases_expire'::regclass)
+    + pg_stat_get_xact_tuples_returned('process_jobs.waiting_jobs_due'::regclass);
+  v_has boolean;
 begin
-  return exists (select from process_jobs.leases l where l.expires_at <= now())
-    or exists (select from process_jobs.waiting_jobs w where w.due_at <= now())
+  v_has := exists (
+      select from process_jobs.leases l
+      where l.expires_at <= now() and l.expires_at >= coalesce(
+        (select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity'))
+    or exists (
+      select from process_jobs.waiting_jobs w
+      where w.due_at <= now() and w.due_at >= coalesce(
+        (select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity'))
     or exists (
       select from process_jobs.job_troubles b
       where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'))
@@ -1156,6 +1173,12 @@ begin
         -- (Offset: so that no planner joins, which would read all that is ready.)
         and exists (
           select from process_jobs.ready_jobs r where r.job_type = t.job_type collate "C" and r.lane = 0 offset 0));
+  if pg_stat_get_xact_tuples_returned('process_jobs.leases_expire'::regclass)
+    + pg_stat_get_xact_tuples_returned('process_jobs.waiting_jobs_due'::regclass) - v_passed > 1000
+  then
+    perform process_jobs.raise_time_marks();
+  end if;
+  return v_has;
 end
 $$;
 
@@ -2301,7 +2324,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
-    process_jobs.unfinished_keys, process_jobs.marks;
+    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks;
   return null;
 end
 $$;
@@ -2316,7 +2339,8 @@ create or replace trigger process_jobs_clear_places
 --
 -- raise_marks lets the next claims of these types begin at the first entry that there is now; when a mark is 10 s old, a
 -- claim looks from the beginning again, for what a transaction has put before the mark and committed later. lower_marks
--- moves marks back to jobs that have just become ready. Neither waits for another session.
+-- moves marks back to jobs that have just become ready. raise_time_marks does the first for waiting_jobs and leases, whose
+-- new entries lie in the future. None of them waits for another session.
 create or replace function process_jobs.raise_marks(p_job_types text[]) returns void
 language plpgsql
 security definer
@@ -2390,6 +2414,29 @@ begin
   where m.ctid = any (array(select k.ctid from process_jobs.marks k where k.look_at > now() for update skip locked))
     and m.job_type = first.job_type and m.lane = first.lane
     and (first.rank, first.created_at, first.id) < (m.rank, m.created_at, m.id);
+end
+$$;
+
+create or replace function process_jobs.raise_time_marks() returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if not pg_try_advisory_xact_lock(hashtext('process_jobs.marks')) then
+    return;
+  end if;
+  insert into process_jobs.time_marks as m (place, begins_at, look_at)
+  values
+    ('leases', least(now(), (select min(l.expires_at) from process_jobs.leases l)), now() + interval '10 seconds'),
+    ('waiting_jobs', least(now(), (select min(w.due_at) from process_jobs.waiting_jobs w)), now() + interval '10 seconds')
+  on conflict (place) do update set begins_at = excluded.begins_at, look_at = excluded.look_at;
 end
 $$;
 
@@ -2495,7 +2542,8 @@ begin
   with due as materialized (
     select w.ctid as place
     from process_jobs.waiting_jobs w
-    where w.due_at <= now()
+    where w.due_at <= now() and w.due_at >= coalesce(
+      (select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity')
     order by w.due_at
     limit p_limit
     for update skip locked
@@ -2574,7 +2622,7 @@ begin
   lock table public.job_queue in share row exclusive mode;
   select count(*) into v_misplaced from process_jobs.misplaced_jobs();
   truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
-    process_jobs.unfinished_keys, process_jobs.marks;
+    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks;
   insert into process_jobs.waiting_jobs (id, job_type, lane, due_at, rank, created_at)
   select p.id, p.job_type, p.lane, p.due_at, p.rank, p.created_at from process_jobs.places p where p.due_at > now();
   insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
@@ -2715,7 +2763,7 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
--- As in claim_next_job.
+-- As in exchange_jobs.
 set enable_seqscan = off
 set enable_sort = off
 set enable_bitmapscan = off
@@ -2756,7 +2804,8 @@ begin
         (
           select w.due_at
           from process_jobs.waiting_jobs w
-          where w.job_type = t.job_type collate "C" and w.lane = lane.lane
+          where w.job_type = t.job_type collate "C" and w.lane = lane.lane and w.due_at >= coalesce(
+            (select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity')
             and not exists (
               select from process_jobs.job_troubles b where b.job_id = w.id and b.kind = 'claim' and b.retry_at > now())
           order by w.due_at
@@ -3080,7 +3129,8 @@ begin
       from (
         select l.token, l.jobs
         from process_jobs.leases l
-        where l.expires_at <= now()
+        where l.expires_at <= now() and l.expires_at >= coalesce(
+          (select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity')
         order by l.expires_at
         limit 100
         for update skip locked

@@ -168,6 +168,7 @@ async fn a_restore_brings_back_what_was_dumped() {
             select from claim_next_job('{none}', p_worker => '{\"version\": \"0.1.0\"}');
             select enqueue_job('generate-image', '{}', p_unique_key => 'k');
             insert into process_jobs.marks values ('generate-image', 0, 0, now(), gen_random_uuid(), now());
+            insert into process_jobs.time_marks values ('leases', now(), now());
             insert into process_jobs.undo (statement) values ('select 1');
             insert into process_jobs.image_writers values ('images', 'app.write')",
         )

@@ -443,5 +443,15 @@ async fn claims_do_not_walk_again_and_again_over_what_is_gone() {
     assert_eq!(client.query_one(claimed, &[]).await.expect("a claim").get::<_, i32>(0), 0, "it is not seen yet");
     client.batch_execute("update process_jobs.marks set look_at = now()").await.expect("ten seconds later");
     assert_eq!(client.query_one(claimed, &[]).await.expect("a claim").get::<_, i32>(0), 8, "it is found");
+
+    let gone = "insert into process_jobs.leases select gen_random_uuid(), now() - interval '1 hour', '{}' from generate_series(1, 5000);
+        insert into process_jobs.waiting_jobs
+        select gen_random_uuid(), 'work', 1, now() - interval '1 hour', 0, now() from generate_series(1, 5000);
+        delete from process_jobs.leases where expires_at < now();
+        delete from process_jobs.waiting_jobs";
+    client.batch_execute(gone).await.expect("leases that are over, and jobs that fell due");
+    let (first, second) = (pages_of_a_claim(&client).await, pages_of_a_claim(&client).await);
+    assert!(first > 500, "the first claim passes over 10,000 entries: {first} pages");
+    assert!(second < 400, "the second does not: {second} pages, the first {first}");
     database.drop().await;
 }

@@ -2,13 +2,22 @@
 -- that have fallen due, or starts to count. A claim or an exchange calls it first.
 create or replace function process_jobs.has_chores(p_job_types text[]) returns boolean
 language plpgsql
-stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_passed bigint := pg_stat_get_xact_tuples_returned('process_jobs.leases_expire'::regclass)
+    + pg_stat_get_xact_tuples_returned('process_jobs.waiting_jobs_due'::regclass);
+  v_has boolean;
 begin
-  return exists (select from process_jobs.leases l where l.expires_at <= now())
-    or exists (select from process_jobs.waiting_jobs w where w.due_at <= now())
+  v_has := exists (
+      select from process_jobs.leases l
+      where l.expires_at <= now() and l.expires_at >= coalesce(
+        (select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity'))
+    or exists (
+      select from process_jobs.waiting_jobs w
+      where w.due_at <= now() and w.due_at >= coalesce(
+        (select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity'))
     or exists (
       select from process_jobs.job_troubles b
       where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'))
@@ -18,6 +27,12 @@ begin
         -- (Offset: so that no planner joins, which would read all that is ready.)
         and exists (
           select from process_jobs.ready_jobs r where r.job_type = t.job_type collate "C" and r.lane = 0 offset 0));
+  if pg_stat_get_xact_tuples_returned('process_jobs.leases_expire'::regclass)
+    + pg_stat_get_xact_tuples_returned('process_jobs.waiting_jobs_due'::regclass) - v_passed > 1000
+  then
+    perform process_jobs.raise_time_marks();
+  end if;
+  return v_has;
 end
 $$;
 

@@ -3,7 +3,8 @@
 --
 -- raise_marks lets the next claims of these types begin at the first entry that there is now; when a mark is 10 s old, a
 -- claim looks from the beginning again, for what a transaction has put before the mark and committed later. lower_marks
--- moves marks back to jobs that have just become ready. Neither waits for another session.
+-- moves marks back to jobs that have just become ready. raise_time_marks does the first for waiting_jobs and leases, whose
+-- new entries lie in the future. None of them waits for another session.
 create or replace function process_jobs.raise_marks(p_job_types text[]) returns void
 language plpgsql
 security definer
@@ -77,5 +78,28 @@ begin
   where m.ctid = any (array(select k.ctid from process_jobs.marks k where k.look_at > now() for update skip locked))
     and m.job_type = first.job_type and m.lane = first.lane
     and (first.rank, first.created_at, first.id) < (m.rank, m.created_at, m.id);
+end
+$$;
+
+create or replace function process_jobs.raise_time_marks() returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if not pg_try_advisory_xact_lock(hashtext('process_jobs.marks')) then
+    return;
+  end if;
+  insert into process_jobs.time_marks as m (place, begins_at, look_at)
+  values
+    ('leases', least(now(), (select min(l.expires_at) from process_jobs.leases l)), now() + interval '10 seconds'),
+    ('waiting_jobs', least(now(), (select min(w.due_at) from process_jobs.waiting_jobs w)), now() + interval '10 seconds')
+  on conflict (place) do update set begins_at = excluded.begins_at, look_at = excluded.look_at;
 end
 $$;

@@ -8,7 +8,8 @@
 -- failed_jobs      the failed ones, by when they failed
 -- unfinished_keys  the unique keys of unfinished jobs
 -- marks            of a lane in which a claim had to pass over many entries that were gone already: before (rank,
---                  created_at, id) there was none, so claims begin there until look_at (raise_mark, lower_marks)
+--                  created_at, id) there was none, so claims begin there until look_at (raise_marks, lower_marks)
+-- time_marks       the same of waiting_jobs and leases, by their times
 --
 -- lane  0: has not begun, 1: has begun, 2: has begun and was woken
 -- rank  the lower, the sooner. -priority; where the type has priority_ages_seconds, the microsecond of created_at less
@@ -68,6 +69,12 @@ create table if not exists process_jobs.marks (
   primary key (job_type, lane)
 );
 
+create table if not exists process_jobs.time_marks (
+  place text primary key,
+  begins_at timestamptz not null,
+  look_at timestamptz not null
+);
+
 -- places: where each pending job belongs.
 create or replace view process_jobs.places as
 select j.id, j.job_type::text collate "C" as job_type,
@@ -101,4 +108,5 @@ cross join lateral (
       select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
   offset 0
 ) lost
-where l.expires_at <= now();
+where l.expires_at <= now() and l.expires_at >= coalesce(
+  (select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity');

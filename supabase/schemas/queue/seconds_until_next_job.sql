@@ -8,7 +8,7 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
--- As in claim_next_job.
+-- As in exchange_jobs.
 set enable_seqscan = off
 set enable_sort = off
 set enable_bitmapscan = off
@@ -49,7 +49,8 @@ begin
         (
           select w.due_at
           from process_jobs.waiting_jobs w
-          where w.job_type = t.job_type collate "C" and w.lane = lane.lane
+          where w.job_type = t.job_type collate "C" and w.lane = lane.lane and w.due_at >= coalesce(
+            (select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity')
             and not exists (
               select from process_jobs.job_troubles b where b.job_id = w.id and b.kind = 'claim' and b.retry_at > now())
           order by w.due_at

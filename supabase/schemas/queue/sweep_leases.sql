@@ -32,7 +32,8 @@ begin
       from (
         select l.token, l.jobs
         from process_jobs.leases l
-        where l.expires_at <= now()
+        where l.expires_at <= now() and l.expires_at >= coalesce(
+          (select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity')
         order by l.expires_at
         limit 100
         for update skip locked
