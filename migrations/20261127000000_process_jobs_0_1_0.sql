@@ -732,7 +732,7 @@ create index if not exists job_troubles_retry_at on process_jobs.job_troubles (r
 -- leases           one row a claim: its token, its jobs, and a time before which none of their leases ends. A row is
 --                  passed over while its jobs run, and looked at when its time has come (sweep_leases)
 -- failed_jobs      the failed ones, by when they failed
--- unfinished_keys  the unique keys of unfinished jobs
+-- unfinished_keys  the unique keys of unfinished jobs; id null: reserved for a job that is just being inserted
 -- marks            of a lane in which a claim had to pass over many entries that were gone already: before (rank,
 --                  created_at, id) there was none, so claims begin there until look_at (raise_marks, lower_marks)
 -- time_marks       the same of waiting_jobs and leases, by their times
@@ -781,8 +781,8 @@ create index if not exists failed_jobs_order on process_jobs.failed_jobs (failed
 create table if not exists process_jobs.unfinished_keys (
   job_type text collate "C" not null,
   unique_key text collate "C" not null,
-  id uuid primary key,
-  constraint job_queue_unique_unfinished unique (job_type, unique_key)
+  id uuid unique,
+  constraint job_queue_unique_unfinished primary key (job_type, unique_key)
 );
 
 create table if not exists process_jobs.marks (
@@ -1409,7 +1409,7 @@ begin
           ',"checkpoint":', coalesce(c.checkpoint, 'null'), ',"event":', coalesce(c.event, 'null'),
           ',"cancel_requested":', case when c.cancel_requested_at is null then 'false' else 'true' end,
           ',"lease_token":"', c.lease_token, '","lease_seconds":', extract(epoch from c.lease_expires_at - now())::int,
-          ',"age_seconds":', extract(epoch from now() - c.started_at)::double precision,
+          ',"age_seconds":', to_json(extract(epoch from now() - c.started_at)::double precision),
           ',"search_from":', to_json(greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute'), '}'
         ) order by array_position(v_part, c.id)),
         (select count(*) from gone)
@@ -1965,7 +1965,6 @@ declare
   v_max_attempts int := coalesce(p_max_attempts, 3);
   v_created_by public.job_queue.created_by%type;
   v_id uuid;
-  v_constraint text;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -1992,39 +1991,38 @@ begin
       using errcode = '22023';
   end if;
 
-  -- The job that holds the key may end between the insert and the look for it: then the key is free.
-  for v_n in 1 .. case when p_unique_key is null then 1 else 100 end loop
-    if p_unique_key is not null then
+  if p_unique_key is not null then
+    -- Reserved before the insert: a violation would cost it, and a subtransaction for each. The job that holds the key may
+    -- end between the two looks: then the key is free.
+    loop
+      insert into process_jobs.unfinished_keys (job_type, unique_key) values (p_job_type, p_unique_key) on conflict do nothing;
+      exit when found;
       select k.id into v_id
       from process_jobs.unfinished_keys k
       where k.job_type = p_job_type collate "C" and k.unique_key = p_unique_key collate "C";
-      if found then
+      if v_id is not null then
         return v_id;
       end if;
-    end if;
-    begin
-      insert into public.job_queue (
-        id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
-        unique_key, created_by
-      )
-      values (
-        gen_random_uuid(), p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
-        coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
-      )
-      returning id into v_id;
-      if v_id is null then
-        raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
-      end if;
-      return v_id;
-    exception
-      when unique_violation then
-        get stacked diagnostics v_constraint = constraint_name;
-        if v_constraint <> 'job_queue_unique_unfinished' then
-          raise;
-        end if;
-    end;
-  end loop;
-  raise exception 'the unique key % is taken and let go again and again', p_unique_key using errcode = '55P03';
+    end loop;
+  end if;
+
+  insert into public.job_queue (
+    id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
+    unique_key, created_by
+  )
+  values (
+    gen_random_uuid(), p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
+    coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
+  )
+  returning id into v_id;
+  if v_id is null then
+    raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
+  end if;
+  if p_unique_key is not null then
+    -- Where a trigger of the app's has given the job another key. (What others have reserved is not seen here.)
+    delete from process_jobs.unfinished_keys k where k.id is null;
+  end if;
+  return v_id;
 end
 $$;
 
@@ -2041,14 +2039,15 @@ security definer
 set search_path = pg_catalog, public, extensions, pg_temp
 -- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_created_by public.job_queue.created_by%type;
-  v_ids uuid[] := array_fill(null::uuid, array[jsonb_array_length(p_jobs)]);
-  v_lost boolean;
-  v_constraint text;
+  v_ids uuid[];
+  v_are_known boolean;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -2058,61 +2057,58 @@ begin
       null;
   end;
 
-  -- A job that holds a key may end between the insert and the look for it: then the key is free.
-  for v_n in 1 .. 100 loop
-    v_ids := array(
-      select coalesce(e.id, (
-        select k.id
-        from process_jobs.unfinished_keys k
-        where k.job_type = e.job_type collate "C" and k.unique_key = e.unique_key collate "C"))
-      from rows from (jsonb_to_recordset(p_jobs) as (job_type text, unique_key text), unnest(v_ids))
-        with ordinality e (job_type, unique_key, id, n)
-      order by e.n);
-    exit when array_position(v_ids, null) is null;
-
-    begin
-      with job as materialized (
-        select e.*, gen_random_uuid() as new_id,
-          e.id is null and (
-            e.unique_key is null or row_number() over (partition by e.job_type, e.unique_key order by e.n) = 1) as is_new
-        from rows from (
-          jsonb_to_recordset(p_jobs) as (
-            job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
-          unnest(v_ids)
-        ) with ordinality e (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
-      ), inserted as (
-        insert into public.job_queue (
-          id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
-          unique_key, created_by
-        )
-        select n.new_id, n.job_type, n.payload, 'pending', coalesce(n.priority, 0), 0, coalesce(n.max_attempts, 3),
-          coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by
-        from job n
-        where n.is_new
-        -- One order in all calls, so that none waits for another that waits for it: of keys, then of generations.
-        order by n.job_type, n.unique_key, n.payload ->> 'generation_id', n.n
-        returning id
-      )
-      select array_agg(a.id order by a.n), bool_or(a.id is null and a.unique_key is null)
-      into v_ids, v_lost
-      from (
-        select n.n, n.unique_key,
-          case when n.is_new and n.new_id in (select i.id from inserted i) then n.new_id else n.id end as id
-        from job n
-      ) a;
-    exception
-      when unique_violation then
-        get stacked diagnostics v_constraint = constraint_name;
-        if v_constraint <> 'job_queue_unique_unfinished' then
-          raise;
-        end if;
-    end;
-    exit when v_lost or array_position(v_ids, null) is null;
+  -- As in insert_job, each key is reserved before. In one order in all calls, so that none waits for another that waits
+  -- for it: of keys, and below of generations.
+  loop
+    insert into process_jobs.unfinished_keys (job_type, unique_key)
+    select distinct e.job_type collate "C" as job_type, e.unique_key collate "C" as unique_key
+    from jsonb_to_recordset(p_jobs) as e (job_type text, unique_key text)
+    where e.unique_key is not null
+    order by 1, 2
+    on conflict do nothing;
+    select array_agg(k.id order by e.n), bool_and(e.unique_key is null or k.unique_key is not null)
+    into v_ids, v_are_known
+    from rows from (jsonb_to_recordset(p_jobs) as (job_type text, unique_key text)) with ordinality e (job_type, unique_key, n)
+    left join process_jobs.unfinished_keys k
+      on k.job_type = e.job_type collate "C" and k.unique_key = e.unique_key collate "C";
+    exit when v_are_known is not false;
   end loop;
+
+  with job as materialized (
+    select e.*, gen_random_uuid() as new_id,
+      e.id is null and (
+        e.unique_key is null or row_number() over (partition by e.job_type, e.unique_key order by e.n) = 1) as is_new
+    from rows from (
+      jsonb_to_recordset(p_jobs) as (
+        job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
+      unnest(v_ids)
+    ) with ordinality e (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
+  ), inserted as (
+    insert into public.job_queue (
+      id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
+      unique_key, created_by
+    )
+    select n.new_id, n.job_type, n.payload, 'pending', coalesce(n.priority, 0), 0, coalesce(n.max_attempts, 3),
+      coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by
+    from job n
+    where n.is_new
+    order by n.job_type, n.unique_key, n.payload ->> 'generation_id', n.n
+    returning id
+  )
+  select array_agg(coalesce(a.id, a.made) order by a.n)
+  into v_ids
+  from (
+    select n.n, n.id,
+      first_value(case when n.new_id in (select i.id from inserted i) then n.new_id end) over (
+        partition by n.job_type, n.unique_key, case when n.unique_key is null then n.n end order by n.n) as made
+    from job n
+  ) a;
   if array_position(v_ids, null) is not null then
     raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
   end if;
-  return v_ids;
+  -- As in insert_job.
+  delete from process_jobs.unfinished_keys k where k.id is null;
+  return coalesce(v_ids, '{}');
 end
 $$;
 
@@ -2253,13 +2249,11 @@ begin
 
   perform process_jobs.check_job(new);
   if new.unique_key is not null and new.status in ('pending', 'processing') then
-    insert into process_jobs.unfinished_keys as k (job_type, unique_key, id)
-    values (new.job_type, new.unique_key, new.id)
-    on conflict (job_type, unique_key) do update set id = excluded.id where k.id = excluded.id;
+    update process_jobs.unfinished_keys k
+    set id = new.id
+    where k.job_type = new.job_type collate "C" and k.unique_key = new.unique_key collate "C" and coalesce(k.id, new.id) = new.id;
     if not found then
-      raise exception 'duplicate key value violates unique constraint "job_queue_unique_unfinished"'
-        using errcode = '23505', table = 'job_queue', constraint = 'job_queue_unique_unfinished',
-        detail = format('An unfinished job of type %s has the key %s.', new.job_type, new.unique_key);
+      insert into process_jobs.unfinished_keys (job_type, unique_key, id) values (new.job_type, new.unique_key, new.id);
     end if;
   end if;
   if new.status in ('pending', 'failed') then

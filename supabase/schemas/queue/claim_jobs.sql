@@ -160,7 +160,7 @@ begin
           ',"checkpoint":', coalesce(c.checkpoint, 'null'), ',"event":', coalesce(c.event, 'null'),
           ',"cancel_requested":', case when c.cancel_requested_at is null then 'false' else 'true' end,
           ',"lease_token":"', c.lease_token, '","lease_seconds":', extract(epoch from c.lease_expires_at - now())::int,
-          ',"age_seconds":', extract(epoch from now() - c.started_at)::double precision,
+          ',"age_seconds":', to_json(extract(epoch from now() - c.started_at)::double precision),
           ',"search_from":', to_json(greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute'), '}'
         ) order by array_position(v_part, c.id)),
         (select count(*) from gone)

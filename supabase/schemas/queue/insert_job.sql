@@ -23,7 +23,6 @@ declare
   v_max_attempts int := coalesce(p_max_attempts, 3);
   v_created_by public.job_queue.created_by%type;
   v_id uuid;
-  v_constraint text;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -50,38 +49,37 @@ begin
       using errcode = '22023';
   end if;
 
-  -- The job that holds the key may end between the insert and the look for it: then the key is free.
-  for v_n in 1 .. case when p_unique_key is null then 1 else 100 end loop
-    if p_unique_key is not null then
+  if p_unique_key is not null then
+    -- Reserved before the insert: a violation would cost it, and a subtransaction for each. The job that holds the key may
+    -- end between the two looks: then the key is free.
+    loop
+      insert into process_jobs.unfinished_keys (job_type, unique_key) values (p_job_type, p_unique_key) on conflict do nothing;
+      exit when found;
       select k.id into v_id
       from process_jobs.unfinished_keys k
       where k.job_type = p_job_type collate "C" and k.unique_key = p_unique_key collate "C";
-      if found then
+      if v_id is not null then
         return v_id;
       end if;
-    end if;
-    begin
-      insert into public.job_queue (
-        id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
-        unique_key, created_by
-      )
-      values (
-        gen_random_uuid(), p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
-        coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
-      )
-      returning id into v_id;
-      if v_id is null then
-        raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
-      end if;
-      return v_id;
-    exception
-      when unique_violation then
-        get stacked diagnostics v_constraint = constraint_name;
-        if v_constraint <> 'job_queue_unique_unfinished' then
-          raise;
-        end if;
-    end;
-  end loop;
-  raise exception 'the unique key % is taken and let go again and again', p_unique_key using errcode = '55P03';
+    end loop;
+  end if;
+
+  insert into public.job_queue (
+    id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
+    unique_key, created_by
+  )
+  values (
+    gen_random_uuid(), p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
+    coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
+  )
+  returning id into v_id;
+  if v_id is null then
+    raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
+  end if;
+  if p_unique_key is not null then
+    -- Where a trigger of the app's has given the job another key. (What others have reserved is not seen here.)
+    delete from process_jobs.unfinished_keys k where k.id is null;
+  end if;
+  return v_id;
 end
 $$;

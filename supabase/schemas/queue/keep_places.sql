@@ -49,13 +49,11 @@ begin
 
   perform process_jobs.check_job(new);
   if new.unique_key is not null and new.status in ('pending', 'processing') then
-    insert into process_jobs.unfinished_keys as k (job_type, unique_key, id)
-    values (new.job_type, new.unique_key, new.id)
-    on conflict (job_type, unique_key) do update set id = excluded.id where k.id = excluded.id;
+    update process_jobs.unfinished_keys k
+    set id = new.id
+    where k.job_type = new.job_type collate "C" and k.unique_key = new.unique_key collate "C" and coalesce(k.id, new.id) = new.id;
     if not found then
-      raise exception 'duplicate key value violates unique constraint "job_queue_unique_unfinished"'
-        using errcode = '23505', table = 'job_queue', constraint = 'job_queue_unique_unfinished',
-        detail = format('An unfinished job of type %s has the key %s.', new.job_type, new.unique_key);
+      insert into process_jobs.unfinished_keys (job_type, unique_key, id) values (new.job_type, new.unique_key, new.id);
     end if;
   end if;
   if new.status in ('pending', 'failed') then

@@ -6,7 +6,7 @@
 -- leases           one row a claim: its token, its jobs, and a time before which none of their leases ends. A row is
 --                  passed over while its jobs run, and looked at when its time has come (sweep_leases)
 -- failed_jobs      the failed ones, by when they failed
--- unfinished_keys  the unique keys of unfinished jobs
+-- unfinished_keys  the unique keys of unfinished jobs; id null: reserved for a job that is just being inserted
 -- marks            of a lane in which a claim had to pass over many entries that were gone already: before (rank,
 --                  created_at, id) there was none, so claims begin there until look_at (raise_marks, lower_marks)
 -- time_marks       the same of waiting_jobs and leases, by their times
@@ -55,8 +55,8 @@ create index if not exists failed_jobs_order on process_jobs.failed_jobs (failed
 create table if not exists process_jobs.unfinished_keys (
   job_type text collate "C" not null,
   unique_key text collate "C" not null,
-  id uuid primary key,
-  constraint job_queue_unique_unfinished unique (job_type, unique_key)
+  id uuid unique,
+  constraint job_queue_unique_unfinished primary key (job_type, unique_key)
 );
 
 create table if not exists process_jobs.marks (

@@ -1,7 +1,7 @@
 -- Where a job stands follows whatever is done to its row, by whom ever; the checker finds what was done without triggers,
 -- and rebuild_places mends it.
 begin;
-select plan(24);
+select plan(26);
 insert into job_types (job_type) values ('work'), ('play');
 create function pg_temp.misplaced() returns bigint language sql as 'select count(*) from process_jobs.misplaced_jobs()';
 create function pg_temp.placed(p_table text) returns bigint language plpgsql as $$
@@ -76,5 +76,12 @@ select heartbeat_job(:'id', :'token', 600);
 update process_jobs.leases set expires_at = now();
 select is_empty('select claim_next_job()', 'a claim whose heartbeat came is not taken back');
 select is((select expires_at from process_jobs.leases), now() + interval '10 minutes', 'and looked at again when that is over');
+-- What an app's trigger makes of a key and an id holds.
+create function pg_temp.other() returns trigger language plpgsql as $$
+begin new.id := gen_random_uuid(); new.unique_key := 'app-' || new.unique_key; return new; end $$;
+create trigger other before insert on job_queue for each row execute function pg_temp.other();
+select enqueue_job('work', '{}', p_unique_key => 'k') as id \gset
+select results_eq('select id, unique_key::text collate "default" from process_jobs.unfinished_keys', format('values (%L::uuid, ''app-k'')', :'id'), 'the key that the app gave is kept, and no other');
+select is(pg_temp.misplaced(), 0::bigint, 'and all have their places');
 select * from finish();
 rollback;
