@@ -732,7 +732,7 @@ create index if not exists job_troubles_retry_at on process_jobs.job_troubles (r
 -- leases           one row a claim: its token, its jobs, and a time before which none of their leases ends. A row is
 --                  passed over while its jobs run, and looked at when its time has come (sweep_leases)
 -- failed_jobs      the failed ones, by when they failed
--- unfinished_keys  the unique keys of unfinished jobs; id null: reserved for a job that is just being inserted
+-- unfinished_keys  the unique keys of unfinished jobs, and while jobs are inserted those reserved for them, some without id
 -- marks            of a lane in which a claim had to pass over many entries that were gone already: before (rank,
 --                  created_at, id) there was none, so claims begin there until look_at (raise_marks, lower_marks)
 -- time_marks       the same of waiting_jobs and leases, by their times
@@ -742,7 +742,7 @@ create index if not exists job_troubles_retry_at on process_jobs.job_troubles (r
 --       priority times as many
 --
 -- claim_jobs, settle_jobs and take_back_jobs move jobs from one place to another and raise job_queue.revision with it;
--- after any other change of a row the trigger keep_places does. Whoever changes the places of a job has its row locked
+-- after any other change of rows the triggers of keep_places.sql do. Whoever changes the places of a job has its row locked
 -- (a claim that moves what has fallen due has the entry locked instead, and waits for no row).
 create table if not exists process_jobs.ready_jobs (
   id uuid primary key,
@@ -781,7 +781,7 @@ create index if not exists failed_jobs_order on process_jobs.failed_jobs (failed
 create table if not exists process_jobs.unfinished_keys (
   job_type text collate "C" not null,
   unique_key text collate "C" not null,
-  id uuid unique,
+  id uuid,
   constraint job_queue_unique_unfinished primary key (job_type, unique_key)
 );
 
@@ -1081,9 +1081,9 @@ grant execute on function public.cancel_job(uuid, uuid) to service_role;
 
 -- ── queue/check_job.sql ──
 
--- check_job: refuses (23514) a row of job_queue that no claim could reckon with; for keep_places, which calls it for what is
--- inserted and for what is changed by hand. What the queue's own functions write is in order.
-create or replace function process_jobs.check_job(p_job public.job_queue) returns void
+-- check_job: refuses (23514) a row of job_queue that no claim could reckon with; for keep_places and
+-- place_inserted. Returns true. What the queue's own functions write is in order.
+create or replace function process_jobs.check_job(p_job public.job_queue) returns boolean
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -1106,6 +1106,7 @@ begin
     raise exception 'new row for relation "job_queue" violates check constraint "%"', v_refusal
       using errcode = '23514', table = 'job_queue', constraint = v_refusal;
   end if;
+  return true;
 end
 $$;
 
@@ -1964,7 +1965,10 @@ as $$
 declare
   v_max_attempts int := coalesce(p_max_attempts, 3);
   v_created_by public.job_queue.created_by%type;
-  v_id uuid;
+  v_id uuid := gen_random_uuid();
+  v_holder uuid;
+  v_made uuid;
+  v_has_key boolean;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -1995,13 +1999,14 @@ begin
     -- Reserved before the insert: a violation would cost it, and a subtransaction for each. The job that holds the key may
     -- end between the two looks: then the key is free.
     loop
-      insert into process_jobs.unfinished_keys (job_type, unique_key) values (p_job_type, p_unique_key) on conflict do nothing;
+      insert into process_jobs.unfinished_keys (job_type, unique_key, id) values (p_job_type, p_unique_key, v_id)
+      on conflict do nothing;
       exit when found;
-      select k.id into v_id
+      select k.id into v_holder
       from process_jobs.unfinished_keys k
       where k.job_type = p_job_type collate "C" and k.unique_key = p_unique_key collate "C";
-      if v_id is not null then
-        return v_id;
+      if v_holder is not null then
+        return v_holder;
       end if;
     end loop;
   end if;
@@ -2011,18 +2016,19 @@ begin
     unique_key, created_by
   )
   values (
-    gen_random_uuid(), p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
+    v_id, p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
     coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
   )
-  returning id into v_id;
-  if v_id is null then
+  returning id, unique_key is not distinct from p_unique_key and job_type = p_job_type into v_made, v_has_key;
+  if v_made is null then
     raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
   end if;
-  if p_unique_key is not null then
-    -- Where a trigger of the app's has given the job another key. (What others have reserved is not seen here.)
-    delete from process_jobs.unfinished_keys k where k.id is null;
+  if not v_has_key then
+    -- A trigger of the app's has given the job another one.
+    delete from process_jobs.unfinished_keys k
+    where k.job_type = p_job_type collate "C" and k.unique_key = p_unique_key collate "C" and k.id = v_id;
   end if;
-  return v_id;
+  return v_made;
 end
 $$;
 
@@ -2107,7 +2113,15 @@ begin
     raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
   end if;
   -- As in insert_job.
-  delete from process_jobs.unfinished_keys k where k.id is null;
+  delete from process_jobs.unfinished_keys k
+  where k.ctid = any (array(
+    select held.place
+    from jsonb_to_recordset(p_jobs) as e (job_type text, unique_key text)
+    cross join lateral (
+      select h.ctid as place from process_jobs.unfinished_keys h
+      where h.job_type = e.job_type collate "C" and h.unique_key = e.unique_key collate "C" and h.id is null
+      offset 0
+    ) held));
   return coalesce(v_ids, '{}');
 end
 $$;
@@ -2198,8 +2212,8 @@ $$;
 
 -- ── queue/keep_places.sql ──
 
--- keep_places: trigger on job_queue. Whatever is inserted, deleted or changed by hand is checked (check_job) and given its
--- place.
+-- place_inserted, keep_places: triggers on job_queue. Whatever is inserted, deleted or changed by hand is checked
+-- (check_job) and given its place.
 --
 -- The functions that move jobs themselves raise revision with each change, and are passed over. Two changes by hand mean
 -- something else than what they say:
@@ -2221,7 +2235,10 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  if tg_op = 'UPDATE' and (
+  if tg_op = 'DELETE' then
+    perform process_jobs.take_out(old);
+    return null;
+  elsif (
     new.id, new.job_type, new.status, new.priority, new.created_at, new.scheduled_at, new.completed_at, new.unique_key,
     new.lease_token, new.lease_expires_at, new.woken_at, new.checkpoint is null
   ) is not distinct from (
@@ -2232,43 +2249,18 @@ begin
     return null;
   end if;
 
-  if tg_op <> 'INSERT' then
-    if old.status = 'pending' then
-      delete from process_jobs.waiting_jobs w where w.id = old.id;
-      delete from process_jobs.ready_jobs r where r.id = old.id;
-    elsif old.status = 'failed' then
-      delete from process_jobs.failed_jobs f where f.id = old.id;
-    end if;
-    if old.unique_key is not null and old.status in ('pending', 'processing') then
-      delete from process_jobs.unfinished_keys k where k.id = old.id;
-    end if;
-    if tg_op = 'DELETE' then
-      return null;
-    end if;
-  end if;
-
+  perform process_jobs.take_out(old);
   perform process_jobs.check_job(new);
-  if new.unique_key is not null and new.status in ('pending', 'processing') then
-    update process_jobs.unfinished_keys k
-    set id = new.id
-    where k.job_type = new.job_type collate "C" and k.unique_key = new.unique_key collate "C" and coalesce(k.id, new.id) = new.id;
-    if not found then
-      insert into process_jobs.unfinished_keys (job_type, unique_key, id) values (new.job_type, new.unique_key, new.id);
-    end if;
-  end if;
+  perform process_jobs.hold_key(new);
   if new.status in ('pending', 'failed') then
     perform process_jobs.place_jobs(array[new.id]);
   elsif new.status = 'processing' then
-    insert into process_jobs.leases as l (token, expires_at, jobs)
-    values (new.lease_token, new.lease_expires_at, array[new.id])
-    on conflict (token) do update
-    set expires_at = least(l.expires_at, excluded.expires_at),
-      jobs = case when new.id = any (l.jobs) then l.jobs else l.jobs || new.id end;
+    perform process_jobs.keep_lease(new);
   end if;
 
-  if tg_op = 'UPDATE' and old.status = 'processing' and new.status = 'pending' and new.scheduled_at < new.lease_expires_at then
+  if old.status = 'processing' and new.status = 'pending' and new.scheduled_at < new.lease_expires_at then
     update public.job_queue j set scheduled_at = new.lease_expires_at where j.id = new.id;
-  elsif tg_op = 'UPDATE' and process_jobs.is_wish_to_cancel(old, new) then
+  elsif process_jobs.is_wish_to_cancel(old, new) then
     update public.job_queue j
     set status = old.status,
       cancel_requested_at = coalesce(old.cancel_requested_at, now()),
@@ -2279,7 +2271,7 @@ begin
       end,
       woken_at = now(), completed_at = old.completed_at, updated_at = now()
     where j.id = new.id and j.status is not distinct from 'cancelled';
-  elsif tg_op = 'UPDATE' and new.status = 'cancelled' and old.status in ('pending', 'processing')
+  elsif new.status = 'cancelled' and old.status in ('pending', 'processing')
     and (new.completed_at is null or new.event is not null)
   then
     update public.job_queue j
@@ -2287,6 +2279,96 @@ begin
     where j.id = new.id;
   end if;
   return null;
+end
+$$;
+
+-- place_inserted: the same for all rows that a statement inserts.
+create or replace function process_jobs.place_inserted() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_placed uuid[];
+  v_is_rare boolean;
+begin
+  select array_agg(i.id) filter (where i.status in ('pending', 'failed')),
+    bool_or(i.unique_key is not null or i.status = 'processing'), bool_and(process_jobs.check_job(i))
+  into v_placed, v_is_rare
+  from inserted i;
+  if v_is_rare then
+    perform process_jobs.hold_key(i) from inserted i order by i.job_type, i.unique_key;
+    perform process_jobs.keep_lease(i) from inserted i where i.status = 'processing';
+  end if;
+  if v_placed is not null then
+    perform process_jobs.place_jobs(v_placed);
+  end if;
+  return null;
+end
+$$;
+
+-- take_out, hold_key, keep_lease: one row's part in that: it has no place any more; an unfinished one has its key; there is
+-- a lease to look after it.
+create or replace function process_jobs.take_out(p_job public.job_queue) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_job.status = 'pending' then
+    delete from process_jobs.waiting_jobs w where w.id = p_job.id;
+    delete from process_jobs.ready_jobs r where r.id = p_job.id;
+  elsif p_job.status = 'failed' then
+    delete from process_jobs.failed_jobs f where f.id = p_job.id;
+  end if;
+  if p_job.unique_key is not null and p_job.status in ('pending', 'processing') then
+    delete from process_jobs.unfinished_keys k
+    where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C" and k.id = p_job.id;
+  end if;
+end
+$$;
+
+create or replace function process_jobs.hold_key(p_job public.job_queue) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_job.unique_key is null or p_job.status not in ('pending', 'processing') then
+    return;
+  end if;
+  perform from process_jobs.unfinished_keys k
+  where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C" and k.id = p_job.id;
+  if found then
+    return;
+  end if;
+  -- Reserved, but a trigger of the app's may have given the job another id.
+  update process_jobs.unfinished_keys k
+  set id = p_job.id
+  where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C"
+    and (select j.id from public.job_queue j where j.id = k.id) is null;
+  if not found then
+    insert into process_jobs.unfinished_keys (job_type, unique_key, id)
+    values (p_job.job_type, p_job.unique_key, p_job.id);
+  end if;
+end
+$$;
+
+create or replace function process_jobs.keep_lease(p_job public.job_queue) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into process_jobs.leases as l (token, expires_at, jobs)
+  values (p_job.lease_token, p_job.lease_expires_at, array[p_job.id])
+  on conflict (token) do update
+  set expires_at = least(l.expires_at, excluded.expires_at),
+    jobs = case when p_job.id = any (l.jobs) then l.jobs else l.jobs || p_job.id end;
 end
 $$;
 
@@ -2304,8 +2386,11 @@ begin
 end
 $$;
 
+create or replace trigger process_jobs_place_inserted
+  after insert on public.job_queue referencing new table as inserted
+  for each statement execute function process_jobs.place_inserted();
 create or replace trigger process_jobs_keep_places
-  after insert or delete on public.job_queue
+  after delete on public.job_queue
   for each row execute function process_jobs.keep_places();
 create or replace trigger process_jobs_keep_places_by_hand
   after update on public.job_queue
@@ -2393,9 +2478,6 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  if not exists (select from process_jobs.marks) then
-    return;
-  end if;
   update process_jobs.marks m
   set rank = first.rank, created_at = first.created_at, id = first.id
   from (
@@ -2480,38 +2562,46 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_waiting bigint;
-  v_ready bigint;
+  v_placed uuid[];
+  v_ready uuid[];
 begin
-  insert into process_jobs.waiting_jobs (id, job_type, lane, due_at, rank, created_at)
-  select p.id, p.job_type, p.lane, p.due_at, p.rank, p.created_at
-  from process_jobs.places p
-  where p.id = any (p_jobs) and p.due_at > now()
-  on conflict (id) do nothing;
-  get diagnostics v_waiting = row_count;
-  if v_waiting = cardinality(p_jobs) then
+  with place as materialized (
+    select p.id, p.job_type, p.lane, p.rank, p.created_at, p.due_at
+    from process_jobs.places p
+    where p.id = any (p_jobs)
+  ), waiting as (
+    insert into process_jobs.waiting_jobs (id, job_type, lane, due_at, rank, created_at)
+    select p.id, p.job_type, p.lane, p.due_at, p.rank, p.created_at from place p where p.due_at > now()
+    on conflict (id) do nothing
+  ), ready as (
+    insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
+    select p.id, p.job_type, p.lane, p.rank, p.created_at from place p where p.due_at <= now()
+    on conflict (id) do nothing
+  )
+  select array_agg(p.id), array_agg(p.id) filter (where p.due_at <= now()) into v_placed, v_ready from place p;
+  if v_ready is not null and exists (select from process_jobs.marks) then
+    perform process_jobs.lower_marks(v_ready);
+  end if;
+  if cardinality(v_placed) = cardinality(p_jobs) then
     return;
   end if;
-  insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
-  select p.id, p.job_type, p.lane, p.rank, p.created_at
-  from process_jobs.places p
-  where p.id = any (p_jobs) and p.due_at <= now()
-  on conflict (id) do nothing;
-  get diagnostics v_ready = row_count;
-  if v_ready > 0 then
-    perform process_jobs.lower_marks(p_jobs);
-  end if;
-  if v_waiting + v_ready = cardinality(p_jobs) then
-    return;
-  end if;
+
   insert into process_jobs.failed_jobs (id, job_type, failed_at)
   select j.id, j.job_type, j.completed_at
   from public.job_queue j
   where j.id = any (p_jobs) and j.status = 'failed'
   on conflict (id) do nothing;
+  -- (Offset: each key is looked up by itself.)
   delete from process_jobs.unfinished_keys k
-  where k.id = any (array(
-    select j.id from public.job_queue j where j.id = any (p_jobs) and j.status in ('completed', 'failed', 'cancelled')));
+  where k.ctid = any (array(
+    select held.place
+    from public.job_queue j
+    cross join lateral (
+      select h.ctid as place from process_jobs.unfinished_keys h
+      where h.job_type = j.job_type collate "C" and h.unique_key = j.unique_key collate "C" and h.id = j.id
+      offset 0
+    ) held
+    where j.id = any (p_jobs) and j.status in ('completed', 'failed', 'cancelled')));
 end
 $$;
 
@@ -2552,7 +2642,7 @@ begin
     returning id
   )
   select array_agg(p.id) into v_promoted from placed p;
-  if v_promoted is not null then
+  if v_promoted is not null and exists (select from process_jobs.marks) then
     perform process_jobs.lower_marks(v_promoted);
   end if;
 end

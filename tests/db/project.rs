@@ -215,7 +215,8 @@ async fn a_restore_brings_back_what_was_dumped() {
 async fn a_queue_of_the_layout_before_is_brought_over_with_jobs_in_every_state() {
     let database = Database::create("sessions_layout").await;
     let client = database.session().await;
-    let before = "drop trigger process_jobs_keep_places on job_queue;
+    let before = "drop trigger process_jobs_place_inserted on job_queue;
+        drop trigger process_jobs_keep_places on job_queue;
         drop trigger process_jobs_keep_places_by_hand on job_queue;
         drop trigger process_jobs_clear_places on job_queue;
         drop trigger process_jobs_keep_ranks on job_types;

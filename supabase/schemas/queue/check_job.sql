@@ -1,6 +1,6 @@
--- check_job: refuses (23514) a row of job_queue that no claim could reckon with; for keep_places, which calls it for what is
--- inserted and for what is changed by hand. What the queue's own functions write is in order.
-create or replace function process_jobs.check_job(p_job public.job_queue) returns void
+-- check_job: refuses (23514) a row of job_queue that no claim could reckon with; for keep_places and
+-- place_inserted. Returns true. What the queue's own functions write is in order.
+create or replace function process_jobs.check_job(p_job public.job_queue) returns boolean
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -23,5 +23,6 @@ begin
     raise exception 'new row for relation "job_queue" violates check constraint "%"', v_refusal
       using errcode = '23514', table = 'job_queue', constraint = v_refusal;
   end if;
+  return true;
 end
 $$;

@@ -22,7 +22,10 @@ as $$
 declare
   v_max_attempts int := coalesce(p_max_attempts, 3);
   v_created_by public.job_queue.created_by%type;
-  v_id uuid;
+  v_id uuid := gen_random_uuid();
+  v_holder uuid;
+  v_made uuid;
+  v_has_key boolean;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -53,13 +56,14 @@ begin
     -- Reserved before the insert: a violation would cost it, and a subtransaction for each. The job that holds the key may
     -- end between the two looks: then the key is free.
     loop
-      insert into process_jobs.unfinished_keys (job_type, unique_key) values (p_job_type, p_unique_key) on conflict do nothing;
+      insert into process_jobs.unfinished_keys (job_type, unique_key, id) values (p_job_type, p_unique_key, v_id)
+      on conflict do nothing;
       exit when found;
-      select k.id into v_id
+      select k.id into v_holder
       from process_jobs.unfinished_keys k
       where k.job_type = p_job_type collate "C" and k.unique_key = p_unique_key collate "C";
-      if v_id is not null then
-        return v_id;
+      if v_holder is not null then
+        return v_holder;
       end if;
     end loop;
   end if;
@@ -69,17 +73,18 @@ begin
     unique_key, created_by
   )
   values (
-    gen_random_uuid(), p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
+    v_id, p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
     coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
   )
-  returning id into v_id;
-  if v_id is null then
+  returning id, unique_key is not distinct from p_unique_key and job_type = p_job_type into v_made, v_has_key;
+  if v_made is null then
     raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
   end if;
-  if p_unique_key is not null then
-    -- Where a trigger of the app's has given the job another key. (What others have reserved is not seen here.)
-    delete from process_jobs.unfinished_keys k where k.id is null;
+  if not v_has_key then
+    -- A trigger of the app's has given the job another one.
+    delete from process_jobs.unfinished_keys k
+    where k.job_type = p_job_type collate "C" and k.unique_key = p_unique_key collate "C" and k.id = v_id;
   end if;
-  return v_id;
+  return v_made;
 end
 $$;

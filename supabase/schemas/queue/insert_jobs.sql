@@ -77,7 +77,15 @@ begin
     raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
   end if;
   -- As in insert_job.
-  delete from process_jobs.unfinished_keys k where k.id is null;
+  delete from process_jobs.unfinished_keys k
+  where k.ctid = any (array(
+    select held.place
+    from jsonb_to_recordset(p_jobs) as e (job_type text, unique_key text)
+    cross join lateral (
+      select h.ctid as place from process_jobs.unfinished_keys h
+      where h.job_type = e.job_type collate "C" and h.unique_key = e.unique_key collate "C" and h.id is null
+      offset 0
+    ) held));
   return coalesce(v_ids, '{}');
 end
 $$;

@@ -1,5 +1,5 @@
--- keep_places: trigger on job_queue. Whatever is inserted, deleted or changed by hand is checked (check_job) and given its
--- place.
+-- place_inserted, keep_places: triggers on job_queue. Whatever is inserted, deleted or changed by hand is checked
+-- (check_job) and given its place.
 --
 -- The functions that move jobs themselves raise revision with each change, and are passed over. Two changes by hand mean
 -- something else than what they say:
@@ -21,7 +21,10 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  if tg_op = 'UPDATE' and (
+  if tg_op = 'DELETE' then
+    perform process_jobs.take_out(old);
+    return null;
+  elsif (
     new.id, new.job_type, new.status, new.priority, new.created_at, new.scheduled_at, new.completed_at, new.unique_key,
     new.lease_token, new.lease_expires_at, new.woken_at, new.checkpoint is null
   ) is not distinct from (
@@ -32,43 +35,18 @@ begin
     return null;
   end if;
 
-  if tg_op <> 'INSERT' then
-    if old.status = 'pending' then
-      delete from process_jobs.waiting_jobs w where w.id = old.id;
-      delete from process_jobs.ready_jobs r where r.id = old.id;
-    elsif old.status = 'failed' then
-      delete from process_jobs.failed_jobs f where f.id = old.id;
-    end if;
-    if old.unique_key is not null and old.status in ('pending', 'processing') then
-      delete from process_jobs.unfinished_keys k where k.id = old.id;
-    end if;
-    if tg_op = 'DELETE' then
-      return null;
-    end if;
-  end if;
-
+  perform process_jobs.take_out(old);
   perform process_jobs.check_job(new);
-  if new.unique_key is not null and new.status in ('pending', 'processing') then
-    update process_jobs.unfinished_keys k
-    set id = new.id
-    where k.job_type = new.job_type collate "C" and k.unique_key = new.unique_key collate "C" and coalesce(k.id, new.id) = new.id;
-    if not found then
-      insert into process_jobs.unfinished_keys (job_type, unique_key, id) values (new.job_type, new.unique_key, new.id);
-    end if;
-  end if;
+  perform process_jobs.hold_key(new);
   if new.status in ('pending', 'failed') then
     perform process_jobs.place_jobs(array[new.id]);
   elsif new.status = 'processing' then
-    insert into process_jobs.leases as l (token, expires_at, jobs)
-    values (new.lease_token, new.lease_expires_at, array[new.id])
-    on conflict (token) do update
-    set expires_at = least(l.expires_at, excluded.expires_at),
-      jobs = case when new.id = any (l.jobs) then l.jobs else l.jobs || new.id end;
+    perform process_jobs.keep_lease(new);
   end if;
 
-  if tg_op = 'UPDATE' and old.status = 'processing' and new.status = 'pending' and new.scheduled_at < new.lease_expires_at then
+  if old.status = 'processing' and new.status = 'pending' and new.scheduled_at < new.lease_expires_at then
     update public.job_queue j set scheduled_at = new.lease_expires_at where j.id = new.id;
-  elsif tg_op = 'UPDATE' and process_jobs.is_wish_to_cancel(old, new) then
+  elsif process_jobs.is_wish_to_cancel(old, new) then
     update public.job_queue j
     set status = old.status,
       cancel_requested_at = coalesce(old.cancel_requested_at, now()),
@@ -79,7 +57,7 @@ begin
       end,
       woken_at = now(), completed_at = old.completed_at, updated_at = now()
     where j.id = new.id and j.status is not distinct from 'cancelled';
-  elsif tg_op = 'UPDATE' and new.status = 'cancelled' and old.status in ('pending', 'processing')
+  elsif new.status = 'cancelled' and old.status in ('pending', 'processing')
     and (new.completed_at is null or new.event is not null)
   then
     update public.job_queue j
@@ -87,6 +65,96 @@ begin
     where j.id = new.id;
   end if;
   return null;
+end
+$$;
+
+-- place_inserted: the same for all rows that a statement inserts.
+create or replace function process_jobs.place_inserted() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_placed uuid[];
+  v_is_rare boolean;
+begin
+  select array_agg(i.id) filter (where i.status in ('pending', 'failed')),
+    bool_or(i.unique_key is not null or i.status = 'processing'), bool_and(process_jobs.check_job(i))
+  into v_placed, v_is_rare
+  from inserted i;
+  if v_is_rare then
+    perform process_jobs.hold_key(i) from inserted i order by i.job_type, i.unique_key;
+    perform process_jobs.keep_lease(i) from inserted i where i.status = 'processing';
+  end if;
+  if v_placed is not null then
+    perform process_jobs.place_jobs(v_placed);
+  end if;
+  return null;
+end
+$$;
+
+-- take_out, hold_key, keep_lease: one row's part in that: it has no place any more; an unfinished one has its key; there is
+-- a lease to look after it.
+create or replace function process_jobs.take_out(p_job public.job_queue) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_job.status = 'pending' then
+    delete from process_jobs.waiting_jobs w where w.id = p_job.id;
+    delete from process_jobs.ready_jobs r where r.id = p_job.id;
+  elsif p_job.status = 'failed' then
+    delete from process_jobs.failed_jobs f where f.id = p_job.id;
+  end if;
+  if p_job.unique_key is not null and p_job.status in ('pending', 'processing') then
+    delete from process_jobs.unfinished_keys k
+    where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C" and k.id = p_job.id;
+  end if;
+end
+$$;
+
+create or replace function process_jobs.hold_key(p_job public.job_queue) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_job.unique_key is null or p_job.status not in ('pending', 'processing') then
+    return;
+  end if;
+  perform from process_jobs.unfinished_keys k
+  where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C" and k.id = p_job.id;
+  if found then
+    return;
+  end if;
+  -- Reserved, but a trigger of the app's may have given the job another id.
+  update process_jobs.unfinished_keys k
+  set id = p_job.id
+  where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C"
+    and (select j.id from public.job_queue j where j.id = k.id) is null;
+  if not found then
+    insert into process_jobs.unfinished_keys (job_type, unique_key, id)
+    values (p_job.job_type, p_job.unique_key, p_job.id);
+  end if;
+end
+$$;
+
+create or replace function process_jobs.keep_lease(p_job public.job_queue) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into process_jobs.leases as l (token, expires_at, jobs)
+  values (p_job.lease_token, p_job.lease_expires_at, array[p_job.id])
+  on conflict (token) do update
+  set expires_at = least(l.expires_at, excluded.expires_at),
+    jobs = case when p_job.id = any (l.jobs) then l.jobs else l.jobs || p_job.id end;
 end
 $$;
 
@@ -104,8 +172,11 @@ begin
 end
 $$;
 
+create or replace trigger process_jobs_place_inserted
+  after insert on public.job_queue referencing new table as inserted
+  for each statement execute function process_jobs.place_inserted();
 create or replace trigger process_jobs_keep_places
-  after insert or delete on public.job_queue
+  after delete on public.job_queue
   for each row execute function process_jobs.keep_places();
 create or replace trigger process_jobs_keep_places_by_hand
   after update on public.job_queue

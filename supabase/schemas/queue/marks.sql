@@ -63,9 +63,6 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  if not exists (select from process_jobs.marks) then
-    return;
-  end if;
   update process_jobs.marks m
   set rank = first.rank, created_at = first.created_at, id = first.id
   from (

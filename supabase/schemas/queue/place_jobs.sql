@@ -12,37 +12,45 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_waiting bigint;
-  v_ready bigint;
+  v_placed uuid[];
+  v_ready uuid[];
 begin
-  insert into process_jobs.waiting_jobs (id, job_type, lane, due_at, rank, created_at)
-  select p.id, p.job_type, p.lane, p.due_at, p.rank, p.created_at
-  from process_jobs.places p
-  where p.id = any (p_jobs) and p.due_at > now()
-  on conflict (id) do nothing;
-  get diagnostics v_waiting = row_count;
-  if v_waiting = cardinality(p_jobs) then
+  with place as materialized (
+    select p.id, p.job_type, p.lane, p.rank, p.created_at, p.due_at
+    from process_jobs.places p
+    where p.id = any (p_jobs)
+  ), waiting as (
+    insert into process_jobs.waiting_jobs (id, job_type, lane, due_at, rank, created_at)
+    select p.id, p.job_type, p.lane, p.due_at, p.rank, p.created_at from place p where p.due_at > now()
+    on conflict (id) do nothing
+  ), ready as (
+    insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
+    select p.id, p.job_type, p.lane, p.rank, p.created_at from place p where p.due_at <= now()
+    on conflict (id) do nothing
+  )
+  select array_agg(p.id), array_agg(p.id) filter (where p.due_at <= now()) into v_placed, v_ready from place p;
+  if v_ready is not null and exists (select from process_jobs.marks) then
+    perform process_jobs.lower_marks(v_ready);
+  end if;
+  if cardinality(v_placed) = cardinality(p_jobs) then
     return;
   end if;
-  insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
-  select p.id, p.job_type, p.lane, p.rank, p.created_at
-  from process_jobs.places p
-  where p.id = any (p_jobs) and p.due_at <= now()
-  on conflict (id) do nothing;
-  get diagnostics v_ready = row_count;
-  if v_ready > 0 then
-    perform process_jobs.lower_marks(p_jobs);
-  end if;
-  if v_waiting + v_ready = cardinality(p_jobs) then
-    return;
-  end if;
+
   insert into process_jobs.failed_jobs (id, job_type, failed_at)
   select j.id, j.job_type, j.completed_at
   from public.job_queue j
   where j.id = any (p_jobs) and j.status = 'failed'
   on conflict (id) do nothing;
+  -- (Offset: each key is looked up by itself.)
   delete from process_jobs.unfinished_keys k
-  where k.id = any (array(
-    select j.id from public.job_queue j where j.id = any (p_jobs) and j.status in ('completed', 'failed', 'cancelled')));
+  where k.ctid = any (array(
+    select held.place
+    from public.job_queue j
+    cross join lateral (
+      select h.ctid as place from process_jobs.unfinished_keys h
+      where h.job_type = j.job_type collate "C" and h.unique_key = j.unique_key collate "C" and h.id = j.id
+      offset 0
+    ) held
+    where j.id = any (p_jobs) and j.status in ('completed', 'failed', 'cancelled')));
 end
 $$;

@@ -6,7 +6,7 @@
 -- leases           one row a claim: its token, its jobs, and a time before which none of their leases ends. A row is
 --                  passed over while its jobs run, and looked at when its time has come (sweep_leases)
 -- failed_jobs      the failed ones, by when they failed
--- unfinished_keys  the unique keys of unfinished jobs; id null: reserved for a job that is just being inserted
+-- unfinished_keys  the unique keys of unfinished jobs, and while jobs are inserted those reserved for them, some without id
 -- marks            of a lane in which a claim had to pass over many entries that were gone already: before (rank,
 --                  created_at, id) there was none, so claims begin there until look_at (raise_marks, lower_marks)
 -- time_marks       the same of waiting_jobs and leases, by their times
@@ -16,7 +16,7 @@
 --       priority times as many
 --
 -- claim_jobs, settle_jobs and take_back_jobs move jobs from one place to another and raise job_queue.revision with it;
--- after any other change of a row the trigger keep_places does. Whoever changes the places of a job has its row locked
+-- after any other change of rows the triggers of keep_places.sql do. Whoever changes the places of a job has its row locked
 -- (a claim that moves what has fallen due has the entry locked instead, and waits for no row).
 create table if not exists process_jobs.ready_jobs (
   id uuid primary key,
@@ -55,7 +55,7 @@ create index if not exists failed_jobs_order on process_jobs.failed_jobs (failed
 create table if not exists process_jobs.unfinished_keys (
   job_type text collate "C" not null,
   unique_key text collate "C" not null,
-  id uuid unique,
+  id uuid,
   constraint job_queue_unique_unfinished primary key (job_type, unique_key)
 );
 

@@ -33,7 +33,7 @@ begin
     returning id
   )
   select array_agg(p.id) into v_promoted from placed p;
-  if v_promoted is not null then
+  if v_promoted is not null and exists (select from process_jobs.marks) then
     perform process_jobs.lower_marks(v_promoted);
   end if;
 end
