@@ -122,7 +122,7 @@ export type Database = {
           id: string;
           job_type: string;
           payload: Json;
-          status: string;
+          status: "pending" | "processing" | "completed" | "failed" | "cancelled";
           priority: number;
           attempt_number: number;
           max_attempts: number;
@@ -152,7 +152,7 @@ export type Database = {
           id?: string;
           job_type: string;
           payload?: Json;
-          status?: string;
+          status?: "pending" | "processing" | "completed" | "failed" | "cancelled";
           priority?: number;
           attempt_number?: number;
           max_attempts?: number;
@@ -182,7 +182,7 @@ export type Database = {
           id?: string;
           job_type?: string;
           payload?: Json;
-          status?: string;
+          status?: "pending" | "processing" | "completed" | "failed" | "cancelled";
           priority?: number;
           attempt_number?: number;
           max_attempts?: number;

@@ -26,6 +26,11 @@ columns as (
       from pg_constraint k, regexp_matches(pg_get_constraintdef(k.oid), '''(\w+)''::text', 'g') word
       where k.conrelid = c.oid and k.contype = 'c' and k.conkey = array[a.attnum] and t.name = 'string'
         and pg_get_constraintdef(k.oid) like '%= ANY (ARRAY[%'
+    ), (
+      -- A job's status is checked by a function.
+      select string_agg(format('"%s"', word[1]), ' | ')
+      from pg_proc p, regexp_matches(substring(p.prosrc from 'status not in \(([^)]*)'), '''(\w+)''', 'g') word
+      where p.proname = 'check_job' and c.relname = 'job_queue' and a.attname = 'status'
     ), t.name) || case when a.attnotnull then '' else ' | null' end as type,
     a.attnotnull and not a.atthasdef and a.attidentity = '' as is_required,
     a.attgenerated <> '' as is_generated
