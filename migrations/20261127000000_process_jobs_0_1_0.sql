@@ -1293,7 +1293,7 @@ begin
   if p_lease_seconds not between 1 and 86400 then
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
   end if;
-  v_window := p_limit + 4;
+  v_window := 4 * p_limit + 4;
   ids := '{}';
   jobs := '{}';
   -- So that what an app checks at the end of a transaction is refused for one job, and not for all.
