@@ -124,13 +124,13 @@ as $$
   from (
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
-      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int, jsonb)',
+      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int, jsonb, uuid)',
       'complete_job(uuid, jsonb, text, uuid, text, text, jsonb)', 'complete_job(uuid, text, jsonb)',
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
       'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
       'enqueue_jobs(jsonb)',
-      'exchange_jobs(jsonb, text[], int)', 'heartbeat_job(uuid, uuid, int, int)',
+      'exchange_jobs(jsonb, text[], int, uuid)', 'heartbeat_job(uuid, uuid, int, int)',
       'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
       'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
       'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
@@ -525,6 +525,8 @@ $$;
 -- 0.1.0, for databases of its development: where a job stands is in narrow tables (places.sql) instead of six indexes of
 -- job_queue, and rows are checked when they are made or changed by hand (keep_places). Jobs of every state get their places
 -- at the end (moved_in.sql).
+drop function if exists public.claim_next_job(text[], int, int, jsonb), public.exchange_jobs(jsonb, text[], int);
+
 do $$
 begin
   if process_jobs.column_type('public.job_queue', 'delayed') is null then
@@ -610,26 +612,6 @@ create table if not exists public.job_types (
 alter table public.job_types enable row level security;
 revoke all on public.job_types from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.job_types to service_role;
-
--- keep_ranks: trigger on job_types: after a change of priority_ages_seconds the type's jobs are ranked anew, and claims
--- wait meanwhile. Only what differs from its place is touched, so a type of few jobs is done at once.
-create or replace function process_jobs.keep_ranks() returns trigger
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  lock table process_jobs.ready_jobs, process_jobs.waiting_jobs in share row exclusive mode;
-  update process_jobs.ready_jobs r set rank = p.rank from process_jobs.places p where p.id = r.id and r.job_type = new.job_type collate "C";
-  update process_jobs.waiting_jobs w set rank = p.rank from process_jobs.places p where p.id = w.id and w.job_type = new.job_type collate "C";
-  delete from process_jobs.marks m where m.job_type = new.job_type collate "C";
-  return null;
-end
-$$;
-create or replace trigger process_jobs_keep_ranks
-  after update of priority_ages_seconds on public.job_types
-  for each row when (new.priority_ages_seconds is distinct from old.priority_ages_seconds)
-  execute function process_jobs.keep_ranks();
 
 -- ── queue/job_queue.sql ──
 
@@ -801,6 +783,14 @@ create table if not exists process_jobs.time_marks (
   look_at timestamptz not null
 );
 
+-- begins: before these times waiting_jobs and leases have had nothing lately.
+create or replace view process_jobs.begins as
+select
+  coalesce((select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity')
+    as leases,
+  coalesce((select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity')
+    as waiting_jobs;
+
 -- places: where each pending job belongs.
 create or replace view process_jobs.places as
 select j.id, j.job_type::text collate "C" as job_type,
@@ -834,8 +824,7 @@ cross join lateral (
       select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
   offset 0
 ) lost
-where l.expires_at <= now() and l.expires_at >= coalesce(
-  (select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity');
+where l.expires_at <= now() and l.expires_at >= (select b.leases from process_jobs.begins b);
 
 -- ── images/image_tables.sql ──
 
@@ -1002,6 +991,23 @@ begin
 end
 $$;
 
+-- ── queue/backoff.sql ──
+
+-- backoff: the time until a job whose attempt has failed runs again (job_types); for settle_jobs.
+create or replace function process_jobs.backoff(p_job_type text, p_attempt int) returns interval
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce((
+    select make_interval(secs => (0.75 + 0.5 * random()) *
+      least(t.backoff_max_seconds, t.backoff_base_seconds * power(2, least(greatest(0, p_attempt - 1), 60))))
+    from public.job_types t
+    where t.job_type = p_job_type), '0');
+end
+$$;
+
 -- ── queue/caller.sql ──
 
 -- caller: who enqueues, for created_by: the token's `sub`, else its `role`, else the database's session user; in an
@@ -1143,106 +1149,44 @@ create or replace trigger process_jobs_check_payload
   for each row
   execute function process_jobs.check_job_payload();
 
--- ── queue/chores.sql ──
+-- ── queue/check_outcomes.sql ──
 
--- has_chores: whether a claim has something to do before it picks: troubles to retry, claims whose time has come, jobs
--- that have fallen due, or starts to count. A claim or an exchange calls it first.
-create or replace function process_jobs.has_chores(p_job_types text[]) returns boolean
+-- check_outcomes: refuses (22023) outcomes of which one is out of the bounds of its function's arguments; for settle_jobs.
+create or replace function process_jobs.check_outcomes(p_outcomes jsonb) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_passed bigint := pg_stat_get_xact_tuples_returned('process_jobs.leases_expire'::regclass)
-    + pg_stat_get_xact_tuples_returned('process_jobs.waiting_jobs_due'::regclass);
-  v_has boolean;
+  v_refusal text;
 begin
-  v_has := exists (
-      select from process_jobs.leases l
-      where l.expires_at <= now() and l.expires_at >= coalesce(
-        (select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity'))
-    or exists (
-      select from process_jobs.waiting_jobs w
-      where w.due_at <= now() and w.due_at >= coalesce(
-        (select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity'))
-    or exists (
-      select from process_jobs.job_troubles b
-      where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'))
-    or exists (
-      select from public.job_types t
-      where t.starts_per_minute is not null and (p_job_types is null or t.job_type = any (p_job_types))
-        -- (Offset: so that no planner joins, which would read all that is ready.)
-        and exists (
-          select from process_jobs.ready_jobs r where r.job_type = t.job_type collate "C" and r.lane = 0 offset 0));
-  if pg_stat_get_xact_tuples_returned('process_jobs.leases_expire'::regclass)
-    + pg_stat_get_xact_tuples_returned('process_jobs.waiting_jobs_due'::regclass) - v_passed > 1000
-  then
-    perform process_jobs.raise_time_marks();
+  if jsonb_path_exists(p_outcomes, '$[*] ? (@.type() != "object")') then
+    raise exception 'p_outcomes must hold json objects' using errcode = '22023';
   end if;
-  return v_has;
-end
-$$;
-
--- needs_turn: whether a claim takes the turn: to take back lost jobs or to count starts.
-create or replace function process_jobs.needs_turn(p_job_types text[]) returns boolean
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return process_jobs.sweep_leases() or exists (
-    select from public.job_types t
-    where t.starts_per_minute is not null and t.paused_at is null and (t.held_until is null or t.held_until <= now())
-      and (p_job_types is null or t.job_type = any (p_job_types))
-      and (
-        exists (
-          select from process_jobs.ready_jobs r where r.job_type = t.job_type collate "C" and r.lane = 0 offset 0)
-        or exists (
-          select from process_jobs.waiting_jobs w
-          where w.job_type = t.job_type collate "C" and w.lane = 0 and w.due_at <= now() offset 0)
-      ));
-end
-$$;
-
--- do_chores: does them, and returns the types with starts_per_minute whose starts this claim may count; null: none, for
--- another has the turn or its rows.
---
--- The turn comes before any lock of a job. p_waits false: it is not waited for, for the caller holds some already.
-create or replace function process_jobs.do_chores(p_job_types text[], p_limit int, p_waits boolean) returns text[]
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '20ms'
-as $$
-declare
-  v_needs_turn boolean := process_jobs.needs_turn(p_job_types);
-  v_is_troubled boolean := exists (
-    select from process_jobs.job_troubles b
-    where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'));
-  v_has_turn boolean := false;
-  v_counted text[];
-begin
-  if v_needs_turn or v_is_troubled and p_waits then
-    v_has_turn := process_jobs.take_turn(p_waits);
+  select min(case
+      when o.job_id is null or o.lease_token is null then 'job_id and lease_token must not be null'
+      when o.outcome is null or o.outcome not in ('completed', 'failed', 'snoozed', 'cancelled') then
+        format('outcome must be completed, failed, snoozed or cancelled, not %s',
+          coalesce(quote_literal(o.outcome), 'null'))
+      when jsonb_typeof(o.follow_ups) <> 'array' then
+        format('p_follow_ups must be a json array, not %s', jsonb_typeof(o.follow_ups))
+      when o.outcome = 'failed' and coalesce(o.error, '') = '' then 'p_error must not be empty'
+      when o.retry not in ('backoff', 'never') then
+        format('p_retry must be ''backoff'' or ''never'', not %L', o.retry)
+      -- NaN counts as greater than every number.
+      when o.outcome = 'snoozed' and (o.delay_seconds between 0 and 2592000) is not true then
+        format('p_delay_seconds must be between 0 and 2592000, not %s', coalesce(o.delay_seconds::text, 'null'))
+      when o.progress not between 0 and 100 then
+        format('p_progress must be between 0 and 100, not %s', o.progress)
+      when o.outcome = 'snoozed' then process_jobs.json_refusal('p_checkpoint', o.checkpoint)
+    end)
+  into v_refusal
+  from jsonb_to_recordset(p_outcomes) o (
+    outcome text, job_id uuid, lease_token uuid, follow_ups jsonb, error text, retry text, delay_seconds double precision,
+    checkpoint jsonb, progress int);
+  if v_refusal is not null then
+    raise exception '%', v_refusal using errcode = '22023';
   end if;
-  if v_is_troubled then
-    perform process_jobs.retry_job_troubles();
-  end if;
-  if v_needs_turn and v_has_turn then
-    begin
-      -- A type whose row somebody has begins nothing now.
-      select array_agg(counted.job_type) into v_counted
-      from (
-        select t.job_type from public.job_types t where t.starts_per_minute is not null for update skip locked
-      ) counted;
-    exception
-      when lock_not_available then
-        null;
-    end;
-    perform process_jobs.take_back_jobs();
-  end if;
-  perform process_jobs.promote_jobs(greatest(200, 2 * p_limit));
-  return v_counted;
 end
 $$;
 
@@ -1250,9 +1194,10 @@ $$;
 
 -- claim_jobs: the work of claim_next_job, for it and for exchange_jobs.
 --
--- p_has_chores  has_chores' answer
--- p_waits       true: it may wait for the turn. A caller that holds locks already must not wait: the jobs that need the
---               turn are left to the next claim
+-- p_lease_token  of the claim: if there is such a lease, the answer to that claim was lost, and its jobs are answered again
+-- p_has_chores   has_chores' answer
+-- p_waits        true: it may wait for the turn. A caller that holds locks already must not wait: the jobs that need the
+--                turn are left to the next claim
 --
 -- Returns the ids of the claimed jobs, in the claim's order; each as the json object that exchange_jobs answers; and
 -- seconds_until_next, if there were fewer than p_limit. The caller's settings leave the planner one plan (exchange_jobs).
@@ -1260,6 +1205,7 @@ create or replace function process_jobs.claim_jobs(
   p_job_types text[],
   p_limit int,
   p_lease_seconds int,
+  p_lease_token uuid,
   p_has_chores boolean,
   p_waits boolean,
   out ids uuid[],
@@ -1275,17 +1221,19 @@ set lock_timeout = '20ms'
 as $$
 declare
   v_window int;
+  v_is_again boolean := false;
   v_counted text[];
+  v_ready constant oid := 'process_jobs.ready_jobs'::regclass;
+  v_order constant oid := 'process_jobs.ready_jobs_order'::regclass;
   v_looked bigint;
-  v_passed bigint;
+  v_walked bigint;
   v_picked uuid[];
-  v_places tid[];
+  -- No more fits into an answer of PostgREST.
+  v_max_bytes constant int := 8388608;
   v_bytes bigint;
-  v_token constant uuid := gen_random_uuid();
+  v_token constant uuid := coalesce(p_lease_token, gen_random_uuid());
   v_part uuid[];
-  v_part_places tid[];
   v_part_jobs text[];
-  v_gone bigint;
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'p_limit must be between 1 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
@@ -1303,48 +1251,54 @@ begin
     v_counted := process_jobs.do_chores(p_job_types, p_limit, p_waits);
   end if;
 
-  loop
-    v_looked := pg_stat_get_xact_tuples_fetched('process_jobs.ready_jobs'::regclass);
-    v_passed := pg_stat_get_xact_tuples_returned('process_jobs.ready_jobs_order'::regclass);
+  if p_lease_token is not null then
+    -- While that claim is still under way, this one waits, and then fails.
+    perform pg_advisory_xact_lock(hashtextextended(p_lease_token::text, 0));
+    select array_agg(locked.id) into v_picked
+    from process_jobs.leases l
+    cross join lateral unnest(l.jobs) at_work (id)
+    cross join lateral (
+      select j.id from public.job_queue j
+      where j.id = at_work.id and j.status is not distinct from 'processing' and j.lease_token = p_lease_token
+      for update skip locked
+    ) locked
+    where l.token = p_lease_token;
+    v_is_again := v_picked is not null;
+  end if;
+
+  while not v_is_again loop
+    v_looked := pg_stat_get_xact_tuples_fetched(v_ready);
+    v_walked := pg_stat_get_xact_tuples_returned(v_order)
+      + 50 * (pg_stat_get_xact_blocks_fetched(v_order) - 5 * pg_stat_get_xact_numscans(v_order));
     -- Of each lane that is open, the first in order, merged: what may not be claimed is never looked at. What has
     -- ended outside, as the job was told (lane 2), goes before all else, and waits for no hold: its output does not
     -- stay for ever. Locked one by one up to the limit, so that no row is locked that is not claimed; the lock looks
     -- again whether a row is still ready. (Where a row changes in this very moment, its next version is waited for in
     -- spite of `skip locked`: whoever holds that for long leaves the next claim more.)
     begin
-      select array_agg(picked.id), array_agg(picked.place), sum(picked.bytes)
-      into v_picked, v_places, v_bytes
+      select array_agg(picked.id), sum(picked.bytes) into v_picked, v_bytes
       from (
-        select locked.id, first.place, locked.bytes
+        select locked.id, locked.bytes
         from (
-          select r.id, r.place
-          from public.job_types t
-          cross join lateral (values
-            (0::smallint, t.paused_at is null and (t.held_until is null or t.held_until <= now()), case
-              when t.starts_per_minute is null then null
-              when t.job_type = any (v_counted) then greatest(0, floor(process_jobs.available_starts(t)))::bigint
-              else 0
-            end),
-            (1, t.begun_held_until is null or t.begun_held_until <= now(), null),
-            (2, true, null)
-          ) lane (lane, is_open, starts)
-          left join process_jobs.marks m
-            on m.job_type = t.job_type collate "C" and m.lane = lane.lane and m.look_at > now()
+          select r.id
+          from process_jobs.lanes l
           cross join lateral (
-            select r.id, r.ctid as place, r.rank, r.created_at
+            select r.id, r.rank, r.created_at
             from process_jobs.ready_jobs r
-            where r.job_type = t.job_type collate "C" and r.lane = lane.lane
-              and (r.rank, r.created_at, r.id) >= (
-                coalesce(m.rank, -9223372036854775808), coalesce(m.created_at, '-infinity'),
-                coalesce(m.id, '00000000-0000-0000-0000-000000000000'))
+            where r.job_type = l.job_type collate "C" and r.lane = l.lane
+              and (r.rank, r.created_at, r.id) >= (l.from_rank, l.from_created_at, l.from_id)
             order by r.rank, r.created_at, r.id
-            limit least(v_window, lane.starts)
+            limit case
+              when l.starts_per_minute is null then v_window
+              when l.job_type = any (v_counted) then least(v_window, greatest(0, floor(l.available_starts)))::bigint
+              else 0
+            end
           ) r
-          where (p_job_types is null or t.job_type = any (p_job_types)) and lane.is_open
-          order by lane.lane = 2 desc,
+          where (p_job_types is null or l.job_type = any (p_job_types)) and l.is_open
+          order by l.lane = 2 desc,
             case
-              when t.priority_ages_seconds is null then -r.rank
-              else (extract(epoch from now()) * 1000000 - r.rank) / (t.priority_ages_seconds * 1000000)
+              when l.priority_ages_seconds is null then -r.rank
+              else (extract(epoch from now()) * 1000000 - r.rank) / (l.priority_ages_seconds * 1000000)
             end desc,
             r.created_at, r.id
         ) first
@@ -1363,9 +1317,11 @@ begin
       when lock_not_available then
         return;
     end;
-    v_looked := pg_stat_get_xact_tuples_fetched('process_jobs.ready_jobs'::regclass) - v_looked;
-    v_passed := pg_stat_get_xact_tuples_returned('process_jobs.ready_jobs_order'::regclass) - v_passed - v_looked;
-    if v_passed > 1000 then
+    -- Entries passed over that are gone, a page of them counted as fifty: vacuum has not come yet, or cannot.
+    v_looked := pg_stat_get_xact_tuples_fetched(v_ready) - v_looked;
+    v_walked := pg_stat_get_xact_tuples_returned(v_order)
+      + 50 * (pg_stat_get_xact_blocks_fetched(v_order) - 5 * pg_stat_get_xact_numscans(v_order)) - v_walked - 3 * v_looked;
+    if v_walked > 1000 then
       perform process_jobs.raise_marks(p_job_types);
     end if;
     -- Where others hold so much of what was looked at that too few are left, there may be more.
@@ -1373,18 +1329,19 @@ begin
     v_window := v_window * 8;
   end loop;
 
-  -- All at once; only where that is refused, one by one.
-  v_picked := process_jobs.jobs_that_fit(v_picked, v_bytes);
+  -- All at once; only where that is refused, one by one. (Compressed, text is up to 255 times as short.)
+  if v_bytes > v_max_bytes / 255 then
+    v_picked := process_jobs.jobs_that_fit(v_picked, v_max_bytes);
+  end if;
   for v_n in 0 .. coalesce(cardinality(v_picked), 0) loop
     v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
-    v_part_places := case when v_n = 0 then v_places[:cardinality(v_picked)] else v_places[v_n:v_n] end;
     exit when v_part is null;
     begin
       with claimed as (
         update public.job_queue j
         set status = 'processing',
-          attempt_number = j.attempt_number + 1,
-          max_attempts = greatest(j.max_attempts, j.attempt_number + 1),
+          attempt_number = j.attempt_number + case when v_is_again then 0 else 1 end,
+          max_attempts = greatest(j.max_attempts, j.attempt_number + case when v_is_again then 0 else 1 end),
           lease_token = v_token,
           lease_expires_at = now() + make_interval(secs => coalesce(
             p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
@@ -1394,34 +1351,28 @@ begin
           updated_at = now(),
           revision = j.revision + 1
         where j.id = any (v_part)
-        returning j.*
+        -- (json_build_object would look the type of each value up, in each row.)
+        returning j.id, j.lease_expires_at, concat(
+          '{"id":"', j.id, '","job_type":', to_json(j.job_type::text), ',"payload":', j.payload, ',"priority":', j.priority,
+          ',"attempt_number":', j.attempt_number, ',"max_attempts":', j.max_attempts, ',"life":', j.life,
+          ',"checkpoint":', coalesce(j.checkpoint, 'null'), ',"event":', coalesce(j.event, 'null'),
+          ',"cancel_requested":', case when j.cancel_requested_at is null then 'false' else 'true' end,
+          ',"lease_token":"', j.lease_token, '","lease_seconds":', extract(epoch from j.lease_expires_at - now())::int,
+          ',"age_seconds":', to_json(extract(epoch from now() - j.started_at)::double precision),
+          ',"search_from":', to_json(greatest(j.first_started_at, now() - interval '2 hours') - interval '1 minute'), '}'
+        ) as job
       ), gone as (
-        delete from process_jobs.ready_jobs r where r.ctid = any (v_part_places) returning r.id
+        delete from process_jobs.ready_jobs r where r.id = any (v_part)
       ), leased as (
         insert into process_jobs.leases as l (token, expires_at, jobs)
-        select v_token, min(c.lease_expires_at), array_agg(c.id) from claimed c
+        values (v_token, (select coalesce(min(c.lease_expires_at), now()) from claimed c), v_part)
         on conflict (token) do update
-        set expires_at = least(l.expires_at, excluded.expires_at), jobs = l.jobs || excluded.jobs
+        set expires_at = least(l.expires_at, excluded.expires_at),
+          jobs = case when excluded.jobs <@ l.jobs then l.jobs else l.jobs || excluded.jobs end
       )
-      -- (json_build_object would look the type of each value up, in each row.)
-      select array_agg(concat(
-          '{"id":"', c.id, '","job_type":', to_json(c.job_type::text), ',"payload":', c.payload, ',"priority":', c.priority,
-          ',"attempt_number":', c.attempt_number, ',"max_attempts":', c.max_attempts, ',"life":', c.life,
-          ',"checkpoint":', coalesce(c.checkpoint, 'null'), ',"event":', coalesce(c.event, 'null'),
-          ',"cancel_requested":', case when c.cancel_requested_at is null then 'false' else 'true' end,
-          ',"lease_token":"', c.lease_token, '","lease_seconds":', extract(epoch from c.lease_expires_at - now())::int,
-          ',"age_seconds":', to_json(extract(epoch from now() - c.started_at)::double precision),
-          ',"search_from":', to_json(greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute'), '}'
-        ) order by array_position(v_part, c.id)),
-        (select count(*) from gone)
-      into v_part_jobs, v_gone
-      from claimed c;
+      select array_agg(c.job order by array_position(v_part, c.id)) into v_part_jobs from claimed c;
       if coalesce(cardinality(v_part_jobs), 0) < cardinality(v_part) then
         raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
-      end if;
-      if v_gone < cardinality(v_part) then
-        -- They have moved since they were looked at.
-        delete from process_jobs.ready_jobs r where r.id = any (v_part);
       end if;
       ids := ids || v_part;
       jobs := jobs || v_part_jobs;
@@ -1436,7 +1387,7 @@ begin
     end;
   end loop;
 
-  if v_counted is not null and ids <> '{}' then
+  if v_counted is not null and ids <> '{}' and not v_is_again then
     update public.job_types t
     set start_tokens = process_jobs.available_starts(t) - begun.jobs, start_tokens_at = now()
     from (
@@ -1455,11 +1406,11 @@ $$;
 
 -- ── queue/claim_next_job.sql ──
 
--- claim_next_job: gives a worker up to p_limit jobs, each under a lease whose token is needed to settle it.
+-- claim_next_job: gives a worker up to p_limit jobs under a lease, whose token is needed to settle them.
 --
 -- processing, lease expired, attempts left   -> pending, ready now, one entry more in errors
 -- processing, lease expired, attempts spent  -> failed, or cancelled if that was requested
--- pending and due, of an open type           -> processing, attempt_number + 1, fresh lease_token
+-- pending and due, of an open type           -> processing, attempt_number + 1, the claim's lease_token
 --
 -- Order: first the jobs that have begun and were woken, then by highest priority, oldest, id. p_job_types null: every
 -- type with a row in job_types. p_lease_seconds null: the type's lease_seconds. Of a paused or held type only jobs that
@@ -1481,6 +1432,9 @@ $$;
 --
 -- p_worker  {"version", "needs", "webhooks", "bucket"}, with the first call of a drain: describes the worker, which
 --           before_drain checks
+-- p_lease_token  a fresh one for the claim, made by the caller (null: by the database). A claim whose answer was lost is
+--           asked for again by its token: it answers the jobs that it has under its lease, which is then renewed, or if it
+--           was not carried out, claims. While it is still under way that is an error (55P03)
 --
 -- Refuses (22023) p_limit outside 1 to 1000 and p_lease_seconds outside 1 to 86400, and whatever before_drain refuses.
 
@@ -1488,7 +1442,8 @@ create or replace function public.claim_next_job(
   p_job_types text[] default null,
   p_limit int default 1,
   p_lease_seconds int default null,
-  p_worker jsonb default null
+  p_worker jsonb default null,
+  p_lease_token uuid default null
 ) returns table (
   id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
   life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
@@ -1516,7 +1471,7 @@ begin
     perform process_jobs.before_drain(p_worker, p_job_types);
   end if;
   select c.ids, c.seconds_until_next into v_ids, v_next
-  from process_jobs.claim_jobs(p_job_types, p_limit, p_lease_seconds, process_jobs.has_chores(p_job_types), true) c;
+  from process_jobs.claim_jobs(p_job_types, p_limit, p_lease_seconds, p_lease_token, process_jobs.has_chores(p_job_types), true) c;
   return query
   select c.id, c.job_type::text, c.payload, c.status::text, c.priority, c.attempt_number, c.max_attempts,
     c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
@@ -1529,8 +1484,26 @@ begin
 end
 $$;
 
-revoke execute on function public.claim_next_job(text[], int, int, jsonb) from public, anon, authenticated;
-grant execute on function public.claim_next_job(text[], int, int, jsonb) to service_role;
+revoke execute on function public.claim_next_job(text[], int, int, jsonb, uuid) from public, anon, authenticated;
+grant execute on function public.claim_next_job(text[], int, int, jsonb, uuid) to service_role;
+
+-- ── queue/clear_places.sql ──
+
+-- clear_places: trigger on job_queue: after a truncate there are no places either.
+create or replace function process_jobs.clear_places() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
+    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks;
+  return null;
+end
+$$;
+create or replace trigger process_jobs_clear_places
+  after truncate on public.job_queue
+  for each statement execute function process_jobs.clear_places();
 
 -- ── queue/complete_job.sql ──
 
@@ -1601,6 +1574,96 @@ $$;
 revoke execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb) from public, anon, authenticated;
 grant execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb) to service_role;
 
+-- ── queue/counts_starts.sql ──
+
+-- counts_starts: whether one of these types has starts_per_minute and a job that may begin; for has_chores and needs_turn.
+create or replace function process_jobs.counts_starts(p_job_types text[]) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return exists (
+    select from process_jobs.lanes l
+    where (p_job_types is null or l.job_type = any (p_job_types))
+      -- (Case and offset: only such lanes are looked into, and only at their first job.)
+      and case
+        when l.starts_per_minute is null or not l.is_open then false
+        else exists (
+            select from process_jobs.ready_jobs r
+            where r.job_type = l.job_type collate "C" and r.lane = l.lane
+              and (r.rank, r.created_at, r.id) >= (l.from_rank, l.from_created_at, l.from_id)
+            offset 0)
+          or exists (
+            select from process_jobs.begins b, process_jobs.waiting_jobs w
+            where w.job_type = l.job_type collate "C" and w.lane = l.lane
+              and w.due_at <= now() and w.due_at >= b.waiting_jobs
+            offset 0)
+      end);
+end
+$$;
+
+-- ── queue/do_chores.sql ──
+
+-- do_chores: does what has_chores has found, and returns the types with starts_per_minute whose starts this claim may
+-- count; null: none, for another has the turn or its rows.
+--
+-- The turn comes before any lock of a job. p_waits false: it is not waited for, for the caller holds some already. What
+-- another session has locked is left to a later claim.
+create or replace function process_jobs.do_chores(p_job_types text[], p_limit int, p_waits boolean) returns text[]
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '20ms'
+as $$
+declare
+  v_needs_turn boolean := process_jobs.needs_turn(p_job_types);
+  v_is_troubled boolean := exists (
+    select from process_jobs.job_troubles b
+    where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'));
+  v_has_turn boolean := false;
+  v_counted text[];
+begin
+  if v_needs_turn or v_is_troubled and p_waits then
+    v_has_turn := process_jobs.take_turn(p_waits);
+  end if;
+  -- Each by itself: where a row changes in this very moment, its next version is waited for in spite of `skip locked`.
+  if v_is_troubled then
+    begin
+      perform process_jobs.retry_job_troubles();
+    exception
+      when lock_not_available then
+        null;
+    end;
+  end if;
+  if v_needs_turn and v_has_turn then
+    begin
+      -- A type whose row somebody has begins nothing now.
+      select array_agg(counted.job_type) into v_counted
+      from (
+        select t.job_type from public.job_types t where t.starts_per_minute is not null for update skip locked
+      ) counted;
+    exception
+      when lock_not_available then
+        null;
+    end;
+    perform process_jobs.take_back_jobs();
+  end if;
+  begin
+    perform process_jobs.sweep_leases();
+    perform process_jobs.promote_jobs(greatest(200, 2 * p_limit));
+  exception
+    when lock_not_available then
+      null;
+  end;
+  return v_counted;
+end
+$$;
+
 -- ── queue/enqueue_follow_ups.sql ──
 
 -- enqueue_follow_ups: enqueues a completed job's follow-ups through insert_job, with the same created_by; only for
@@ -1638,15 +1701,10 @@ begin
     end if;
     v_scheduled_at := (v_follow_up ->> 'scheduled_at')::timestamptz;
     if v_scheduled_at is null and v_follow_up ->> 'waiting_since' is not null then
-      begin
-        v_scheduled_at := (v_follow_up ->> 'waiting_since')::timestamptz;
-        if v_scheduled_at > now() or not isfinite(v_scheduled_at) then
-          v_scheduled_at := null;
-        end if;
-      exception
-        when data_exception then
-          null;
-      end;
+      v_scheduled_at := process_jobs.time_or_null(v_follow_up ->> 'waiting_since');
+      if v_scheduled_at > now() or not isfinite(v_scheduled_at) then
+        v_scheduled_at := null;
+      end if;
     end if;
     perform process_jobs.insert_job(
       v_follow_up ->> 'job_type',
@@ -1788,9 +1846,10 @@ grant execute on function public.enqueue_jobs(jsonb) to service_role;
 
 -- exchange_jobs: a worker's round trip: records the outcomes of its runs and claims its next jobs.
 --
--- p_outcomes   as for settle_jobs, each settled on its own: a refused one does not hinder the others
--- p_job_types  as for claim_next_job
--- p_limit      as for claim_next_job; 0: nothing is claimed
+-- p_outcomes     as for settle_jobs, each settled on its own: a refused one does not hinder the others
+-- p_job_types    as for claim_next_job
+-- p_limit        as for claim_next_job; 0: nothing is claimed
+-- p_lease_token  as for claim_next_job
 --
 -- Returns {"settled": […], "jobs": […], "seconds_until_next": …}. settled has for each outcome
 --   true             recorded
@@ -1808,7 +1867,8 @@ grant execute on function public.enqueue_jobs(jsonb) to service_role;
 create or replace function public.exchange_jobs(
   p_outcomes jsonb default '[]',
   p_job_types text[] default null,
-  p_limit int default 0
+  p_limit int default 0,
+  p_lease_token uuid default null
 ) returns json
 language plpgsql
 security definer
@@ -1830,6 +1890,7 @@ declare
   v_settled jsonb;
   v_has_chores boolean;
   v_has_turn boolean := false;
+  v_claim record;
   v_jobs text[];
   v_next double precision;
 begin
@@ -1878,16 +1939,55 @@ begin
   end if;
 
   if p_limit > 0 then
-    select c.jobs, c.seconds_until_next into v_jobs, v_next
-    from process_jobs.claim_jobs(p_job_types, p_limit, null, v_has_chores, v_has_turn or p_outcomes = '[]') c;
+    v_claim := process_jobs.claim_jobs(
+      p_job_types, p_limit, null, p_lease_token, v_has_chores, v_has_turn or p_outcomes = '[]');
+    v_jobs := v_claim.jobs;
+    v_next := v_claim.seconds_until_next;
   end if;
   return concat('{"settled":', v_settled, ',"jobs":[', array_to_string(v_jobs, ','), '],"seconds_until_next":',
     coalesce(to_json(v_next)::text, 'null'), '}');
 end
 $$;
 
-revoke execute on function public.exchange_jobs(jsonb, text[], int) from public, anon, authenticated;
-grant execute on function public.exchange_jobs(jsonb, text[], int) to service_role;
+revoke execute on function public.exchange_jobs(jsonb, text[], int, uuid) from public, anon, authenticated;
+grant execute on function public.exchange_jobs(jsonb, text[], int, uuid) to service_role;
+
+-- ── queue/has_chores.sql ──
+
+-- has_chores: whether a claim has something to do before it picks: leases whose time has come, jobs that have fallen due,
+-- troubles to retry, or starts to count. A claim or an exchange calls it first.
+create or replace function process_jobs.has_chores(p_job_types text[]) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_leases constant oid := 'process_jobs.leases_expire'::regclass;
+  v_waiting constant oid := 'process_jobs.waiting_jobs_due'::regclass;
+  v_walked bigint := pg_stat_get_xact_tuples_returned(v_leases) + pg_stat_get_xact_tuples_returned(v_waiting)
+    + 50 * (pg_stat_get_xact_blocks_fetched(v_leases) + pg_stat_get_xact_blocks_fetched(v_waiting));
+  v_has boolean;
+begin
+  v_has := exists (
+      select from process_jobs.begins b, process_jobs.leases l where l.expires_at <= now() and l.expires_at >= b.leases)
+    or exists (
+      select from process_jobs.begins b, process_jobs.waiting_jobs w where w.due_at <= now() and w.due_at >= b.waiting_jobs)
+    or exists (
+      select from process_jobs.job_troubles b
+      where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'))
+    or exists (
+        select from public.job_types t
+        where t.starts_per_minute is not null and (p_job_types is null or t.job_type = any (p_job_types)))
+      and process_jobs.counts_starts(p_job_types);
+  -- Entries passed over that are gone, a page of them counted as fifty: as in claim_jobs.
+  v_walked := pg_stat_get_xact_tuples_returned(v_leases) + pg_stat_get_xact_tuples_returned(v_waiting)
+    + 50 * (pg_stat_get_xact_blocks_fetched(v_leases) + pg_stat_get_xact_blocks_fetched(v_waiting)) - v_walked;
+  if v_walked > 1000 then
+    perform process_jobs.raise_time_marks();
+  end if;
+  return v_has;
+end
+$$;
 
 -- ── queue/heartbeat_job.sql ──
 
@@ -1938,6 +2038,36 @@ $$;
 
 revoke execute on function public.heartbeat_job(uuid, uuid, int, int) from public, anon, authenticated;
 grant execute on function public.heartbeat_job(uuid, uuid, int, int) to service_role;
+
+-- ── queue/hold_key.sql ──
+
+-- hold_key: an unfinished job that is inserted or changed by hand holds its unique_key; for keep_places and
+-- place_inserted. Refuses (23505) a key that another unfinished job of its type holds.
+create or replace function process_jobs.hold_key(p_job public.job_queue) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_job.unique_key is null or p_job.status not in ('pending', 'processing') then
+    return;
+  end if;
+  perform from process_jobs.unfinished_keys k
+  where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C" and k.id = p_job.id;
+  if found then
+    return;
+  end if;
+  -- Reserved, but a trigger of the app's may have given the job another id.
+  update process_jobs.unfinished_keys k
+  set id = p_job.id
+  where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C"
+    and (select j.id from public.job_queue j where j.id = k.id) is null;
+  if not found then
+    insert into process_jobs.unfinished_keys (job_type, unique_key, id)
+    values (p_job.job_type, p_job.unique_key, p_job.id);
+  end if;
+end
+$$;
 
 -- ── queue/insert_job.sql ──
 
@@ -2139,13 +2269,27 @@ as $$
   select p_sqlstate ~ '^(08|25|40|53|54|57|58|XX)'
 $$;
 
+-- ── queue/is_wish_to_cancel.sql ──
+
+-- is_wish_to_cancel: whether this update, of an app's own, only asks for the job's cancel (keep_places).
+create or replace function process_jobs.is_wish_to_cancel(p_old public.job_queue, p_new public.job_queue) returns boolean
+language plpgsql
+immutable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_new.status = 'cancelled' and p_old.status in ('pending', 'processing') and p_new.revision = p_old.revision
+    and p_new.lease_token is not distinct from p_old.lease_token
+    and not (p_old.attempt_number = 0 and p_old.checkpoint is null and p_old.lease_token is null);
+end
+$$;
+
 -- ── queue/jobs_that_fit.sql ──
 
--- jobs_that_fit: the first of these jobs that together have at most 8 MiB of payloads, checkpoints and events, but one at
--- least: no more fits into an answer of PostgREST. For claim_jobs.
---
--- p_bytes  what they have together as it is stored, compressed; null: there are none
-create or replace function process_jobs.jobs_that_fit(p_picked uuid[], p_bytes bigint) returns uuid[]
+-- jobs_that_fit: the first of these jobs that together have at most so many bytes of payloads, checkpoints and events, as
+-- text, but one at least; for claim_jobs.
+create or replace function process_jobs.jobs_that_fit(p_picked uuid[], p_max_bytes int) returns uuid[]
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -2154,13 +2298,7 @@ set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
-declare
-  v_max_bytes constant int := 8388608;
 begin
-  -- Compressed, text is up to 255 times as short.
-  if p_bytes is null or cardinality(p_picked) = 1 or v_max_bytes / 255 >= p_bytes then
-    return p_picked;
-  end if;
   return (
     select array_agg(sized.id order by sized.n)
     from (
@@ -2173,7 +2311,7 @@ begin
         where j.id = any (p_picked)
       ) picked
     ) sized
-    where sized.bytes <= v_max_bytes or sized.n = 1
+    where sized.bytes <= p_max_bytes or sized.n = 1
   );
 end
 $$;
@@ -2210,10 +2348,27 @@ begin
 end
 $$;
 
+-- ── queue/keep_lease.sql ──
+
+-- keep_lease: a job that is put to work by hand has its lease looked after; for keep_places and place_inserted.
+create or replace function process_jobs.keep_lease(p_job public.job_queue) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into process_jobs.leases as l (token, expires_at, jobs)
+  values (p_job.lease_token, p_job.lease_expires_at, array[p_job.id])
+  on conflict (token) do update
+  set expires_at = least(l.expires_at, excluded.expires_at),
+    jobs = case when p_job.id = any (l.jobs) then l.jobs else l.jobs || p_job.id end;
+end
+$$;
+
 -- ── queue/keep_places.sql ──
 
--- place_inserted, keep_places: triggers on job_queue. Whatever is inserted, deleted or changed by hand is checked
--- (check_job) and given its place.
+-- keep_places: triggers on job_queue. What is changed by hand or deleted is checked (check_job) and given its place; what
+-- is inserted, by place_inserted.
 --
 -- The functions that move jobs themselves raise revision with each change, and are passed over. Two changes by hand mean
 -- something else than what they say:
@@ -2282,113 +2437,6 @@ begin
 end
 $$;
 
--- place_inserted: the same for all rows that a statement inserts.
-create or replace function process_jobs.place_inserted() returns trigger
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
--- As in exchange_jobs.
-set enable_seqscan = off
-set jit = off
-set plan_cache_mode = force_generic_plan
-as $$
-declare
-  v_placed uuid[];
-  v_is_rare boolean;
-begin
-  select array_agg(i.id) filter (where i.status in ('pending', 'failed')),
-    bool_or(i.unique_key is not null or i.status = 'processing'), bool_and(process_jobs.check_job(i))
-  into v_placed, v_is_rare
-  from inserted i;
-  if v_is_rare then
-    perform process_jobs.hold_key(i) from inserted i order by i.job_type, i.unique_key;
-    perform process_jobs.keep_lease(i) from inserted i where i.status = 'processing';
-  end if;
-  if v_placed is not null then
-    perform process_jobs.place_jobs(v_placed);
-  end if;
-  return null;
-end
-$$;
-
--- take_out, hold_key, keep_lease: one row's part in that: it has no place any more; an unfinished one has its key; there is
--- a lease to look after it.
-create or replace function process_jobs.take_out(p_job public.job_queue) returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_job.status = 'pending' then
-    delete from process_jobs.waiting_jobs w where w.id = p_job.id;
-    delete from process_jobs.ready_jobs r where r.id = p_job.id;
-  elsif p_job.status = 'failed' then
-    delete from process_jobs.failed_jobs f where f.id = p_job.id;
-  end if;
-  if p_job.unique_key is not null and p_job.status in ('pending', 'processing') then
-    delete from process_jobs.unfinished_keys k
-    where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C" and k.id = p_job.id;
-  end if;
-end
-$$;
-
-create or replace function process_jobs.hold_key(p_job public.job_queue) returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_job.unique_key is null or p_job.status not in ('pending', 'processing') then
-    return;
-  end if;
-  perform from process_jobs.unfinished_keys k
-  where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C" and k.id = p_job.id;
-  if found then
-    return;
-  end if;
-  -- Reserved, but a trigger of the app's may have given the job another id.
-  update process_jobs.unfinished_keys k
-  set id = p_job.id
-  where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C"
-    and (select j.id from public.job_queue j where j.id = k.id) is null;
-  if not found then
-    insert into process_jobs.unfinished_keys (job_type, unique_key, id)
-    values (p_job.job_type, p_job.unique_key, p_job.id);
-  end if;
-end
-$$;
-
-create or replace function process_jobs.keep_lease(p_job public.job_queue) returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into process_jobs.leases as l (token, expires_at, jobs)
-  values (p_job.lease_token, p_job.lease_expires_at, array[p_job.id])
-  on conflict (token) do update
-  set expires_at = least(l.expires_at, excluded.expires_at),
-    jobs = case when p_job.id = any (l.jobs) then l.jobs else l.jobs || p_job.id end;
-end
-$$;
-
--- is_wish_to_cancel: whether this update, of an app's own, only asks for the job's cancel (keep_places).
-create or replace function process_jobs.is_wish_to_cancel(p_old public.job_queue, p_new public.job_queue) returns boolean
-language plpgsql
-immutable
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return p_new.status = 'cancelled' and p_old.status in ('pending', 'processing') and p_new.revision = p_old.revision
-    and p_new.lease_token is not distinct from p_old.lease_token
-    and not (p_old.attempt_number = 0 and p_old.checkpoint is null and p_old.lease_token is null);
-end
-$$;
-
-create or replace trigger process_jobs_place_inserted
-  after insert on public.job_queue referencing new table as inserted
-  for each statement execute function process_jobs.place_inserted();
 create or replace trigger process_jobs_keep_places
   after delete on public.job_queue
   for each row execute function process_jobs.keep_places();
@@ -2396,80 +2444,14 @@ create or replace trigger process_jobs_keep_places_by_hand
   after update on public.job_queue
   for each row when (new.revision = old.revision) execute function process_jobs.keep_places();
 
-create or replace function process_jobs.clear_places() returns trigger
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
-    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks;
-  return null;
-end
-$$;
-create or replace trigger process_jobs_clear_places
-  after truncate on public.job_queue
-  for each statement execute function process_jobs.clear_places();
+-- ── queue/lower_marks.sql ──
 
--- ── queue/marks.sql ──
-
--- raise_marks, lower_marks: keep claims from passing again and again over entries of ready_jobs that are gone, but that
--- vacuum may not clear while a transaction is open somewhere.
---
--- raise_marks lets the next claims of these types begin at the first entry that there is now; when a mark is 10 s old, a
--- claim looks from the beginning again, for what a transaction has put before the mark and committed later. lower_marks
--- moves marks back to jobs that have just become ready. raise_time_marks does the first for waiting_jobs and leases, whose
--- new entries lie in the future. None of them waits for another session.
-create or replace function process_jobs.raise_marks(p_job_types text[]) returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
--- As in exchange_jobs.
-set enable_seqscan = off
-set enable_sort = off
-set enable_bitmapscan = off
-set jit = off
-set plan_cache_mode = force_generic_plan
-as $$
-declare
-  v_lane record;
-  v_mark process_jobs.marks;
-begin
-  if not pg_try_advisory_xact_lock(hashtext('process_jobs.marks')) then
-    return;
-  end if;
-  for v_lane in
-    select l.job_type, l.lane from process_jobs.lanes l where p_job_types is null or l.job_type = any (p_job_types)
-  loop
-    select r.job_type, r.lane, r.rank, r.created_at, r.id into v_mark
-    from process_jobs.ready_jobs r
-    where r.job_type = v_lane.job_type collate "C" and r.lane = v_lane.lane
-    order by r.rank, r.created_at, r.id
-    limit 1;
-    if not found then
-      v_mark := (v_lane.job_type, v_lane.lane, 9223372036854775807, 'infinity', 'ffffffff-ffff-ffff-ffff-ffffffffffff', null);
-    end if;
-    update process_jobs.marks m
-    set rank = v_mark.rank, created_at = v_mark.created_at, id = v_mark.id, look_at = now() + interval '10 seconds'
-    from (
-      select k.job_type, k.lane from process_jobs.marks k
-      where k.job_type = v_lane.job_type collate "C" and k.lane = v_lane.lane
-      for update skip locked
-    ) free
-    where m.job_type = free.job_type and m.lane = free.lane;
-    if not found then
-      insert into process_jobs.marks (job_type, lane, rank, created_at, id, look_at)
-      values (v_lane.job_type, v_lane.lane, v_mark.rank, v_mark.created_at, v_mark.id, now() + interval '10 seconds')
-      on conflict do nothing;
-    end if;
-  end loop;
-end
-$$;
-
+-- lower_marks: moves the marks of lanes back to these jobs, which have just become ready; for place_jobs and promote_jobs.
 create or replace function process_jobs.lower_marks(p_jobs uuid[]) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '20ms'
 -- As in exchange_jobs.
 set enable_seqscan = off
 set enable_hashjoin = off
@@ -2478,41 +2460,85 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  update process_jobs.marks m
-  set rank = first.rank, created_at = first.created_at, id = first.id
-  from (
+  with first as materialized (
     select distinct on (placed.job_type, placed.lane)
       placed.job_type, placed.lane, placed.rank, placed.created_at, placed.id
     -- (Offset: found by id alone, whatever else a planner finds promising.)
     from (select * from process_jobs.ready_jobs r where r.id = any (p_jobs) offset 0) placed
     order by placed.job_type, placed.lane, placed.rank, placed.created_at, placed.id
-  ) first
-  where m.ctid = any (array(select k.ctid from process_jobs.marks k where k.look_at > now() for update skip locked))
-    and m.job_type = first.job_type and m.lane = first.lane
-    and (first.rank, first.created_at, first.id) < (m.rank, m.created_at, m.id);
+  )
+  update process_jobs.marks m
+  set rank = f.rank, created_at = f.created_at, id = f.id
+  from first f
+  where m.job_type = f.job_type and m.lane = f.lane and m.look_at > now()
+    and (f.rank, f.created_at, f.id) < (m.rank, m.created_at, m.id);
+exception
+  when lock_not_available then
+    -- Found when the mark is over (raise_marks).
+    null;
 end
 $$;
 
-create or replace function process_jobs.raise_time_marks() returns void
+-- ── queue/misplaced_jobs.sql ──
+
+-- misplaced_jobs: the jobs that are not where claims look for them, and why, and the places of jobs that have none; for
+-- process_jobs_doctor and tests. Reads all of job_queue and of the places.
+--
+-- Such a place comes of rows written without triggers, by a restore or a subscription, and is mended by rebuild_places.
+create or replace function process_jobs.misplaced_jobs() returns table (job_id uuid, reason text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(p.id, e.id), case
+      when e.id is null then 'it is pending and has no place'
+      when p.id is null then 'it has a place and is not pending'
+      else 'it is pending and its place is another''s'
+    end
+  from process_jobs.places p
+  full join (
+    select r.id, r.job_type, r.lane, r.rank, r.created_at, null::timestamptz as due_at from process_jobs.ready_jobs r
+    union all
+    select w.id, w.job_type, w.lane, w.rank, w.created_at, w.due_at from process_jobs.waiting_jobs w
+  ) e on e.id = p.id
+  where p.id is null or e.id is null
+    or (e.job_type, e.lane, e.rank, e.created_at) is distinct from (p.job_type, p.lane, p.rank, p.created_at)
+    or coalesce(e.due_at <> p.due_at, p.due_at > now())
+  union all
+  select w.id, 'it is ready and waits' from process_jobs.waiting_jobs w join process_jobs.ready_jobs r on r.id = w.id
+  union all
+  select j.id, 'it is processing and no lease tells when to look after it'
+  from public.job_queue j
+  where j.status = 'processing' and not exists (
+    select from process_jobs.leases l
+    where l.token = j.lease_token and j.id = any (l.jobs) and l.expires_at <= j.lease_expires_at)
+  union all
+  select coalesce(j.id, f.id), 'it is failed or its place says so'
+  from (select * from public.job_queue where status = 'failed') j
+  full join process_jobs.failed_jobs f on f.id = j.id
+  where f.id is null or j.id is null or (f.job_type, f.failed_at) is distinct from (j.job_type::text, j.completed_at)
+  union all
+  select coalesce(j.id, k.id), 'its unique_key is kept wrongly'
+  from (select * from public.job_queue where status in ('pending', 'processing') and unique_key is not null) j
+  full join process_jobs.unfinished_keys k on k.id = j.id
+  where k.id is null or j.id is null or (k.job_type, k.unique_key) is distinct from (j.job_type::text, j.unique_key)
+$$;
+
+-- ── queue/needs_turn.sql ──
+
+-- needs_turn: whether a claim takes the turn: to take back lost jobs or to count starts. Locks nothing.
+create or replace function process_jobs.needs_turn(p_job_types text[]) returns boolean
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 -- As in exchange_jobs.
 set enable_seqscan = off
-set enable_sort = off
-set enable_bitmapscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  if not pg_try_advisory_xact_lock(hashtext('process_jobs.marks')) then
-    return;
-  end if;
-  insert into process_jobs.time_marks as m (place, begins_at, look_at)
-  values
-    ('leases', least(now(), (select min(l.expires_at) from process_jobs.leases l)), now() + interval '10 seconds'),
-    ('waiting_jobs', least(now(), (select min(w.due_at) from process_jobs.waiting_jobs w)), now() + interval '10 seconds')
-  on conflict (place) do update set begins_at = excluded.begins_at, look_at = excluded.look_at;
+  return exists (select from process_jobs.lost_jobs) or process_jobs.counts_starts(p_job_types);
 end
 $$;
 
@@ -2545,6 +2571,41 @@ begin
   end if;
 end
 $$;
+
+-- ── queue/place_inserted.sql ──
+
+-- place_inserted: trigger on job_queue: all rows that a statement inserts are checked (check_job) and given their places.
+create or replace function process_jobs.place_inserted() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_placed uuid[];
+  v_is_rare boolean;
+begin
+  select array_agg(i.id) filter (where i.status in ('pending', 'failed')),
+    bool_or(i.unique_key is not null or i.status = 'processing'), bool_and(process_jobs.check_job(i))
+  into v_placed, v_is_rare
+  from inserted i;
+  if v_is_rare then
+    perform process_jobs.hold_key(i) from inserted i order by i.job_type, i.unique_key;
+    perform process_jobs.keep_lease(i) from inserted i where i.status = 'processing';
+  end if;
+  if v_placed is not null then
+    perform process_jobs.place_jobs(v_placed);
+  end if;
+  return null;
+end
+$$;
+
+create or replace trigger process_jobs_place_inserted
+  after insert on public.job_queue referencing new table as inserted
+  for each statement execute function process_jobs.place_inserted();
 
 -- ── queue/place_jobs.sql ──
 
@@ -2626,8 +2687,7 @@ begin
   with due as materialized (
     select w.ctid as place
     from process_jobs.waiting_jobs w
-    where w.due_at <= now() and w.due_at >= coalesce(
-      (select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity')
+    where w.due_at <= now() and w.due_at >= (select b.waiting_jobs from process_jobs.begins b)
     order by w.due_at
     limit p_limit
     for update skip locked
@@ -2648,51 +2708,98 @@ begin
 end
 $$;
 
--- ── queue/rebuild_places.sql ──
+-- ── queue/raise_marks.sql ──
 
--- misplaced_jobs: the jobs that are not where claims look for them, and why, and the places of jobs that have none; for
--- process_jobs_doctor and tests. Reads all of job_queue and of the places.
+-- raise_marks: lets the next claims of these types begin at the first entry of each lane that there is now, instead of
+-- passing again and again over entries of ready_jobs that are gone, but that vacuum may not clear while a transaction is
+-- open somewhere; for claim_jobs. It waits for no other session.
 --
--- Such a place comes of rows written without triggers, by a restore or a subscription, and is mended by rebuild_places.
-create or replace function process_jobs.misplaced_jobs() returns table (job_id uuid, reason text)
-language sql
-stable
+-- A mark is a hint. Of what becomes ready before it lower_marks tells; what was on its way in that very moment is found
+-- when the mark is over and a claim looks from the beginning: after a second, or a hundred times as long as it took here.
+create or replace function process_jobs.raise_marks(p_job_types text[]) returns void
+language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '20ms'
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
-  select coalesce(p.id, e.id), case
-      when e.id is null then 'it is pending and has no place'
-      when p.id is null then 'it has a place and is not pending'
-      else 'it is pending and its place is another''s'
-    end
-  from process_jobs.places p
-  full join (
-    select r.id, r.job_type, r.lane, r.rank, r.created_at, null::timestamptz as due_at from process_jobs.ready_jobs r
-    union all
-    select w.id, w.job_type, w.lane, w.rank, w.created_at, w.due_at from process_jobs.waiting_jobs w
-  ) e on e.id = p.id
-  where p.id is null or e.id is null
-    or (e.job_type, e.lane, e.rank, e.created_at) is distinct from (p.job_type, p.lane, p.rank, p.created_at)
-    or coalesce(e.due_at <> p.due_at, p.due_at > now())
-  union all
-  select w.id, 'it is ready and waits' from process_jobs.waiting_jobs w join process_jobs.ready_jobs r on r.id = w.id
-  union all
-  select j.id, 'it is processing and no lease tells when to look after it'
-  from public.job_queue j
-  where j.status = 'processing' and not exists (
-    select from process_jobs.leases l
-    where l.token = j.lease_token and j.id = any (l.jobs) and l.expires_at <= j.lease_expires_at)
-  union all
-  select coalesce(j.id, f.id), 'it is failed or its place says so'
-  from (select * from public.job_queue where status = 'failed') j
-  full join process_jobs.failed_jobs f on f.id = j.id
-  where f.id is null or j.id is null or (f.job_type, f.failed_at) is distinct from (j.job_type::text, j.completed_at)
-  union all
-  select coalesce(j.id, k.id), 'its unique_key is kept wrongly'
-  from (select * from public.job_queue where status in ('pending', 'processing') and unique_key is not null) j
-  full join process_jobs.unfinished_keys k on k.id = j.id
-  where k.id is null or j.id is null or (k.job_type, k.unique_key) is distinct from (j.job_type::text, j.unique_key)
+declare
+  v_began constant timestamptz := clock_timestamp();
+begin
+  if not pg_try_advisory_xact_lock(hashtext('process_jobs.marks')) then
+    return;
+  end if;
+  with first as materialized (
+    select l.job_type, l.lane, coalesce(r.rank, 9223372036854775807) as rank, coalesce(r.created_at, 'infinity') as created_at,
+      coalesce(r.id, 'ffffffff-ffff-ffff-ffff-ffffffffffff') as id
+    from process_jobs.lanes l
+    left join lateral (
+      select r.rank, r.created_at, r.id
+      from process_jobs.ready_jobs r
+      where r.job_type = l.job_type collate "C" and r.lane = l.lane
+        and (r.rank, r.created_at, r.id) >= (l.from_rank, l.from_created_at, l.from_id)
+      order by r.rank, r.created_at, r.id
+      limit 1
+    ) r on true
+    where p_job_types is null or l.job_type = any (p_job_types)
+  )
+  insert into process_jobs.marks as m (job_type, lane, rank, created_at, id, look_at)
+  select f.job_type, f.lane, f.rank, f.created_at, f.id,
+    now() + greatest(interval '1 second', 100 * (clock_timestamp() - v_began))
+  from first f
+  on conflict (job_type, lane) do update
+  set rank = excluded.rank, created_at = excluded.created_at, id = excluded.id,
+    look_at = case when m.look_at > now() then m.look_at else excluded.look_at end
+  where m.look_at <= now() or (m.rank, m.created_at, m.id) < (excluded.rank, excluded.created_at, excluded.id);
+exception
+  when lock_not_available then
+    null;
+end
 $$;
+
+-- ── queue/raise_time_marks.sql ──
+
+-- raise_time_marks: does what raise_marks does for waiting_jobs and leases, whose new entries lie in the future; for
+-- has_chores.
+create or replace function process_jobs.raise_time_marks() returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_began constant timestamptz := clock_timestamp();
+begin
+  if not pg_try_advisory_xact_lock(hashtext('process_jobs.marks')) then
+    return;
+  end if;
+  with first as materialized (
+    select 'leases' as place, (
+        select min(l.expires_at) from process_jobs.begins b, process_jobs.leases l where l.expires_at >= b.leases) as begins_at
+    union all
+    select 'waiting_jobs', (
+        select min(w.due_at) from process_jobs.begins b, process_jobs.waiting_jobs w where w.due_at >= b.waiting_jobs)
+  )
+  insert into process_jobs.time_marks as m (place, begins_at, look_at)
+  select f.place, least(now(), f.begins_at), now() + greatest(interval '1 second', 100 * (clock_timestamp() - v_began))
+  from first f
+  on conflict (place) do update
+  set begins_at = excluded.begins_at, look_at = case when m.look_at > now() then m.look_at else excluded.look_at end
+  where m.look_at <= now() or m.begins_at < excluded.begins_at;
+end
+$$;
+
+-- ── queue/rebuild_places.sql ──
 
 -- rebuild_places: gives every job its place anew; returns how many were misplaced. Claims wait meanwhile.
 create or replace function process_jobs.rebuild_places() returns bigint
@@ -2841,7 +2948,8 @@ $$;
 --
 -- Considers the types asked for (null: all in job_types) and the jobs that claim_next_job would take of them: held ones
 -- when the hold ends, those that wait for a start when there is one. An expired lease counts as now whatever its type,
--- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. Reads six index entries per type.
+-- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. Reads six index
+-- entries per type.
 create or replace function public.seconds_until_next_job(p_job_types text[] default null) returns double precision
 language plpgsql
 stable
@@ -2860,25 +2968,14 @@ begin
   end if;
   return (select greatest(0, extract(epoch from next.at - now())) from (select least(
     (
-      select min(greatest(
-        next.due_at,
-        case lane.lane when 0 then t.held_until when 1 then t.begun_held_until end,
-        case
-          when lane.lane = 0
-          then now() + make_interval(secs => (1 - process_jobs.available_starts(t)) / t.starts_per_minute * 60)
-        end))
-      from public.job_types t
-      cross join (values (0::smallint), (1), (2)) lane (lane)
-      left join process_jobs.marks m
-        on m.job_type = t.job_type collate "C" and m.lane = lane.lane and m.look_at > now()
+      select min(greatest(next.due_at, l.opens_at, now() + make_interval(secs => (1 - l.available_starts) / l.starts_per_minute * 60)))
+      from process_jobs.lanes l
       cross join lateral (
         (
           select now() as due_at
           from process_jobs.ready_jobs r
-          where r.job_type = t.job_type collate "C" and r.lane = lane.lane
-            and (r.rank, r.created_at, r.id) >= (
-              coalesce(m.rank, -9223372036854775808), coalesce(m.created_at, '-infinity'),
-              coalesce(m.id, '00000000-0000-0000-0000-000000000000'))
+          where r.job_type = l.job_type collate "C" and r.lane = l.lane
+            and (r.rank, r.created_at, r.id) >= (l.from_rank, l.from_created_at, l.from_id)
             and not exists (
               select from process_jobs.job_troubles b where b.job_id = r.id and b.kind = 'claim' and b.retry_at > now())
           order by r.rank, r.created_at, r.id
@@ -2887,16 +2984,15 @@ begin
         union all
         (
           select w.due_at
-          from process_jobs.waiting_jobs w
-          where w.job_type = t.job_type collate "C" and w.lane = lane.lane and w.due_at >= coalesce(
-            (select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity')
+          from process_jobs.begins b, process_jobs.waiting_jobs w
+          where w.job_type = l.job_type collate "C" and w.lane = l.lane and w.due_at >= b.waiting_jobs
             and not exists (
               select from process_jobs.job_troubles b where b.job_id = w.id and b.kind = 'claim' and b.retry_at > now())
           order by w.due_at
           limit 1
         )
       ) next
-      where (p_job_types is null or t.job_type = any (p_job_types)) and (t.paused_at is null or lane.lane > 0)
+      where (p_job_types is null or l.job_type = any (p_job_types)) and l.opens_at < 'infinity'
     ),
     (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
   )) next (at) where next.at is not null);
@@ -2936,7 +3032,7 @@ grant execute on function public.seconds_until_next_job(text[]) to service_role;
 --
 -- All give the lease back. A job that is to be cancelled is `cancelled` where it would be completed or failed.
 --
--- Of two outcomes with the same token the first counts. Refuses (22023) all outcomes if one is out of the bounds of
+-- Of two outcomes with the same token one counts. Refuses (22023) all outcomes if one is out of the bounds of
 -- those functions' arguments. Locks jobs in the order of their ids, then generations, then types.
 create or replace function process_jobs.settle_jobs(p_outcomes jsonb) returns boolean[]
 language plpgsql
@@ -2957,130 +3053,111 @@ declare
   v_completed constant public.job_queue.status%type := 'completed';
   v_failed constant public.job_queue.status%type := 'failed';
   v_cancelled constant public.job_queue.status%type := 'cancelled';
-  v_places bigint[];
-  v_refusal text;
+  -- What is plainly in order, and need not be looked at by check_outcomes, which costs more than all else here.
+  v_plain constant jsonpath := '$[*] ? (
+    @.type() == "object" && @.job_id.type() == "string" && @.lease_token.type() == "string" && (
+      @.outcome == "completed" && (!exists(@.follow_ups) || @.follow_ups.type() == "array")
+      || @.outcome == "snoozed" && @.delay_seconds >= 0 && @.delay_seconds <= 2592000 && !exists(@.checkpoint.*.*)
+        && !exists(@.checkpoint.* ? (@ > 1000000000000 || @ < 0))
+      || @.outcome == "failed" && @.error starts with "" && @.error != "" && (!exists(@.retry) || @.retry == "never"))
+    && !exists(@.progress))'::jsonpath;
+  v_count constant int := jsonb_array_length(p_outcomes);
+  v_numbers bigint[];
   v_moved uuid[];
   v_rest jsonb;
   v_wait record;
-  v_place bigint;
-  v_recorded boolean[];
 begin
-  if p_outcomes = '[]' then
+  if v_count = 0 then
     return '{}';
   end if;
   -- As in claim_jobs.
   set constraints all immediate;
-  if jsonb_path_exists(p_outcomes, '$[*] ? (@.type() != "object")') then
-    raise exception 'p_outcomes must hold json objects' using errcode = '22023';
+  if pg_column_size(p_outcomes) > 16384 or jsonb_array_length(jsonb_path_query_array(p_outcomes, v_plain)) < v_count then
+    perform process_jobs.check_outcomes(p_outcomes);
   end if;
 
-  with outcome as materialized (
-    select o.*,
-      row_number() over (partition by o.job_id, o.lease_token order by o.ordinality) = 1 as counts,
-      case
-        when o.job_id is null or o.lease_token is null then 'job_id and lease_token must not be null'
-        when o.outcome is null or o.outcome not in ('completed', 'failed', 'snoozed', 'cancelled') then
-          format('outcome must be completed, failed, snoozed or cancelled, not %s',
-            coalesce(quote_literal(o.outcome), 'null'))
-        when jsonb_typeof(o.follow_ups) <> 'array' then
-          format('p_follow_ups must be a json array, not %s', jsonb_typeof(o.follow_ups))
-        when o.outcome = 'failed' and coalesce(o.error, '') = '' then 'p_error must not be empty'
-        when o.retry not in ('backoff', 'never') then
-          format('p_retry must be ''backoff'' or ''never'', not %L', o.retry)
-        -- NaN counts as greater than every number.
-        when o.outcome = 'snoozed' and (o.delay_seconds between 0 and 2592000) is not true then
-          format('p_delay_seconds must be between 0 and 2592000, not %s', coalesce(o.delay_seconds::text, 'null'))
-        when o.outcome = 'snoozed' and pg_column_size(o.checkpoint) > 100 then
-          process_jobs.json_refusal('p_checkpoint', o.checkpoint)
-        when o.progress not between 0 and 100 then
-          format('p_progress must be between 0 and 100, not %s', o.progress)
-      end as refusal
+  with settled as (
+    update public.job_queue j
+    set status = case
+        when o.outcome = 'snoozed' or o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
+          then v_pending
+        when o.outcome = 'cancelled' or j.cancel_requested_at is not null then v_cancelled
+        when o.outcome = 'failed' then v_failed
+        else v_completed
+      end,
+      attempt_number = case when o.outcome = 'snoozed' then greatest(0, j.attempt_number - 1) else j.attempt_number end,
+      scheduled_at = case
+        when o.outcome = 'snoozed' and j.woken_at is null then now() + make_interval(secs => o.delay_seconds)
+        when o.outcome = 'snoozed' then now()
+        when o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
+          then now() + process_jobs.backoff(j.job_type, j.attempt_number)
+        else j.scheduled_at
+      end,
+      checkpoint = case when o.outcome = 'snoozed' then coalesce(o.checkpoint, j.checkpoint) else j.checkpoint end,
+      progress = case
+        when o.outcome = 'completed' and j.cancel_requested_at is null then 100
+        when o.outcome = 'snoozed' then coalesce(o.progress, j.progress)
+        else j.progress
+      end,
+      started_at = case
+        when o.outcome <> 'snoozed' or coalesce(o.checkpoint, j.checkpoint) is not null then j.started_at
+      end,
+      result = case
+        when o.outcome = 'completed' and j.cancel_requested_at is null then o.result
+        when o.outcome = 'failed' and (o.retry = 'never' or j.attempt_number >= j.max_attempts) and j.cancel_requested_at is null
+          then o.unrecorded -> 'result'
+        else j.result
+      end,
+      follow_ups = case
+        when o.unrecorded is not null and o.outcome = 'failed' and (o.retry = 'never' or j.attempt_number >= j.max_attempts)
+          and j.cancel_requested_at is null then coalesce(o.unrecorded -> 'follow_ups', '[]')
+      end,
+      error_message = case o.outcome
+        when 'completed' then null
+        when 'failed' then left(o.error, 2000)
+        else j.error_message
+      end,
+      errors = case
+        when o.outcome = 'failed' then j.errors || jsonb_build_object(
+          'attempt', j.attempt_number, 'at', now(), 'kind', left(coalesce(o.error_kind, 'error'), 100),
+          'message', left(o.error, 2000))
+        else j.errors
+      end,
+      event = case
+        when o.outcome = 'snoozed' or o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
+          then j.event
+      end,
+      completed_at = case
+        when o.outcome = 'snoozed' or o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
+          then null
+        else now()
+      end,
+      lease_token = null, lease_expires_at = null, updated_at = now(),
+      -- A job put back by hand has a place, which keep_places changes.
+      revision = j.revision + case when j.status = 'processing' then 1 else 0 end
     from rows from (
       jsonb_to_recordset(p_outcomes) as (
         outcome text, job_id uuid, lease_token uuid, result jsonb, follow_ups jsonb, error text, error_kind text,
         retry text, delay_seconds double precision, checkpoint jsonb, progress int, hold_job_type boolean,
         pause_reason text, unrecorded jsonb)
     ) with ordinality o
-  ), settled as (
-    update public.job_queue j
-    set (
-        status, attempt_number, scheduled_at, woken_at, checkpoint, progress, started_at, result, follow_ups,
-        error_message, errors, event, completed_at
-      ) = (
-        select s.status,
-          case when o.outcome = 'snoozed' then greatest(0, j.attempt_number - 1) else j.attempt_number end,
-          case
-            when s.status <> 'pending' then j.scheduled_at
-            when o.outcome = 'failed' then now() + coalesce((
-              select make_interval(secs => (0.75 + 0.5 * random()) *
-                least(t.backoff_max_seconds, t.backoff_base_seconds * power(2, least(greatest(0, j.attempt_number - 1), 60))))
-              from public.job_types t
-              where t.job_type = j.job_type), '0')
-            when j.woken_at is null then now() + make_interval(secs => o.delay_seconds)
-            else now()
-          end,
-          j.woken_at,
-          case when o.outcome = 'snoozed' then coalesce(o.checkpoint, j.checkpoint) else j.checkpoint end,
-          case
-            when s.status = 'completed' then 100
-            when o.outcome = 'snoozed' then coalesce(o.progress, j.progress)
-            else j.progress
-          end,
-          case
-            when o.outcome <> 'snoozed' or coalesce(o.checkpoint, j.checkpoint) is not null then j.started_at
-          end,
-          case
-            when s.status = 'completed' then o.result
-            when s.status = 'failed' then o.unrecorded -> 'result'
-            else j.result
-          end,
-          case when s.status = 'failed' and o.unrecorded is not null then coalesce(o.unrecorded -> 'follow_ups', '[]') end,
-          case o.outcome
-            when 'completed' then null
-            when 'failed' then left(o.error, 2000)
-            else j.error_message
-          end,
-          case
-            when o.outcome = 'failed' then j.errors || jsonb_build_object(
-              'attempt', j.attempt_number, 'at', now(), 'kind', left(coalesce(o.error_kind, 'error'), 100),
-              'message', left(o.error, 2000))
-            else j.errors
-          end,
-          case when s.status = 'pending' then j.event end,
-          case when s.status <> 'pending' then now() end
-        from (
-          select case
-            when o.outcome = 'snoozed' then v_pending
-            when o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
-              then v_pending
-            when o.outcome = 'cancelled' or j.cancel_requested_at is not null then v_cancelled
-            when o.outcome = 'failed' then v_failed
-            else v_completed
-          end
-        ) s (status)
-      ),
-      lease_token = null, lease_expires_at = null, updated_at = now(),
-      -- A job put back by hand has a place, which keep_places changes.
-      revision = j.revision + case when j.status = 'processing' then 1 else 0 end
-    from outcome o
     -- The first condition says it twice, so that no planner that takes the table for empty goes through all of it.
-    where j.id = any (array(select known.job_id from outcome known)) and j.id = o.job_id and j.lease_token = o.lease_token
-      and j.status in ('processing', 'pending') and o.counts
-      and not exists (select from outcome where refusal is not null)
-    returning o.ordinality, j.job_type, j.priority, j.created_by, j.checkpoint is not null as begun,
+    where j.id = any (array(select (e.outcome ->> 'job_id')::uuid from jsonb_array_elements(p_outcomes) e (outcome)))
+      and j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending')
+    returning o.ordinality,
       case when j.status in ('pending', 'failed') or j.unique_key is not null then j.id end as moved,
-      case when j.status = 'completed' and o.follow_ups <> '[]' then o.follow_ups end as follow_ups,
-      case when o.outcome = 'snoozed' and o.hold_job_type then o.delay_seconds end as held_seconds,
-      case when o.outcome = 'snoozed' then o.pause_reason end as pause_reason
+      case
+        when j.status = 'completed' and o.follow_ups <> '[]' or o.outcome = 'snoozed' and (o.hold_job_type or o.pause_reason is not null)
+        then jsonb_build_object(
+          'job_type', j.job_type, 'priority', j.priority, 'created_by', j.created_by, 'begun', j.checkpoint is not null,
+          'follow_ups', o.follow_ups, 'held_seconds', case when o.hold_job_type then o.delay_seconds end,
+          'pause_reason', o.pause_reason)
+      end as rest
   )
-  select array_agg(s.ordinality), (select min(o.refusal) from outcome o),
-    array_agg(s.moved) filter (where s.moved is not null),
-    jsonb_agg(to_jsonb(s)) filter (where num_nonnulls(s.follow_ups, s.held_seconds, s.pause_reason) > 0)
-  into v_places, v_refusal, v_moved, v_rest
+  select array_agg(s.ordinality), array_agg(s.moved) filter (where s.moved is not null),
+    jsonb_agg(s.rest) filter (where s.rest is not null)
+  into v_numbers, v_moved, v_rest
   from settled s;
-  if v_refusal is not null then
-    raise exception '%', v_refusal using errcode = '22023';
-  end if;
 
   if v_moved is not null then
     perform process_jobs.place_jobs(v_moved);
@@ -3110,11 +3187,10 @@ begin
     end loop;
   end if;
 
-  v_recorded := array_fill(false, array[jsonb_array_length(p_outcomes)]);
-  foreach v_place in array coalesce(v_places, '{}') loop
-    v_recorded[v_place] := true;
-  end loop;
-  return v_recorded;
+  if cardinality(v_numbers) = v_count then
+    return array_fill(true, array[v_count]);
+  end if;
+  return array(select n = any (v_numbers) is true from generate_series(1, v_count) n order by n);
 end
 $$;
 
@@ -3179,9 +3255,9 @@ grant execute on function public.snooze_job(uuid, uuid, double precision, jsonb,
 
 -- ── queue/sweep_leases.sql ──
 
--- sweep_leases: looks at the claims whose time has come, until it finds lost jobs to take back (true), and forgets those
--- whose jobs are all settled. For claim_jobs; claims that another session looks at are passed over.
-create or replace function process_jobs.sweep_leases() returns boolean
+-- sweep_leases: looks at the claims whose time has come: forgets those whose jobs are all settled, and puts off those with
+-- a job at work until the first of their leases ends. For do_chores; claims that another session looks at are passed over.
+create or replace function process_jobs.sweep_leases() returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -3195,43 +3271,34 @@ as $$
 declare
   v_over uuid[];
   v_later jsonb;
-  v_is_lost boolean;
-  v_count bigint;
 begin
   loop
     select array_agg(c.token) filter (where c.ends_at is null),
-      jsonb_agg(jsonb_build_object('token', c.token, 'ends_at', c.ends_at)) filter (where c.ends_at > now()),
-      coalesce(bool_or(c.ends_at <= now()), false), count(*)
-    into v_over, v_later, v_is_lost, v_count
+      jsonb_agg(jsonb_build_object('token', c.token, 'ends_at', c.ends_at)) filter (where c.ends_at > now())
+    into v_over, v_later
     from (
       select l.token, (
-          select min(greatest(j.lease_expires_at, (
-            select b.retry_at from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim')))
+          select min(j.lease_expires_at)
           from public.job_queue j
           where j.id = any (l.jobs) and j.status = 'processing' and j.lease_token = l.token
         ) as ends_at
       from (
         select l.token, l.jobs
-        from process_jobs.leases l
-        where l.expires_at <= now() and l.expires_at >= coalesce(
-          (select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity')
+        from process_jobs.begins b, process_jobs.leases l
+        where l.expires_at <= now() and l.expires_at >= b.leases
         order by l.expires_at
         limit 100
-        for update skip locked
+        for update of l skip locked
       ) l
     ) c;
-    if v_over is not null then
-      delete from process_jobs.leases l where l.token = any (v_over);
-    end if;
-    if v_later is not null then
-      update process_jobs.leases l
-      set expires_at = c.ends_at
-      from jsonb_to_recordset(v_later) c (token uuid, ends_at timestamptz)
-      where l.token = c.token;
-    end if;
-    exit when v_is_lost or v_count < 100;
+    delete from process_jobs.leases l where l.token = any (v_over);
+    update process_jobs.leases l
+    set expires_at = c.ends_at
+    from jsonb_to_recordset(v_later) c (token uuid, ends_at timestamptz)
+    where l.token = c.token;
+    -- Where fewer were, what is left is somebody's, or lost and to be taken back.
+    exit when coalesce(cardinality(v_over), 0) + coalesce(jsonb_array_length(v_later), 0) < 100;
   end loop;
-  return v_is_lost;
 end
 $$;
 
@@ -3325,6 +3392,28 @@ begin
         end if;
     end;
   end loop;
+end
+$$;
+
+-- ── queue/take_out.sql ──
+
+-- take_out: a job that is deleted or changed by hand has no place any more; for keep_places.
+create or replace function process_jobs.take_out(p_job public.job_queue) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_job.status = 'pending' then
+    delete from process_jobs.waiting_jobs w where w.id = p_job.id;
+    delete from process_jobs.ready_jobs r where r.id = p_job.id;
+  elsif p_job.status = 'failed' then
+    delete from process_jobs.failed_jobs f where f.id = p_job.id;
+  end if;
+  if p_job.unique_key is not null and p_job.status in ('pending', 'processing') then
+    delete from process_jobs.unfinished_keys k
+    where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C" and k.id = p_job.id;
+  end if;
 end
 $$;
 
@@ -3436,18 +3525,66 @@ begin
 end
 $$;
 
+-- ── policy/keep_ranks.sql ──
+
+-- keep_ranks: triggers on job_types: where a type with priority_ages_seconds comes or goes, or that changes, its jobs are
+-- ranked anew, and claims wait meanwhile. Only what differs from its place is touched, so a type of few jobs is done at
+-- once.
+create or replace function process_jobs.keep_ranks() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- Its places and jobs are found by the type and by id, whatever the statistics say.
+set enable_seqscan = off
+as $$
+declare
+  v_job_types constant text[] := array[old.job_type, new.job_type];
+begin
+  lock table process_jobs.ready_jobs, process_jobs.waiting_jobs in share row exclusive mode;
+  update process_jobs.ready_jobs r set rank = p.rank
+  from process_jobs.places p
+  where p.id = r.id and p.rank <> r.rank and r.job_type = any (v_job_types);
+  update process_jobs.waiting_jobs w set rank = p.rank
+  from process_jobs.places p
+  where p.id = w.id and p.rank <> w.rank and w.job_type = any (v_job_types);
+  delete from process_jobs.marks m where m.job_type = any (v_job_types);
+  return null;
+end
+$$;
+create or replace trigger process_jobs_keep_ranks
+  after update of job_type, priority_ages_seconds on public.job_types
+  for each row when (
+    new.priority_ages_seconds is distinct from old.priority_ages_seconds
+    or new.job_type <> old.job_type and new.priority_ages_seconds is not null)
+  execute function process_jobs.keep_ranks();
+create or replace trigger process_jobs_keep_ranks_of_new
+  after insert on public.job_types
+  for each row when (new.priority_ages_seconds is not null) execute function process_jobs.keep_ranks();
+create or replace trigger process_jobs_keep_ranks_of_gone
+  after delete on public.job_types
+  for each row when (old.priority_ages_seconds is not null) execute function process_jobs.keep_ranks();
+
 -- ── policy/lanes.sql ──
 
--- lanes: the lanes of each type (places.sql), and whether their jobs may be claimed now.
+-- lanes: the lanes of each type (places.sql), and what is so of their jobs now.
+--
+-- opens_at           from when on they may be claimed: infinity while the type is paused, -infinity if nothing holds them
+-- starts_per_minute, available_starts  of lane 0, whose jobs begin; null: no limit
+-- from_…             where in ready_jobs_order to look for the first: at the lane's mark, or before all
 create or replace view process_jobs.lanes as
-select t.job_type, lane.lane::smallint as lane,
-  case lane.lane
-    when 0 then t.paused_at is null and (t.held_until is null or t.held_until <= now())
-    when 1 then t.begun_held_until is null or t.begun_held_until <= now()
-    else true
-  end as is_open
+select t.job_type, lane.lane::smallint as lane, lane.opens_at <= now() as is_open, lane.opens_at, lane.starts_per_minute,
+  case when lane.starts_per_minute is not null then process_jobs.available_starts(t) end as available_starts,
+  t.priority_ages_seconds,
+  coalesce(m.rank, -9223372036854775808) as from_rank,
+  coalesce(m.created_at, '-infinity') as from_created_at,
+  coalesce(m.id, '00000000-0000-0000-0000-000000000000') as from_id
 from public.job_types t
-cross join (values (0), (1), (2)) lane (lane);
+cross join lateral (values
+  (0, case when t.paused_at is null then coalesce(t.held_until, '-infinity') else 'infinity' end, t.starts_per_minute),
+  (1, coalesce(t.begun_held_until, '-infinity'), null),
+  (2, '-infinity', null)
+) lane (lane, opens_at, starts_per_minute)
+left join process_jobs.marks m on m.job_type = t.job_type collate "C" and m.lane = lane.lane and m.look_at > now();
 
 -- ── policy/pause_job_type.sql ──
 

@@ -9,13 +9,13 @@ as $$
   from (
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
-      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int, jsonb)',
+      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int, jsonb, uuid)',
       'complete_job(uuid, jsonb, text, uuid, text, text, jsonb)', 'complete_job(uuid, text, jsonb)',
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
       'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
       'enqueue_jobs(jsonb)',
-      'exchange_jobs(jsonb, text[], int)', 'heartbeat_job(uuid, uuid, int, int)',
+      'exchange_jobs(jsonb, text[], int, uuid)', 'heartbeat_job(uuid, uuid, int, int)',
       'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
       'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
       'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',

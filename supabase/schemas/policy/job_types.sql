@@ -48,23 +48,3 @@ create table if not exists public.job_types (
 alter table public.job_types enable row level security;
 revoke all on public.job_types from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.job_types to service_role;
-
--- keep_ranks: trigger on job_types: after a change of priority_ages_seconds the type's jobs are ranked anew, and claims
--- wait meanwhile. Only what differs from its place is touched, so a type of few jobs is done at once.
-create or replace function process_jobs.keep_ranks() returns trigger
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  lock table process_jobs.ready_jobs, process_jobs.waiting_jobs in share row exclusive mode;
-  update process_jobs.ready_jobs r set rank = p.rank from process_jobs.places p where p.id = r.id and r.job_type = new.job_type collate "C";
-  update process_jobs.waiting_jobs w set rank = p.rank from process_jobs.places p where p.id = w.id and w.job_type = new.job_type collate "C";
-  delete from process_jobs.marks m where m.job_type = new.job_type collate "C";
-  return null;
-end
-$$;
-create or replace trigger process_jobs_keep_ranks
-  after update of priority_ages_seconds on public.job_types
-  for each row when (new.priority_ages_seconds is distinct from old.priority_ages_seconds)
-  execute function process_jobs.keep_ranks();

@@ -1,8 +1,9 @@
 -- claim_jobs: the work of claim_next_job, for it and for exchange_jobs.
 --
--- p_has_chores  has_chores' answer
--- p_waits       true: it may wait for the turn. A caller that holds locks already must not wait: the jobs that need the
---               turn are left to the next claim
+-- p_lease_token  of the claim: if there is such a lease, the answer to that claim was lost, and its jobs are answered again
+-- p_has_chores   has_chores' answer
+-- p_waits        true: it may wait for the turn. A caller that holds locks already must not wait: the jobs that need the
+--                turn are left to the next claim
 --
 -- Returns the ids of the claimed jobs, in the claim's order; each as the json object that exchange_jobs answers; and
 -- seconds_until_next, if there were fewer than p_limit. The caller's settings leave the planner one plan (exchange_jobs).
@@ -10,6 +11,7 @@ create or replace function process_jobs.claim_jobs(
   p_job_types text[],
   p_limit int,
   p_lease_seconds int,
+  p_lease_token uuid,
   p_has_chores boolean,
   p_waits boolean,
   out ids uuid[],
@@ -25,17 +27,19 @@ set lock_timeout = '20ms'
 as $$
 declare
   v_window int;
+  v_is_again boolean := false;
   v_counted text[];
+  v_ready constant oid := 'process_jobs.ready_jobs'::regclass;
+  v_order constant oid := 'process_jobs.ready_jobs_order'::regclass;
   v_looked bigint;
-  v_passed bigint;
+  v_walked bigint;
   v_picked uuid[];
-  v_places tid[];
+  -- No more fits into an answer of PostgREST.
+  v_max_bytes constant int := 8388608;
   v_bytes bigint;
-  v_token constant uuid := gen_random_uuid();
+  v_token constant uuid := coalesce(p_lease_token, gen_random_uuid());
   v_part uuid[];
-  v_part_places tid[];
   v_part_jobs text[];
-  v_gone bigint;
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'p_limit must be between 1 and 1000, not %', coalesce(p_limit::text, 'null') using errcode = '22023';
@@ -53,48 +57,54 @@ begin
     v_counted := process_jobs.do_chores(p_job_types, p_limit, p_waits);
   end if;
 
-  loop
-    v_looked := pg_stat_get_xact_tuples_fetched('process_jobs.ready_jobs'::regclass);
-    v_passed := pg_stat_get_xact_tuples_returned('process_jobs.ready_jobs_order'::regclass);
+  if p_lease_token is not null then
+    -- While that claim is still under way, this one waits, and then fails.
+    perform pg_advisory_xact_lock(hashtextextended(p_lease_token::text, 0));
+    select array_agg(locked.id) into v_picked
+    from process_jobs.leases l
+    cross join lateral unnest(l.jobs) at_work (id)
+    cross join lateral (
+      select j.id from public.job_queue j
+      where j.id = at_work.id and j.status is not distinct from 'processing' and j.lease_token = p_lease_token
+      for update skip locked
+    ) locked
+    where l.token = p_lease_token;
+    v_is_again := v_picked is not null;
+  end if;
+
+  while not v_is_again loop
+    v_looked := pg_stat_get_xact_tuples_fetched(v_ready);
+    v_walked := pg_stat_get_xact_tuples_returned(v_order)
+      + 50 * (pg_stat_get_xact_blocks_fetched(v_order) - 5 * pg_stat_get_xact_numscans(v_order));
     -- Of each lane that is open, the first in order, merged: what may not be claimed is never looked at. What has
     -- ended outside, as the job was told (lane 2), goes before all else, and waits for no hold: its output does not
     -- stay for ever. Locked one by one up to the limit, so that no row is locked that is not claimed; the lock looks
     -- again whether a row is still ready. (Where a row changes in this very moment, its next version is waited for in
     -- spite of `skip locked`: whoever holds that for long leaves the next claim more.)
     begin
-      select array_agg(picked.id), array_agg(picked.place), sum(picked.bytes)
-      into v_picked, v_places, v_bytes
+      select array_agg(picked.id), sum(picked.bytes) into v_picked, v_bytes
       from (
-        select locked.id, first.place, locked.bytes
+        select locked.id, locked.bytes
         from (
-          select r.id, r.place
-          from public.job_types t
-          cross join lateral (values
-            (0::smallint, t.paused_at is null and (t.held_until is null or t.held_until <= now()), case
-              when t.starts_per_minute is null then null
-              when t.job_type = any (v_counted) then greatest(0, floor(process_jobs.available_starts(t)))::bigint
-              else 0
-            end),
-            (1, t.begun_held_until is null or t.begun_held_until <= now(), null),
-            (2, true, null)
-          ) lane (lane, is_open, starts)
-          left join process_jobs.marks m
-            on m.job_type = t.job_type collate "C" and m.lane = lane.lane and m.look_at > now()
+          select r.id
+          from process_jobs.lanes l
           cross join lateral (
-            select r.id, r.ctid as place, r.rank, r.created_at
+            select r.id, r.rank, r.created_at
             from process_jobs.ready_jobs r
-            where r.job_type = t.job_type collate "C" and r.lane = lane.lane
-              and (r.rank, r.created_at, r.id) >= (
-                coalesce(m.rank, -9223372036854775808), coalesce(m.created_at, '-infinity'),
-                coalesce(m.id, '00000000-0000-0000-0000-000000000000'))
+            where r.job_type = l.job_type collate "C" and r.lane = l.lane
+              and (r.rank, r.created_at, r.id) >= (l.from_rank, l.from_created_at, l.from_id)
             order by r.rank, r.created_at, r.id
-            limit least(v_window, lane.starts)
+            limit case
+              when l.starts_per_minute is null then v_window
+              when l.job_type = any (v_counted) then least(v_window, greatest(0, floor(l.available_starts)))::bigint
+              else 0
+            end
           ) r
-          where (p_job_types is null or t.job_type = any (p_job_types)) and lane.is_open
-          order by lane.lane = 2 desc,
+          where (p_job_types is null or l.job_type = any (p_job_types)) and l.is_open
+          order by l.lane = 2 desc,
             case
-              when t.priority_ages_seconds is null then -r.rank
-              else (extract(epoch from now()) * 1000000 - r.rank) / (t.priority_ages_seconds * 1000000)
+              when l.priority_ages_seconds is null then -r.rank
+              else (extract(epoch from now()) * 1000000 - r.rank) / (l.priority_ages_seconds * 1000000)
             end desc,
             r.created_at, r.id
         ) first
@@ -113,9 +123,11 @@ begin
       when lock_not_available then
         return;
     end;
-    v_looked := pg_stat_get_xact_tuples_fetched('process_jobs.ready_jobs'::regclass) - v_looked;
-    v_passed := pg_stat_get_xact_tuples_returned('process_jobs.ready_jobs_order'::regclass) - v_passed - v_looked;
-    if v_passed > 1000 then
+    -- Entries passed over that are gone, a page of them counted as fifty: vacuum has not come yet, or cannot.
+    v_looked := pg_stat_get_xact_tuples_fetched(v_ready) - v_looked;
+    v_walked := pg_stat_get_xact_tuples_returned(v_order)
+      + 50 * (pg_stat_get_xact_blocks_fetched(v_order) - 5 * pg_stat_get_xact_numscans(v_order)) - v_walked - 3 * v_looked;
+    if v_walked > 1000 then
       perform process_jobs.raise_marks(p_job_types);
     end if;
     -- Where others hold so much of what was looked at that too few are left, there may be more.
@@ -123,18 +135,19 @@ begin
     v_window := v_window * 8;
   end loop;
 
-  -- All at once; only where that is refused, one by one.
-  v_picked := process_jobs.jobs_that_fit(v_picked, v_bytes);
+  -- All at once; only where that is refused, one by one. (Compressed, text is up to 255 times as short.)
+  if v_bytes > v_max_bytes / 255 then
+    v_picked := process_jobs.jobs_that_fit(v_picked, v_max_bytes);
+  end if;
   for v_n in 0 .. coalesce(cardinality(v_picked), 0) loop
     v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
-    v_part_places := case when v_n = 0 then v_places[:cardinality(v_picked)] else v_places[v_n:v_n] end;
     exit when v_part is null;
     begin
       with claimed as (
         update public.job_queue j
         set status = 'processing',
-          attempt_number = j.attempt_number + 1,
-          max_attempts = greatest(j.max_attempts, j.attempt_number + 1),
+          attempt_number = j.attempt_number + case when v_is_again then 0 else 1 end,
+          max_attempts = greatest(j.max_attempts, j.attempt_number + case when v_is_again then 0 else 1 end),
           lease_token = v_token,
           lease_expires_at = now() + make_interval(secs => coalesce(
             p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
@@ -144,34 +157,28 @@ begin
           updated_at = now(),
           revision = j.revision + 1
         where j.id = any (v_part)
-        returning j.*
+        -- (json_build_object would look the type of each value up, in each row.)
+        returning j.id, j.lease_expires_at, concat(
+          '{"id":"', j.id, '","job_type":', to_json(j.job_type::text), ',"payload":', j.payload, ',"priority":', j.priority,
+          ',"attempt_number":', j.attempt_number, ',"max_attempts":', j.max_attempts, ',"life":', j.life,
+          ',"checkpoint":', coalesce(j.checkpoint, 'null'), ',"event":', coalesce(j.event, 'null'),
+          ',"cancel_requested":', case when j.cancel_requested_at is null then 'false' else 'true' end,
+          ',"lease_token":"', j.lease_token, '","lease_seconds":', extract(epoch from j.lease_expires_at - now())::int,
+          ',"age_seconds":', to_json(extract(epoch from now() - j.started_at)::double precision),
+          ',"search_from":', to_json(greatest(j.first_started_at, now() - interval '2 hours') - interval '1 minute'), '}'
+        ) as job
       ), gone as (
-        delete from process_jobs.ready_jobs r where r.ctid = any (v_part_places) returning r.id
+        delete from process_jobs.ready_jobs r where r.id = any (v_part)
       ), leased as (
         insert into process_jobs.leases as l (token, expires_at, jobs)
-        select v_token, min(c.lease_expires_at), array_agg(c.id) from claimed c
+        values (v_token, (select coalesce(min(c.lease_expires_at), now()) from claimed c), v_part)
         on conflict (token) do update
-        set expires_at = least(l.expires_at, excluded.expires_at), jobs = l.jobs || excluded.jobs
+        set expires_at = least(l.expires_at, excluded.expires_at),
+          jobs = case when excluded.jobs <@ l.jobs then l.jobs else l.jobs || excluded.jobs end
       )
-      -- (json_build_object would look the type of each value up, in each row.)
-      select array_agg(concat(
-          '{"id":"', c.id, '","job_type":', to_json(c.job_type::text), ',"payload":', c.payload, ',"priority":', c.priority,
-          ',"attempt_number":', c.attempt_number, ',"max_attempts":', c.max_attempts, ',"life":', c.life,
-          ',"checkpoint":', coalesce(c.checkpoint, 'null'), ',"event":', coalesce(c.event, 'null'),
-          ',"cancel_requested":', case when c.cancel_requested_at is null then 'false' else 'true' end,
-          ',"lease_token":"', c.lease_token, '","lease_seconds":', extract(epoch from c.lease_expires_at - now())::int,
-          ',"age_seconds":', to_json(extract(epoch from now() - c.started_at)::double precision),
-          ',"search_from":', to_json(greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute'), '}'
-        ) order by array_position(v_part, c.id)),
-        (select count(*) from gone)
-      into v_part_jobs, v_gone
-      from claimed c;
+      select array_agg(c.job order by array_position(v_part, c.id)) into v_part_jobs from claimed c;
       if coalesce(cardinality(v_part_jobs), 0) < cardinality(v_part) then
         raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
-      end if;
-      if v_gone < cardinality(v_part) then
-        -- They have moved since they were looked at.
-        delete from process_jobs.ready_jobs r where r.id = any (v_part);
       end if;
       ids := ids || v_part;
       jobs := jobs || v_part_jobs;
@@ -186,7 +193,7 @@ begin
     end;
   end loop;
 
-  if v_counted is not null and ids <> '{}' then
+  if v_counted is not null and ids <> '{}' and not v_is_again then
     update public.job_types t
     set start_tokens = process_jobs.available_starts(t) - begun.jobs, start_tokens_at = now()
     from (

@@ -1,8 +1,8 @@
--- claim_next_job: gives a worker up to p_limit jobs, each under a lease whose token is needed to settle it.
+-- claim_next_job: gives a worker up to p_limit jobs under a lease, whose token is needed to settle them.
 --
 -- processing, lease expired, attempts left   -> pending, ready now, one entry more in errors
 -- processing, lease expired, attempts spent  -> failed, or cancelled if that was requested
--- pending and due, of an open type           -> processing, attempt_number + 1, fresh lease_token
+-- pending and due, of an open type           -> processing, attempt_number + 1, the claim's lease_token
 --
 -- Order: first the jobs that have begun and were woken, then by highest priority, oldest, id. p_job_types null: every
 -- type with a row in job_types. p_lease_seconds null: the type's lease_seconds. Of a paused or held type only jobs that
@@ -24,6 +24,9 @@
 --
 -- p_worker  {"version", "needs", "webhooks", "bucket"}, with the first call of a drain: describes the worker, which
 --           before_drain checks
+-- p_lease_token  a fresh one for the claim, made by the caller (null: by the database). A claim whose answer was lost is
+--           asked for again by its token: it answers the jobs that it has under its lease, which is then renewed, or if it
+--           was not carried out, claims. While it is still under way that is an error (55P03)
 --
 -- Refuses (22023) p_limit outside 1 to 1000 and p_lease_seconds outside 1 to 86400, and whatever before_drain refuses.
 
@@ -31,7 +34,8 @@ create or replace function public.claim_next_job(
   p_job_types text[] default null,
   p_limit int default 1,
   p_lease_seconds int default null,
-  p_worker jsonb default null
+  p_worker jsonb default null,
+  p_lease_token uuid default null
 ) returns table (
   id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
   life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
@@ -59,7 +63,7 @@ begin
     perform process_jobs.before_drain(p_worker, p_job_types);
   end if;
   select c.ids, c.seconds_until_next into v_ids, v_next
-  from process_jobs.claim_jobs(p_job_types, p_limit, p_lease_seconds, process_jobs.has_chores(p_job_types), true) c;
+  from process_jobs.claim_jobs(p_job_types, p_limit, p_lease_seconds, p_lease_token, process_jobs.has_chores(p_job_types), true) c;
   return query
   select c.id, c.job_type::text, c.payload, c.status::text, c.priority, c.attempt_number, c.max_attempts,
     c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
@@ -72,5 +76,5 @@ begin
 end
 $$;
 
-revoke execute on function public.claim_next_job(text[], int, int, jsonb) from public, anon, authenticated;
-grant execute on function public.claim_next_job(text[], int, int, jsonb) to service_role;
+revoke execute on function public.claim_next_job(text[], int, int, jsonb, uuid) from public, anon, authenticated;
+grant execute on function public.claim_next_job(text[], int, int, jsonb, uuid) to service_role;

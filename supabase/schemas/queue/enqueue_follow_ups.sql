@@ -33,15 +33,10 @@ begin
     end if;
     v_scheduled_at := (v_follow_up ->> 'scheduled_at')::timestamptz;
     if v_scheduled_at is null and v_follow_up ->> 'waiting_since' is not null then
-      begin
-        v_scheduled_at := (v_follow_up ->> 'waiting_since')::timestamptz;
-        if v_scheduled_at > now() or not isfinite(v_scheduled_at) then
-          v_scheduled_at := null;
-        end if;
-      exception
-        when data_exception then
-          null;
-      end;
+      v_scheduled_at := process_jobs.time_or_null(v_follow_up ->> 'waiting_since');
+      if v_scheduled_at > now() or not isfinite(v_scheduled_at) then
+        v_scheduled_at := null;
+      end if;
     end if;
     perform process_jobs.insert_job(
       v_follow_up ->> 'job_type',

@@ -1,8 +1,9 @@
 -- exchange_jobs: a worker's round trip: records the outcomes of its runs and claims its next jobs.
 --
--- p_outcomes   as for settle_jobs, each settled on its own: a refused one does not hinder the others
--- p_job_types  as for claim_next_job
--- p_limit      as for claim_next_job; 0: nothing is claimed
+-- p_outcomes     as for settle_jobs, each settled on its own: a refused one does not hinder the others
+-- p_job_types    as for claim_next_job
+-- p_limit        as for claim_next_job; 0: nothing is claimed
+-- p_lease_token  as for claim_next_job
 --
 -- Returns {"settled": […], "jobs": […], "seconds_until_next": …}. settled has for each outcome
 --   true             recorded
@@ -20,7 +21,8 @@
 create or replace function public.exchange_jobs(
   p_outcomes jsonb default '[]',
   p_job_types text[] default null,
-  p_limit int default 0
+  p_limit int default 0,
+  p_lease_token uuid default null
 ) returns json
 language plpgsql
 security definer
@@ -42,6 +44,7 @@ declare
   v_settled jsonb;
   v_has_chores boolean;
   v_has_turn boolean := false;
+  v_claim record;
   v_jobs text[];
   v_next double precision;
 begin
@@ -90,13 +93,15 @@ begin
   end if;
 
   if p_limit > 0 then
-    select c.jobs, c.seconds_until_next into v_jobs, v_next
-    from process_jobs.claim_jobs(p_job_types, p_limit, null, v_has_chores, v_has_turn or p_outcomes = '[]') c;
+    v_claim := process_jobs.claim_jobs(
+      p_job_types, p_limit, null, p_lease_token, v_has_chores, v_has_turn or p_outcomes = '[]');
+    v_jobs := v_claim.jobs;
+    v_next := v_claim.seconds_until_next;
   end if;
   return concat('{"settled":', v_settled, ',"jobs":[', array_to_string(v_jobs, ','), '],"seconds_until_next":',
     coalesce(to_json(v_next)::text, 'null'), '}');
 end
 $$;
 
-revoke execute on function public.exchange_jobs(jsonb, text[], int) from public, anon, authenticated;
-grant execute on function public.exchange_jobs(jsonb, text[], int) to service_role;
+revoke execute on function public.exchange_jobs(jsonb, text[], int, uuid) from public, anon, authenticated;
+grant execute on function public.exchange_jobs(jsonb, text[], int, uuid) to service_role;

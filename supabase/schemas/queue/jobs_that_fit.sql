@@ -1,8 +1,6 @@
--- jobs_that_fit: the first of these jobs that together have at most 8 MiB of payloads, checkpoints and events, but one at
--- least: no more fits into an answer of PostgREST. For claim_jobs.
---
--- p_bytes  what they have together as it is stored, compressed; null: there are none
-create or replace function process_jobs.jobs_that_fit(p_picked uuid[], p_bytes bigint) returns uuid[]
+-- jobs_that_fit: the first of these jobs that together have at most so many bytes of payloads, checkpoints and events, as
+-- text, but one at least; for claim_jobs.
+create or replace function process_jobs.jobs_that_fit(p_picked uuid[], p_max_bytes int) returns uuid[]
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -11,13 +9,7 @@ set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
-declare
-  v_max_bytes constant int := 8388608;
 begin
-  -- Compressed, text is up to 255 times as short.
-  if p_bytes is null or cardinality(p_picked) = 1 or v_max_bytes / 255 >= p_bytes then
-    return p_picked;
-  end if;
   return (
     select array_agg(sized.id order by sized.n)
     from (
@@ -30,7 +22,7 @@ begin
         where j.id = any (p_picked)
       ) picked
     ) sized
-    where sized.bytes <= v_max_bytes or sized.n = 1
+    where sized.bytes <= p_max_bytes or sized.n = 1
   );
 end
 $$;

@@ -75,6 +75,14 @@ create table if not exists process_jobs.time_marks (
   look_at timestamptz not null
 );
 
+-- begins: before these times waiting_jobs and leases have had nothing lately.
+create or replace view process_jobs.begins as
+select
+  coalesce((select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity')
+    as leases,
+  coalesce((select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity')
+    as waiting_jobs;
+
 -- places: where each pending job belongs.
 create or replace view process_jobs.places as
 select j.id, j.job_type::text collate "C" as job_type,
@@ -108,5 +116,4 @@ cross join lateral (
       select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
   offset 0
 ) lost
-where l.expires_at <= now() and l.expires_at >= coalesce(
-  (select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity');
+where l.expires_at <= now() and l.expires_at >= (select b.leases from process_jobs.begins b);

@@ -17,8 +17,7 @@ begin
   with due as materialized (
     select w.ctid as place
     from process_jobs.waiting_jobs w
-    where w.due_at <= now() and w.due_at >= coalesce(
-      (select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity')
+    where w.due_at <= now() and w.due_at >= (select b.waiting_jobs from process_jobs.begins b)
     order by w.due_at
     limit p_limit
     for update skip locked

@@ -2,7 +2,8 @@
 --
 -- Considers the types asked for (null: all in job_types) and the jobs that claim_next_job would take of them: held ones
 -- when the hold ends, those that wait for a start when there is one. An expired lease counts as now whatever its type,
--- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. Reads six index entries per type.
+-- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. Reads six index
+-- entries per type.
 create or replace function public.seconds_until_next_job(p_job_types text[] default null) returns double precision
 language plpgsql
 stable
@@ -21,25 +22,14 @@ begin
   end if;
   return (select greatest(0, extract(epoch from next.at - now())) from (select least(
     (
-      select min(greatest(
-        next.due_at,
-        case lane.lane when 0 then t.held_until when 1 then t.begun_held_until end,
-        case
-          when lane.lane = 0
-          then now() + make_interval(secs => (1 - process_jobs.available_starts(t)) / t.starts_per_minute * 60)
-        end))
-      from public.job_types t
-      cross join (values (0::smallint), (1), (2)) lane (lane)
-      left join process_jobs.marks m
-        on m.job_type = t.job_type collate "C" and m.lane = lane.lane and m.look_at > now()
+      select min(greatest(next.due_at, l.opens_at, now() + make_interval(secs => (1 - l.available_starts) / l.starts_per_minute * 60)))
+      from process_jobs.lanes l
       cross join lateral (
         (
           select now() as due_at
           from process_jobs.ready_jobs r
-          where r.job_type = t.job_type collate "C" and r.lane = lane.lane
-            and (r.rank, r.created_at, r.id) >= (
-              coalesce(m.rank, -9223372036854775808), coalesce(m.created_at, '-infinity'),
-              coalesce(m.id, '00000000-0000-0000-0000-000000000000'))
+          where r.job_type = l.job_type collate "C" and r.lane = l.lane
+            and (r.rank, r.created_at, r.id) >= (l.from_rank, l.from_created_at, l.from_id)
             and not exists (
               select from process_jobs.job_troubles b where b.job_id = r.id and b.kind = 'claim' and b.retry_at > now())
           order by r.rank, r.created_at, r.id
@@ -48,16 +38,15 @@ begin
         union all
         (
           select w.due_at
-          from process_jobs.waiting_jobs w
-          where w.job_type = t.job_type collate "C" and w.lane = lane.lane and w.due_at >= coalesce(
-            (select m.begins_at from process_jobs.time_marks m where m.place = 'waiting_jobs' and m.look_at > now()), '-infinity')
+          from process_jobs.begins b, process_jobs.waiting_jobs w
+          where w.job_type = l.job_type collate "C" and w.lane = l.lane and w.due_at >= b.waiting_jobs
             and not exists (
               select from process_jobs.job_troubles b where b.job_id = w.id and b.kind = 'claim' and b.retry_at > now())
           order by w.due_at
           limit 1
         )
       ) next
-      where (p_job_types is null or t.job_type = any (p_job_types)) and (t.paused_at is null or lane.lane > 0)
+      where (p_job_types is null or l.job_type = any (p_job_types)) and l.opens_at < 'infinity'
     ),
     (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
   )) next (at) where next.at is not null);

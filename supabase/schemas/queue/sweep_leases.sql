@@ -1,6 +1,6 @@
--- sweep_leases: looks at the claims whose time has come, until it finds lost jobs to take back (true), and forgets those
--- whose jobs are all settled. For claim_jobs; claims that another session looks at are passed over.
-create or replace function process_jobs.sweep_leases() returns boolean
+-- sweep_leases: looks at the claims whose time has come: forgets those whose jobs are all settled, and puts off those with
+-- a job at work until the first of their leases ends. For do_chores; claims that another session looks at are passed over.
+create or replace function process_jobs.sweep_leases() returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -14,42 +14,33 @@ as $$
 declare
   v_over uuid[];
   v_later jsonb;
-  v_is_lost boolean;
-  v_count bigint;
 begin
   loop
     select array_agg(c.token) filter (where c.ends_at is null),
-      jsonb_agg(jsonb_build_object('token', c.token, 'ends_at', c.ends_at)) filter (where c.ends_at > now()),
-      coalesce(bool_or(c.ends_at <= now()), false), count(*)
-    into v_over, v_later, v_is_lost, v_count
+      jsonb_agg(jsonb_build_object('token', c.token, 'ends_at', c.ends_at)) filter (where c.ends_at > now())
+    into v_over, v_later
     from (
       select l.token, (
-          select min(greatest(j.lease_expires_at, (
-            select b.retry_at from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim')))
+          select min(j.lease_expires_at)
           from public.job_queue j
           where j.id = any (l.jobs) and j.status = 'processing' and j.lease_token = l.token
         ) as ends_at
       from (
         select l.token, l.jobs
-        from process_jobs.leases l
-        where l.expires_at <= now() and l.expires_at >= coalesce(
-          (select m.begins_at from process_jobs.time_marks m where m.place = 'leases' and m.look_at > now()), '-infinity')
+        from process_jobs.begins b, process_jobs.leases l
+        where l.expires_at <= now() and l.expires_at >= b.leases
         order by l.expires_at
         limit 100
-        for update skip locked
+        for update of l skip locked
       ) l
     ) c;
-    if v_over is not null then
-      delete from process_jobs.leases l where l.token = any (v_over);
-    end if;
-    if v_later is not null then
-      update process_jobs.leases l
-      set expires_at = c.ends_at
-      from jsonb_to_recordset(v_later) c (token uuid, ends_at timestamptz)
-      where l.token = c.token;
-    end if;
-    exit when v_is_lost or v_count < 100;
+    delete from process_jobs.leases l where l.token = any (v_over);
+    update process_jobs.leases l
+    set expires_at = c.ends_at
+    from jsonb_to_recordset(v_later) c (token uuid, ends_at timestamptz)
+    where l.token = c.token;
+    -- Where fewer were, what is left is somebody's, or lost and to be taken back.
+    exit when coalesce(cardinality(v_over), 0) + coalesce(jsonb_array_length(v_later), 0) < 100;
   end loop;
-  return v_is_lost;
 end
 $$;

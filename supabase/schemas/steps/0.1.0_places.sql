@@ -1,6 +1,8 @@
 -- 0.1.0, for databases of its development: where a job stands is in narrow tables (places.sql) instead of six indexes of
 -- job_queue, and rows are checked when they are made or changed by hand (keep_places). Jobs of every state get their places
 -- at the end (moved_in.sql).
+drop function if exists public.claim_next_job(text[], int, int, jsonb), public.exchange_jobs(jsonb, text[], int);
+
 do $$
 begin
   if process_jobs.column_type('public.job_queue', 'delayed') is null then

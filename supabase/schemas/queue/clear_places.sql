@@ -1,0 +1,15 @@
+-- clear_places: trigger on job_queue: after a truncate there are no places either.
+create or replace function process_jobs.clear_places() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
+    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks;
+  return null;
+end
+$$;
+create or replace trigger process_jobs_clear_places
+  after truncate on public.job_queue
+  for each statement execute function process_jobs.clear_places();

@@ -1,0 +1,32 @@
+-- place_inserted: trigger on job_queue: all rows that a statement inserts are checked (check_job) and given their places.
+create or replace function process_jobs.place_inserted() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_placed uuid[];
+  v_is_rare boolean;
+begin
+  select array_agg(i.id) filter (where i.status in ('pending', 'failed')),
+    bool_or(i.unique_key is not null or i.status = 'processing'), bool_and(process_jobs.check_job(i))
+  into v_placed, v_is_rare
+  from inserted i;
+  if v_is_rare then
+    perform process_jobs.hold_key(i) from inserted i order by i.job_type, i.unique_key;
+    perform process_jobs.keep_lease(i) from inserted i where i.status = 'processing';
+  end if;
+  if v_placed is not null then
+    perform process_jobs.place_jobs(v_placed);
+  end if;
+  return null;
+end
+$$;
+
+create or replace trigger process_jobs_place_inserted
+  after insert on public.job_queue referencing new table as inserted
+  for each statement execute function process_jobs.place_inserted();
