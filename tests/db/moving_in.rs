@@ -473,7 +473,7 @@ async fn habits_of_an_app_go_on() {
         .expect("an app's own");
     install(&owner).await.expect("a second run");
     let granted = "select has_function_privilege('authenticated', 'enqueue_job(text, jsonb, int, int, timestamptz, text)', 'execute'), has_table_privilege('authenticated', 'job_types', 'select'),
-        has_function_privilege('moving_in_reporting', 'claim_next_job(text[], int, int, jsonb)', 'execute'), reloptions from pg_class where relname = 'job_queue'";
+        has_function_privilege('moving_in_reporting', 'claim_next_job(text[], int, int, jsonb, uuid)', 'execute'), reloptions from pg_class where relname = 'job_queue'";
     assert_eq!(
         rows(&owner, granted).await,
         [

@@ -23,9 +23,9 @@ async fn a_deploy_loses_no_job_in_whichever_order_it_comes() {
     // The function comes first: the schema has none of its calls yet.
     let definition: String = {
         let sql = stack.sql().await.unwrap();
-        let definition = "select pg_get_functiondef('claim_next_job(text[], int, int, jsonb)'::regprocedure)";
+        let definition = "select pg_get_functiondef('claim_next_job(text[], int, int, jsonb, uuid)'::regprocedure)";
         let definition = sql.query_one(definition, &[]).await.unwrap().get(0);
-        sql.batch_execute("drop function claim_next_job(text[], int, int, jsonb); notify pgrst, 'reload schema'")
+        sql.batch_execute("drop function claim_next_job(text[], int, int, jsonb, uuid); notify pgrst, 'reload schema'")
             .await
             .unwrap();
         definition
