@@ -258,6 +258,13 @@ export function __wbg_queueMicrotask_1e8503a8a690f0a3(arg0) {
 export function __wbg_queueMicrotask_4a1a4d8dd332373b(arg0) {
     queueMicrotask(arg0);
 }
+export function __wbg_randomUUID_95867697b6fa4de2(arg0) {
+    const ret = crypto.randomUUID();
+    const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    const len1 = WASM_VECTOR_LEN;
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+}
 export function __wbg_read_e3bea75dace70752(arg0) {
     const ret = arg0.read();
     return ret;

@@ -11,6 +11,7 @@ use std::time::Duration;
 pub struct Ctx {
     pub http: Box<dyn Http>,
     pub clock: Box<dyn Clock>,
+    pub ids: Box<dyn Ids>,
     pub log: Box<dyn Log>,
     /// One per isolate, shared by all drains in it.
     pub notify: Rc<Notify>,
@@ -26,6 +27,12 @@ pub trait Clock {
     /// Seconds since 1970, only for comparing with times of other services: the worker's own times are the database's.
     fn unix_seconds(&self) -> u64;
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()>;
+}
+
+/// The only source of chance.
+pub trait Ids {
+    /// A random UUID.
+    fn uuid(&self) -> String;
 }
 
 /// Receives the log's lines.

@@ -2,7 +2,7 @@
 //!
 //! Jobs are rows of the table `job_queue`. [`drain::drain`] claims them, runs the handler of each job's type, and
 //! settles every outcome. [`server::handle`] answers HTTP requests. Only `js` (built for wasm32) knows JavaScript: the
-//! network, the clock and the log are ports of [`ctx`] and [`http`].
+//! network, the clock, chance and the log are ports of [`ctx`] and [`http`].
 //!
 //! ARCHITECTURE.md lists the floors of the modules; no module uses one above its own (`cargo xtask tidy`).
 

@@ -62,9 +62,18 @@ pub struct Unread {
 
 /// Claims up to `limit` ready jobs of the given types. With `greets`, the first call of a drain, it also describes this
 /// worker; the database refuses it if schema and worker do not fit each other.
-pub async fn claim(ctx: &Ctx, job_types: &[&str], limit: usize, greets: bool) -> Result<Claim, CallError> {
+///
+/// `lease_token` names the claim. One whose answer was lost is asked for again by its name: if it was carried out, the
+/// answer is the jobs that it still has, and nothing else is claimed.
+pub async fn claim(
+    ctx: &Ctx,
+    job_types: &[&str],
+    limit: usize,
+    lease_token: &str,
+    greets: bool,
+) -> Result<Claim, CallError> {
     let function = "claim_next_job";
-    let mut arguments = vec![("p_job_types", job_types.into()), ("p_limit", limit.into())];
+    let mut arguments = claiming(job_types, limit, lease_token);
     if greets {
         let (webhooks, bucket) = (ctx.config.webhooks.is_some(), ctx.config.storage_bucket.as_str());
         arguments.push((
@@ -84,6 +93,10 @@ pub async fn claim(ctx: &Ctx, job_types: &[&str], limit: usize, greets: bool) ->
     let wait = rows.first().and_then(|row| row.get("seconds_until_next")).and_then(wait);
     let (jobs, unread) = jobs(rows, claimed_at);
     Ok(Claim { jobs, unread, wait })
+}
+
+fn claiming(job_types: &[&str], limit: usize, lease_token: &str) -> Vec<(&'static str, Value)> {
+    vec![("p_job_types", job_types.into()), ("p_limit", limit.into()), ("p_lease_token", lease_token.into())]
 }
 
 /// Records outcomes in one transaction and answers in their order. A single outcome goes to the function that settles
@@ -106,13 +119,15 @@ pub async fn settle_noting(ctx: &Ctx, outcomes: &[(Job, Outcome)]) -> Result<Vec
 }
 
 /// Records outcomes and claims up to `limit` ready jobs of the given types, in one round trip and one transaction.
+/// `lease_token` is that of [`claim`].
 pub async fn exchange(
     ctx: &Ctx,
     outcomes: &[(Job, Outcome)],
     job_types: &[&str],
     limit: usize,
+    lease_token: &str,
 ) -> Result<(Vec<Settled>, Claim), CallError> {
-    exchange_jobs(ctx, outcomes, vec![("p_job_types", job_types.into()), ("p_limit", limit.into())]).await
+    exchange_jobs(ctx, outcomes, claiming(job_types, limit, lease_token)).await
 }
 
 async fn exchange_jobs(

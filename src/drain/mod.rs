@@ -63,7 +63,7 @@ const MIN_IDLE: Duration = Duration::from_millis(500);
 /// At most `MAX_PARALLEL_JOBS` run at once. Outcomes are settled together, and if they may make work, the same call
 /// claims it, so that a busy drain makes one round trip for several jobs. A notification causes a claim at once; one
 /// that comes too late for that is left for the next drain. If the queue cannot be asked, the drain settles its current
-/// runs, then fails.
+/// runs, then fails; but a claim whose answer was lost is asked for again before that.
 pub async fn drain(ctx: &Ctx, handlers: &[Handler]) -> Result<Summary, DrainError> {
     let started = ctx.clock.now_milliseconds();
     let result = Drain::new(ctx, handlers, started).run().await;
@@ -93,7 +93,12 @@ struct Drain<'a> {
     in_doubt: Option<CallError>,
     /// Outcomes to settle.
     ended: Vec<(Job, Outcome)>,
-    token_delays: std::slice::Iter<'static, Duration>,
+    /// Names the next claim. It changes only when a claim is answered: what a lost answer had claimed is asked for by it.
+    lease_token: String,
+    /// A claim of this name may have been carried out.
+    may_be_claimed: bool,
+    /// The delays left for tries of a claim; each answer renews them.
+    delays: std::slice::Iter<'static, Duration>,
     /// True until the schema has answered this worker.
     greets: bool,
     /// Runs, one call, and those single settles.
@@ -125,7 +130,9 @@ impl<'a> Drain<'a> {
             failure: None,
             in_doubt: None,
             ended: Vec::new(),
-            token_delays: DELAYS.iter(),
+            lease_token: ctx.ids.uuid(),
+            may_be_claimed: false,
+            delays: DELAYS.iter(),
             greets: true,
             work: FuturesUnordered::new(),
         }
@@ -169,36 +176,40 @@ impl<'a> Drain<'a> {
     fn claim(&mut self, limit: usize) {
         // The next claim answers a notification that comes during this one.
         self.ctx.notify.take();
-        let (ctx, job_types, greets) = (self.ctx, self.job_types.clone(), self.greets);
+        let (ctx, job_types, lease_token) = (self.ctx, self.job_types.clone(), self.lease_token.clone());
+        let greets = self.greets;
         self.call(async move {
-            let claimed = queue::claim(ctx, &job_types, limit, greets).await;
+            let claimed = queue::claim(ctx, &job_types, limit, &lease_token, greets).await;
             let claimed = claimed.map(|claim| Some(with_due(ctx, claim, limit)));
-            Step::Called(Called { settled: Vec::new(), claimed, alone: false })
+            Step::Called(Called { settled: Vec::new(), claimed, claims: true })
         });
     }
 
     fn settle(&mut self) {
         let outcomes = std::mem::take(&mut self.ended);
-        // A parked job may have been woken during its run, and the app's own triggers and sessions make jobs too.
-        self.state.due = Due::Unknown;
-        let (ctx, alone) = (self.ctx, outcomes.len() == 1);
+        // A parked job may have been woken during its run, and the app's own triggers and sessions make jobs too. What a
+        // lost answer claimed is asked for at its own time.
+        if !self.may_be_claimed {
+            self.state.due = Due::Unknown;
+        }
+        let ctx = self.ctx;
         self.call(async move {
             let settled = queue::settle(ctx, &outcomes).await;
             let claimed = settled.as_ref().map(|_| None).map_err(CallError::clone);
-            Step::Called(Called { settled: answered(outcomes, settled), claimed, alone })
+            Step::Called(Called { settled: answered(outcomes, settled), claimed, claims: false })
         });
     }
 
     fn exchange(&mut self, limit: usize) {
         self.ctx.notify.take();
         let outcomes = std::mem::take(&mut self.ended);
-        let (ctx, job_types) = (self.ctx, self.job_types.clone());
+        let (ctx, job_types, lease_token) = (self.ctx, self.job_types.clone(), self.lease_token.clone());
         self.call(async move {
-            let (settled, claimed) = match queue::exchange(ctx, &outcomes, &job_types, limit).await {
+            let (settled, claimed) = match queue::exchange(ctx, &outcomes, &job_types, limit, &lease_token).await {
                 Ok((settled, claim)) => (Ok(settled), Ok(Some(with_due(ctx, claim, limit)))),
                 Err(error) => (Err(error.clone()), Err(error)),
             };
-            Step::Called(Called { settled: answered(outcomes, settled), claimed, alone: false })
+            Step::Called(Called { settled: answered(outcomes, settled), claimed, claims: true })
         });
     }
 
@@ -252,9 +263,9 @@ impl<'a> Drain<'a> {
         }
     }
 
-    fn take_call(&mut self, Called { settled, claimed, alone }: Called) {
+    fn take_call(&mut self, Called { settled, claimed, claims }: Called) {
         let ctx = self.ctx;
-        let carried = !settled.is_empty();
+        let (carried, alone) = (!settled.is_empty(), settled.len() == 1 && !claims);
         for (job, outcome, answer) in settled {
             match &answer {
                 Ok(Settled::Recorded | Settled::Stale) => self.note(&job, &outcome, &answer),
@@ -264,6 +275,9 @@ impl<'a> Drain<'a> {
                 }
             }
         }
+        if claims && claimed.as_ref().is_err_and(CallError::may_be_done) {
+            (self.may_be_claimed, self.state.due) = (true, Due::At(ctx.clock.now_milliseconds()));
+        }
         match claimed {
             // The queue answers again.
             Ok(None) => {
@@ -272,7 +286,8 @@ impl<'a> Drain<'a> {
                 }
             }
             Ok(Some((Claim { jobs, unread, .. }, due))) => {
-                (self.state.due, self.token_delays, self.greets) = (due, DELAYS.iter(), false);
+                (self.state.due, self.delays, self.greets) = (due, DELAYS.iter(), false);
+                (self.lease_token, self.may_be_claimed) = (ctx.ids.uuid(), false);
                 self.state.begun += jobs.len();
                 self.state.running += jobs.len();
                 for Unread { id, message } in &unread {
@@ -290,10 +305,14 @@ impl<'a> Drain<'a> {
         }
     }
 
-    /// Ends the drain with its runs, unless the error is one of a token that may be valid in a moment.
+    /// Ends the drain with its runs, unless there is time to claim again for one of two reasons: an earlier claim may
+    /// have been carried out, or the key's token may be valid in a moment.
     fn fail(&mut self, error: CallError) {
-        match self.token_delays.next().filter(|_| error.is_of_token()) {
-            Some(delay) => self.state.due = Due::At(self.ctx.clock.now_milliseconds() + milliseconds(*delay)),
+        let is_tried_again = self.may_be_claimed || error.is_of_token();
+        let now = self.ctx.clock.now_milliseconds();
+        let at = self.delays.next().map(|delay| now + milliseconds(*delay));
+        match at.filter(|at| is_tried_again && *at <= self.state.last_claim) {
+            Some(at) => self.state.due = Due::At(at),
             None => self.failure = Some(DrainError::from(error)),
         }
     }

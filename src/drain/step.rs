@@ -19,10 +19,10 @@ pub enum Step {
 /// The end of a call that claimed, settled, or both.
 pub struct Called {
     pub settled: Vec<(Job, Outcome, Answer)>,
-    /// `Ok(None)`: the call was not to claim.
+    /// `Ok(None)`: the call was only to settle.
     pub claimed: Result<Option<(Claim, Due)>, CallError>,
-    /// The call carried one outcome and nothing else.
-    pub alone: bool,
+    /// The call was to claim.
+    pub claims: bool,
 }
 
 /// The database's answer to one outcome; an error is that of the whole call.

@@ -1,12 +1,12 @@
-//! The platform: the three ports of [`crate::ctx`] on JavaScript's `fetch`, clock and console, and the functions that
-//! the shim calls. Only plain objects cross over: requests and settings in, answers out.
+//! The platform: the four ports of [`crate::ctx`] on JavaScript's `fetch`, clock, `crypto` and console, and the functions
+//! that the shim calls. Only plain objects cross over: requests and settings in, answers out.
 
 mod fetch;
 mod promise;
 mod timer;
 
 use crate::config::Config;
-use crate::ctx::{Clock, Ctx, Level, Log};
+use crate::ctx::{Clock, Ctx, Ids, Level, Log};
 use crate::json::{self, object};
 use crate::log::Entry;
 use crate::notify::Notify;
@@ -58,6 +58,8 @@ extern "C" {
     fn performance_now() -> f64;
     #[wasm_bindgen(js_namespace = Date, js_name = now)]
     fn date_now() -> f64;
+    #[wasm_bindgen(js_namespace = crypto, js_name = randomUUID)]
+    fn random_uuid() -> String;
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn console_error(line: &str);
     #[wasm_bindgen(js_namespace = console, js_name = warn)]
@@ -157,6 +159,7 @@ fn context(env: &JsValue) -> Result<Ctx, String> {
         Ok(config) => Ok(Ctx {
             http: Box::new(fetch::Fetch),
             clock: Box::new(JsClock),
+            ids: Box::new(Crypto),
             log: Box::new(Console),
             notify: NOTIFY.with(Rc::clone),
             bucket_seen: BUCKET_SEEN.with(Rc::clone),
@@ -183,6 +186,14 @@ impl Clock for JsClock {
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
         timer::sleep(duration)
+    }
+}
+
+struct Crypto;
+
+impl Ids for Crypto {
+    fn uuid(&self) -> String {
+        random_uuid()
     }
 }
 

@@ -71,18 +71,16 @@ async fn all_is_well(stack: &Stack, jobs: usize, paid: &mut usize, what: &str) {
     execute(stack, "truncate job_queue, images, image_generations").await;
 }
 
-/// What the queue never heard of, at each settle of a picture's way; what it has recorded, at those that claim nothing
-/// along.
+/// What the queue never heard of, and what it has carried out, at each claim and settle of a picture's way.
 #[tokio::test]
 async fn a_state_of_the_gateway_costs_no_picture() {
     let stack = start(settings(&[("POLL_INTERVAL_MS", "200")])).await;
     let not_done: [&[Fate]; 3] = [&[CRASHED, UNAVAILABLE], &[TOKEN, TOKEN], &[FORBIDDEN, NO_ROUTE, EMPTY]];
     let done: [&[Fate]; 3] = [&[RECORDED], &[UNFIT], &[UNFIT, CRASHED, RECORDED]];
-    let anywhere = [From::Exchange(1), From::Exchange(2), From::Upload];
-    let not_done = not_done.into_iter().flat_map(|fates| anywhere.map(|from| (from, fates)));
-    let done = done.into_iter().flat_map(|fates| [From::Exchange(1), From::Upload].map(|from| (from, fates)));
+    let anywhere = [From::Exchange(0), From::Exchange(1), From::Exchange(2), From::Exchange(3), From::Upload];
+    let all = not_done.into_iter().chain(done).flat_map(|fates| anywhere.map(|from| (from, fates)));
     let mut paid = 0;
-    for (number, (from, fates)) in not_done.chain(done).enumerate() {
+    for (number, (from, fates)) in all.enumerate() {
         let met = meet(&stack, from, fates);
         enqueue(&stack, "generate-image", &generate(&format!("gen-{number}"), "a fox")).await;
         drain_whatever_it_answers(&stack).await;

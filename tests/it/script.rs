@@ -7,7 +7,8 @@
 //! env POLL_INTERVAL_MS=1000            a setting, over those of `environment`
 //! drain                                what is done: a drain, or `request METHOD PATH [header=value …] [body]`
 //! > POST /rest/v1/rpc/claim_next_job {…}    a request that must come next; its JSON body must be equal, but for
-//!                                      the job types and the worker that a claim tells of
+//!                                      the job types and the worker that a claim tells of, and, unless the
+//!                                      script says it, the token that names a claim: the first is `…000000000001`
 //! >> cancel-after: 600s                    a header it must carry
 //! < 200 [{…}]                         the answer; claimed jobs are filled up from `claimed`
 //! < 200 content-length=5 image/png picture.png    an answer with headers whose body is a file of tests/fixtures
@@ -24,7 +25,7 @@
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use process_jobs::config::Config;
-use process_jobs::ctx::{self, Clock, Ctx, Level};
+use process_jobs::ctx::{self, Clock, Ctx, Ids, Level};
 use process_jobs::http::{Body, Http, Incoming, Request, Response, TransportError};
 use process_jobs::{drain, handlers, server};
 use serde_json::{Value, json};
@@ -106,6 +107,7 @@ pub fn run_text(text: &str) {
     let ctx = Ctx {
         http: Box::new(Network(script.clone())),
         clock: Box::new(MovedClock(time.clone())),
+        ids: Box::new(CountedIds::default()),
         log: Box::new(Log(script.clone())),
         notify: Rc::default(),
         bucket_seen: Rc::default(),
@@ -212,7 +214,10 @@ impl Script {
         let (head, expected_body) = split_request(&expected);
         assert_eq!(head, format!("{} {url}", request.method), "in: {happened}");
         match serde_json::from_str::<Value>(&body) {
-            Ok(json) => assert_eq!(spoken(json), json_of(expected_body), "body of {head}"),
+            Ok(json) => {
+                let expected = json_of(expected_body);
+                assert_eq!(spoken(json, &expected), expected, "body of {head}");
+            }
             Err(_) => assert_eq!(body, expected_body, "body of {head}"),
         }
         while self.next_is(">>") {
@@ -245,11 +250,15 @@ fn note_call(function: &str, body: &str) {
     });
 }
 
-/// A body without what is the same in each of its kind: the job types that have a handler, and the worker.
-fn spoken(mut body: Value) -> Value {
+/// A body without what is the same in each of its kind: the job types that have a handler, the worker, and that a claim
+/// has a name, if the script does not say which.
+fn spoken(mut body: Value, expected: &Value) -> Value {
     if let Some(arguments) = body.as_object_mut() {
         arguments.remove("p_job_types");
         arguments.remove("p_worker");
+        if arguments.contains_key("p_limit") && expected.get("p_lease_token").is_none() {
+            arguments.remove("p_lease_token").expect("a claim has a name");
+        }
     }
     body
 }
@@ -357,6 +366,17 @@ impl Clock for MovedClock {
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
         self.0.clone().sleep(duration)
+    }
+}
+
+/// Ids in their order.
+#[derive(Default)]
+struct CountedIds(Cell<u32>);
+
+impl Ids for CountedIds {
+    fn uuid(&self) -> String {
+        self.0.set(self.0.get() + 1);
+        format!("00000000-0000-4000-8000-{:012}", self.0.get())
     }
 }
 

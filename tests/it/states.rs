@@ -160,7 +160,8 @@ fn outcome(fields: &str) -> String {
 /// The first settle: its request.
 fn first(how: First, outcome: &str) -> String {
     if how == First::Exchange {
-        return format!(r#"> POST /rest/v1/rpc/exchange_jobs {{"p_outcomes":[{outcome}],"p_limit":10}}"#) + "\n";
+        let named = r#""p_limit":10,"p_lease_token":"00000000-0000-4000-8000-000000000002""#;
+        return format!(r#"> POST /rest/v1/rpc/exchange_jobs {{"p_outcomes":[{outcome}],{named}}}"#) + "\n";
     }
     let outcome: serde_json::Value = serde_json::from_str(outcome).unwrap();
     let mut arguments = serde_json::Map::new();
@@ -181,9 +182,15 @@ fn settled(answer: &str) -> String {
     format!("< 200 {{\"settled\":[{answer}],\"jobs\":[],\"seconds_until_next\":null}}\n")
 }
 
-/// The claim that follows once the queue answers again.
-fn nothing_more() -> String {
-    format!("{CLAIM}\n< 200 []\n> POST /rest/v1/rpc/seconds_until_next_job {{}}\n< 200 null\n")
+/// A claim of this name.
+fn claim(name: u32) -> String {
+    let named = format!(r#""p_limit":10,"p_lease_token":"00000000-0000-4000-8000-{name:012}""#);
+    format!("> POST /rest/v1/rpc/claim_next_job {{{named}}}\n")
+}
+
+/// The claim that follows once the queue answers again. Its name is still that of an exchange that got no answer.
+fn nothing_more(name: u32) -> String {
+    claim(name) + "< 200 []\n> POST /rest/v1/rpc/seconds_until_next_job {}\n< 200 null\n"
 }
 
 /// How a drain ends that has counted this.
@@ -211,7 +218,7 @@ fn a_state_at_a_settle_is_waited_out() {
             let again = again(&outcome);
             let text =
                 work + &first(how, &outcome) + &format!("< {state}\n{again}< {state}\n{again}") + &settled("true");
-            check(state, &(text + &nothing_more() + &finished(counted, 1250, how)));
+            check(state, &(text + &nothing_more(2) + &finished(counted, 1250, how)));
         }
     }
 }
@@ -236,13 +243,13 @@ fn not_ours_any_more_is_a_yes_only_where_the_last_try_may_have_been_one() {
             let (first, again) = (first(how, &outcome), again(&outcome));
             for state in UNKNOWN {
                 let text = work.clone() + &first + &format!("< {state}\n{again}") + &settled("false");
-                check(state, &(text + &nothing_more() + &finished(counted, 250, how)));
+                check(state, &(text + &nothing_more(2) + &finished(counted, 250, how)));
             }
             let job_type = if counted == "processed" { "download-image" } else { "generate-image" };
             let stale = format!("* {job_type} {JOB}: not ours any more, outcome dropped\n");
             for state in NOT_DONE {
                 let text = work.clone() + &first + &format!("< {state}\n{again}") + &settled("false") + &stale;
-                check(state, &(text + &nothing_more() + &finished("nothing", 250, how)));
+                check(state, &(text + &nothing_more(2) + &finished("nothing", 250, how)));
             }
             for state in AGAIN.iter().filter(|_| how == First::Exchange) {
                 let text = work.clone() + &first + &settled(state) + &again + &settled("false") + &stale;
@@ -268,7 +275,7 @@ fn what_cannot_be_recorded_as_it_is_fails_its_job() {
         let event =
             format!("* download-image {JOB}: attempt 1 of 3 failed (settle_refused): the outcome was refused\n");
         let alone = if how == First::Alone { String::new() } else { format!("{}< {refusal}\n", again(&outcome)) };
-        let more = if how == First::Alone { String::new() } else { nothing_more() };
+        let more = if how == First::Alone { String::new() } else { nothing_more(2) };
         let text = work.clone() + &first(how, &outcome) + &format!("< {refusal}\n") + &alone;
         let end = settled("true") + &event + &more + &finished("errors", 0, how);
         check(refusal, &(text.clone() + &kept + &end));
@@ -282,34 +289,71 @@ fn what_cannot_be_recorded_as_it_is_fails_its_job() {
 }
 
 /// A queue that cannot be asked ends the drain, with a sentence; it is not an empty one. So it is with a key that is
-/// refused for good, whose sentence says where to look.
+/// refused for good, whose sentence says where to look. Before that, what may have been carried out is asked for again.
 #[test]
 fn a_state_at_a_claim_ends_the_drain() {
-    for state in UNKNOWN.iter().chain(NOT_DONE).filter(|state| !state.starts_with("401 {\"code\":\"PGRST3")) {
-        // Rows that do not fit are left to their leases.
-        if *state == "200 [true]" {
-            continue;
-        }
-        let error = sentence_of(state);
-        check(
-            state,
-            &format!("drain\n{CLAIM}\n< {state}\n* drain failed: {error}\n= {{\"error\":{}}}\n", quoted(&error)),
-        );
+    for state in not_done() {
+        check(state, &format!("drain\n{}< {state}\n{}", claim(1), failed_with(state)));
     }
+    for state in unknown() {
+        let met = claim(1) + &format!("< {state}\n");
+        check(state, &format!("drain\n{}{}", met.repeat(4), failed_with(state)));
+    }
+}
+
+/// What a claim may have got is not left to its lease: it is asked for by the claim's name, whatever is said in between.
+#[test]
+fn a_claim_that_may_be_carried_out_is_asked_for_again() {
+    for (first, second) in unknown().map(|state| (state, UNDER_WAY)).chain(not_done().map(|state| ("lost", state))) {
+        let text = format!("drain\n{}< {first}\n{}< {second}\n", claim(1), claim(1)) + &nothing_more(1);
+        check(&format!("{first}, then {second}"), &(text + &finished("nothing", 1250, First::Alone)));
+    }
+}
+
+/// A settle whose answer was lost has claimed nothing, and an exchange has.
+#[test]
+fn only_a_call_that_was_to_claim_may_have_claimed() {
+    for how in BOTH {
+        let [(work, outcome, counted), _] = works(how);
+        let text = work + &first(how, &outcome) + "< lost\n" + &again(&outcome) + &settled("true");
+        let text = text + &claim(2) + &format!("< {UNDER_WAY}\n");
+        let end = match how {
+            First::Alone => failed_with(UNDER_WAY),
+            First::Exchange => nothing_more(2) + &finished(counted, 500, how),
+        };
+        check("lost", &(text + &end));
+    }
+}
+
+/// What is said while the first call of a claim's name is still carried out.
+const UNDER_WAY: &str = r#"500 {"code":"55P03","message":"could not obtain lock"}"#;
+
+/// What may be said to a claim that nobody can say the effect of. Rows that do not fit are left to their leases.
+fn unknown() -> impl Iterator<Item = &'static str> {
+    UNKNOWN.iter().copied().filter(|state| *state != "200 [true]")
+}
+
+/// What may be said to a claim that was not carried out, but for a token that is not valid yet.
+fn not_done() -> impl Iterator<Item = &'static str> {
+    NOT_DONE.iter().copied().filter(|state| !state.starts_with("401 {\"code\":\"PGRST3"))
 }
 
 /// A key's token that is not valid yet is, a second or two later; a key that never is, ends the drain.
 #[test]
 fn a_token_that_is_not_valid_yet_is_waited_for() {
     let state = r#"401 {"code":"PGRST303","message":"JWT issued at future"}"#;
-    let met = format!("{CLAIM}\n< {state}\n");
+    let met = claim(1) + &format!("< {state}\n");
     for (times, milliseconds) in [(1, 250), (2, 1250), (3, 4250)] {
-        let text = format!("drain\n{}", met.repeat(times)) + &nothing_more();
+        let text = format!("drain\n{}", met.repeat(times)) + &nothing_more(1);
         check(state, &(text + &finished("nothing", milliseconds, First::Alone)));
     }
+    check(state, &(format!("drain\n{}", met.repeat(4)) + &failed_with(state)));
+}
+
+/// How a drain ends whose last claim was answered so.
+fn failed_with(state: &str) -> String {
     let error = sentence_of(state);
-    let text = format!("drain\n{}* drain failed: {error}\n= {{\"error\":{}}}\n", met.repeat(4), quoted(&error));
-    check(state, &text);
+    format!("* drain failed: {error}\n= {{\"error\":{}}}\n", quoted(&error))
 }
 
 fn sentence_of(state: &str) -> String {
