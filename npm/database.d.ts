@@ -263,7 +263,7 @@ export type Database = {
         Returns: boolean;
       };
       claim_next_job: {
-        Args: { p_job_types?: string[]; p_limit?: number; p_lease_seconds?: number; p_worker?: Json };
+        Args: { p_job_types?: string[]; p_limit?: number; p_lease_seconds?: number; p_worker?: Json; p_lease_token?: string };
         Returns: { id: string; job_type: string; payload: Json; status: string; priority: number; attempt_number: number; max_attempts: number; life: number; checkpoint: Json; event: Json; cancel_requested: boolean; lease_token: string; lease_expires_at: string; lease_seconds: number; created_at: string; started_at: string; age_seconds: number; search_from: string; seconds_until_next: number }[];
       };
       complete_job: {
@@ -279,7 +279,7 @@ export type Database = {
         Returns: string[];
       };
       exchange_jobs: {
-        Args: { p_outcomes?: Json; p_job_types?: string[]; p_limit?: number };
+        Args: { p_outcomes?: Json; p_job_types?: string[]; p_limit?: number; p_lease_token?: string };
         Returns: Json;
       };
       heartbeat_job: {

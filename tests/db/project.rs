@@ -219,7 +219,6 @@ async fn a_queue_of_the_layout_before_is_brought_over_with_jobs_in_every_state()
         drop trigger process_jobs_keep_places on job_queue;
         drop trigger process_jobs_keep_places_by_hand on job_queue;
         drop trigger process_jobs_clear_places on job_queue;
-        drop trigger process_jobs_keep_ranks on job_types;
         alter table job_types drop column priority_ages_seconds cascade;
         alter table job_queue drop column revision, reset (fillfactor),
           add column begun boolean not null generated always as (checkpoint is not null) stored,

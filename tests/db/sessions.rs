@@ -324,6 +324,36 @@ async fn claims_at_the_same_moment_share_the_starts() {
 }
 
 /// Image jobs of so many generations, each of which two jobs are about where `shared`.
+/// The answer of a claim is lost while the database still carries it out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_still_under_way_is_not_made_twice() {
+    let database = Database::create("sessions_again").await;
+    let (first, second) = (database.session().await, database.session().await);
+    let id = enqueue(&first, 3).await;
+    let other = enqueue(&first, 3).await;
+
+    let token = Uuid::from_u128(7);
+    let claim = "select id from claim_next_job(p_lease_token => $1)";
+    first.batch_execute("begin").await.expect("begin");
+    let claimed: Uuid = first.query_one(claim, &[&token]).await.expect("a claim").get(0);
+    let refused = second.query(claim, &[&token]).await.expect_err("the first is under way");
+    assert_eq!(refused.code().map(|code| code.code()), Some("55P03"), "{refused}");
+    first.batch_execute("commit").await.expect("commit");
+    assert_eq!(second.query_one(claim, &[&token]).await.expect("a claim").get::<_, Uuid>(0), claimed);
+
+    let exchange = "select exchange_jobs(p_limit => 5, p_lease_token => $1)";
+    let answer: Value = second.query_one(exchange, &[&token]).await.expect("an exchange").get(0);
+    assert_eq!(answer["jobs"].as_array().map(Vec::len), Some(1), "{answer}");
+    assert_eq!(answer["jobs"][0]["id"], json!(claimed.to_string()));
+    let left: i64 = first
+        .query_one("select count(*) from job_queue where status = 'pending' and id = any ($1)", &[&vec![id, other]])
+        .await
+        .expect("count")
+        .get(0);
+    assert_eq!(left, 1, "the other job is left to another claim");
+    database.drop().await;
+}
+
 async fn enqueue_image_jobs(client: &Client, jobs: i32, shared: bool) {
     let insert = "insert into job_queue (job_type, payload, max_attempts)
         select 'generate-image', jsonb_build_object('generation_id', 'g-' || case when $2 then n / 2 else n end, 'user_id', 'u'), 100
@@ -388,6 +418,8 @@ async fn exchanges_under_load_never_deadlock() {
         .get(0);
     println!("{recorded} recorded, {again} again, {errors} deadlocks");
     assert_eq!(errors, 0);
+    let misplaced = admin.query("select * from process_jobs.misplaced_jobs()", &[]).await.expect("look");
+    assert!(misplaced.is_empty(), "{misplaced:?}");
     database.drop().await;
 }
 
@@ -399,7 +431,7 @@ async fn pages_of_a_claim(client: &Client) -> i64 {
 }
 
 /// While a transaction is open, vacuum clears nothing of what has passed. One claim passes over it, and those after it do
-/// not; what becomes ready before it all the same is found at once, and what was committed late after 10 s.
+/// not; what becomes ready before it all the same is found at once, and what was committed late once the mark is over.
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_do_not_walk_again_and_again_over_what_is_gone() {
     let database = Database::create("sessions_gone").await;
@@ -438,10 +470,12 @@ async fn claims_do_not_walk_again_and_again_over_what_is_gone() {
 
     let late = database.session().await;
     late.batch_execute("begin; select enqueue_job('work', '{}', 8)").await.expect("a job in an open transaction");
-    client.batch_execute("select process_jobs.raise_marks(null)").await.expect("a mark behind it");
+    let raise =
+        "select process_jobs.raise_marks(null); update process_jobs.marks set look_at = now() + interval '1 hour'";
+    client.batch_execute(raise).await.expect("a mark behind it");
     late.batch_execute("commit").await.expect("commit late");
     assert_eq!(client.query_one(claimed, &[]).await.expect("a claim").get::<_, i32>(0), 0, "it is not seen yet");
-    client.batch_execute("update process_jobs.marks set look_at = now()").await.expect("ten seconds later");
+    client.batch_execute("update process_jobs.marks set look_at = now()").await.expect("its time is over");
     assert_eq!(client.query_one(claimed, &[]).await.expect("a claim").get::<_, i32>(0), 8, "it is found");
 
     let gone = "insert into process_jobs.leases select gen_random_uuid(), now() - interval '1 hour', '{}' from generate_series(1, 5000);

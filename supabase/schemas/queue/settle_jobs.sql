@@ -47,14 +47,19 @@ declare
   v_completed constant public.job_queue.status%type := 'completed';
   v_failed constant public.job_queue.status%type := 'failed';
   v_cancelled constant public.job_queue.status%type := 'cancelled';
-  -- What is plainly in order, and need not be looked at by check_outcomes, which costs more than all else here.
+  -- What is plainly in order: check_outcomes would cost more than all else here.
   v_plain constant jsonpath := '$[*] ? (
-    @.type() == "object" && @.job_id.type() == "string" && @.lease_token.type() == "string" && (
-      @.outcome == "completed" && (!exists(@.follow_ups) || @.follow_ups.type() == "array")
-      || @.outcome == "snoozed" && @.delay_seconds >= 0 && @.delay_seconds <= 2592000 && !exists(@.checkpoint.*.*)
-        && !exists(@.checkpoint.* ? (@ > 1000000000000 || @ < 0))
-      || @.outcome == "failed" && @.error starts with "" && @.error != "" && (!exists(@.retry) || @.retry == "never"))
-    && !exists(@.progress))'::jsonpath;
+    @.type() == "object" && @.job_id.type() == "string" && @.lease_token.type() == "string"
+    && (
+      @.outcome == "completed"
+      || @.outcome == "failed" && @.error starts with "" && @.error != ""
+      || @.outcome == "snoozed" && @.delay_seconds >= 0 && @.delay_seconds <= 2592000
+        && (!exists(@.checkpoint) || @.checkpoint.type() == "object")
+        && !exists(@.checkpoint.* ? (@.type() == "object" || @.type() == "array" || @ > 1000000000000 || @ < -1000000000000))
+    )
+    && (!exists(@.follow_ups) || @.follow_ups.type() == "array")
+    && (!exists(@.retry) || @.retry == "backoff" || @.retry == "never")
+    && (!exists(@.progress) || @.progress >= 0 && @.progress <= 100))'::jsonpath;
   v_count constant int := jsonb_array_length(p_outcomes);
   v_numbers bigint[];
   v_moved uuid[];

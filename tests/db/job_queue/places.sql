@@ -1,7 +1,7 @@
 -- Where a job stands follows whatever is done to its row, by whom ever; the checker finds what was done without triggers,
 -- and rebuild_places mends it.
 begin;
-select plan(26);
+select plan(29);
 insert into job_types (job_type) values ('work'), ('play');
 create function pg_temp.misplaced() returns bigint language sql as 'select count(*) from process_jobs.misplaced_jobs()';
 create function pg_temp.placed(p_table text) returns bigint language plpgsql as $$
@@ -67,6 +67,16 @@ update job_types set priority_ages_seconds = null where job_type = 'work';
 select is(pg_temp.misplaced(), 0::bigint, 'a change of that ranks what waits anew');
 select results_eq('select priority from claim_next_job(p_limit => 4)', 'values (11), (10), (9), (0)', 'strictly by priority again');
 select throws_ok($$update job_types set priority_ages_seconds = 0 where job_type = 'work'$$, '23514', null, 'which is bounded');
+
+-- So does a type that ages where it comes, is renamed or goes.
+insert into job_queue (job_type, priority) values ('later', 3);
+insert into job_types (job_type, priority_ages_seconds) values ('later', 60);
+select is(pg_temp.misplaced(), 0::bigint, 'a type that comes after its jobs');
+update job_types set job_type = 'renamed' where job_type = 'later';
+select is(pg_temp.misplaced(), 0::bigint, 'is renamed');
+update job_types set job_type = 'later' where job_type = 'renamed';
+delete from job_types where job_type = 'later';
+select is(pg_temp.misplaced(), 0::bigint, 'and goes');
 
 -- A claim's lease is looked after at its time, and as long as a heartbeat says.
 truncate job_queue;
