@@ -38,6 +38,7 @@ set search_path = pg_catalog, public, extensions, pg_temp
 set enable_seqscan = off
 set enable_hashjoin = on
 set enable_mergejoin = off
+set enable_bitmapscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
@@ -78,8 +79,7 @@ begin
   with settled as (
     update public.job_queue j
     set status = case
-        when o.outcome = 'snoozed' or o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
-          then v_pending
+        when o.outcome = 'snoozed' or o.may_retry and j.attempt_number < j.max_attempts then v_pending
         when o.outcome = 'cancelled' or j.cancel_requested_at is not null then v_cancelled
         when o.outcome = 'failed' then v_failed
         else v_completed
@@ -88,8 +88,7 @@ begin
       scheduled_at = case
         when o.outcome = 'snoozed' and j.woken_at is null then now() + make_interval(secs => o.delay_seconds)
         when o.outcome = 'snoozed' then now()
-        when o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
-          then now() + process_jobs.backoff(j.job_type, j.attempt_number)
+        when o.may_retry and j.attempt_number < j.max_attempts then now() + process_jobs.backoff(j.job_type, j.attempt_number)
         else j.scheduled_at
       end,
       checkpoint = case when o.outcome = 'snoozed' then coalesce(o.checkpoint, j.checkpoint) else j.checkpoint end,
@@ -103,13 +102,13 @@ begin
       end,
       result = case
         when o.outcome = 'completed' and j.cancel_requested_at is null then o.result
-        when o.outcome = 'failed' and (o.retry = 'never' or j.attempt_number >= j.max_attempts) and j.cancel_requested_at is null
+        when o.outcome = 'failed' and not (o.may_retry and j.attempt_number < j.max_attempts) and j.cancel_requested_at is null
           then o.unrecorded -> 'result'
         else j.result
       end,
       follow_ups = case
-        when o.unrecorded is not null and o.outcome = 'failed' and (o.retry = 'never' or j.attempt_number >= j.max_attempts)
-          and j.cancel_requested_at is null then coalesce(o.unrecorded -> 'follow_ups', '[]')
+        when o.outcome = 'failed' and not (o.may_retry and j.attempt_number < j.max_attempts) and j.cancel_requested_at is null
+          and o.unrecorded is not null then coalesce(o.unrecorded -> 'follow_ups', '[]')
       end,
       error_message = case o.outcome
         when 'completed' then null
@@ -123,34 +122,34 @@ begin
         else j.errors
       end,
       event = case
-        when o.outcome = 'snoozed' or o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
-          then j.event
+        when o.outcome = 'snoozed' or o.may_retry and j.attempt_number < j.max_attempts then j.event
       end,
       completed_at = case
-        when o.outcome = 'snoozed' or o.outcome = 'failed' and o.retry is distinct from 'never' and j.attempt_number < j.max_attempts
-          then null
+        when o.outcome = 'snoozed' or o.may_retry and j.attempt_number < j.max_attempts then null
         else now()
       end,
       lease_token = null, lease_expires_at = null, updated_at = now(),
       -- A job put back by hand has a place, which keep_places changes.
       revision = j.revision + case when j.status = 'processing' then 1 else 0 end
-    from rows from (
-      jsonb_to_recordset(p_outcomes) as (
-        outcome text, job_id uuid, lease_token uuid, result jsonb, follow_ups jsonb, error text, error_kind text,
-        retry text, delay_seconds double precision, checkpoint jsonb, progress int, hold_job_type boolean,
-        pause_reason text, unrecorded jsonb)
-    ) with ordinality o
+    from (
+      select o.*, o.outcome = 'failed' and o.retry is distinct from 'never' as may_retry
+      from rows from (
+        jsonb_to_recordset(p_outcomes) as (
+          outcome text, job_id uuid, lease_token uuid, result jsonb, follow_ups jsonb, error text, error_kind text,
+          retry text, delay_seconds double precision, checkpoint jsonb, progress int, hold_job_type boolean,
+          pause_reason text, unrecorded jsonb)
+      ) with ordinality o
+    ) o
     -- The first condition says it twice, so that no planner that takes the table for empty goes through all of it.
     where j.id = any (array(select (e.outcome ->> 'job_id')::uuid from jsonb_array_elements(p_outcomes) e (outcome)))
       and j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending')
     returning o.ordinality,
       case when j.status in ('pending', 'failed') or j.unique_key is not null then j.id end as moved,
-      case
-        when j.status = 'completed' and o.follow_ups <> '[]' or o.outcome = 'snoozed' and (o.hold_job_type or o.pause_reason is not null)
-        then jsonb_build_object(
-          'job_type', j.job_type, 'priority', j.priority, 'created_by', j.created_by, 'begun', j.checkpoint is not null,
-          'follow_ups', o.follow_ups, 'held_seconds', case when o.hold_job_type then o.delay_seconds end,
-          'pause_reason', o.pause_reason)
+      case when j.status = 'completed' and o.follow_ups <> '[]' then jsonb_build_object(
+          'follow_ups', o.follow_ups, 'priority', j.priority, 'created_by', j.created_by)
+        when o.outcome = 'snoozed' and (o.hold_job_type or o.pause_reason is not null) then jsonb_build_object(
+          'job_type', j.job_type, 'begun', j.checkpoint is not null, 'pause_reason', o.pause_reason,
+          'held_seconds', case when o.hold_job_type then o.delay_seconds end)
       end as rest
   )
   select array_agg(s.ordinality), array_agg(s.moved) filter (where s.moved is not null),
@@ -168,6 +167,7 @@ begin
     for v_wait in
       select r.job_type, r.begun, r.held_seconds, r.pause_reason
       from jsonb_to_recordset(v_rest) r (job_type text, begun boolean, held_seconds double precision, pause_reason text)
+      where r.job_type is not null
       order by r.job_type
     loop
       update public.job_types t
