@@ -146,7 +146,7 @@ export type Database = {
           woken_at: string | null;
           cancel_requested_at: string | null;
           follow_ups: Json | null;
-          revision: number;
+          moves: number;
         };
         Insert: {
           id?: string;
@@ -176,7 +176,7 @@ export type Database = {
           woken_at?: string | null;
           cancel_requested_at?: string | null;
           follow_ups?: Json | null;
-          revision?: number;
+          moves?: number;
         };
         Update: {
           id?: string;
@@ -206,7 +206,7 @@ export type Database = {
           woken_at?: string | null;
           cancel_requested_at?: string | null;
           follow_ups?: Json | null;
-          revision?: number;
+          moves?: number;
         };
         Relationships: [];
       };

@@ -343,7 +343,7 @@ async fn names_that_an_app_has_are_not_taken_over() {
             "function public.complete_job(uuid, jsonb, text): function mine() depends on it",
         ),
         ("create table audit (old job_queue)", "public.job_queue: column old of table audit uses its row type"),
-        ("alter table job_queue add column revision boolean", "public.job_queue.revision: process-jobs has a column of this name; rename yours"),
+        ("alter table job_queue add column moves boolean", "public.job_queue.moves: process-jobs has a column of this name; rename yours"),
         (
             "alter table job_queue add column unique_key text; insert into job_queue (job_type, payload, unique_key) values ('a', '{}', 'k'), ('a', '{}', 'k')",
             "public.job_queue.unique_key: two unfinished jobs of type a have the key 'k'",

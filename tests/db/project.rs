@@ -220,7 +220,7 @@ async fn a_queue_of_the_layout_before_is_brought_over_with_jobs_in_every_state()
         drop trigger process_jobs_keep_places_by_hand on job_queue;
         drop trigger process_jobs_clear_places on job_queue;
         alter table job_types drop column priority_ages_seconds cascade;
-        alter table job_queue drop column revision, reset (fillfactor),
+        alter table job_queue drop column moves, reset (fillfactor),
           add column begun boolean not null generated always as (checkpoint is not null) stored,
           add column delayed boolean not null generated always as (scheduled_at > created_at) stored,
           add constraint job_queue_progress_is_percent check (progress between 0 and 100);

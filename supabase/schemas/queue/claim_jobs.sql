@@ -33,6 +33,7 @@ declare
   v_order constant oid := 'process_jobs.ready_jobs_order'::regclass;
   v_looked bigint;
   v_walked bigint;
+  v_moved bigint;
   v_picked uuid[];
   -- No more fits into an answer of PostgREST.
   v_max_bytes constant int := 8388608;
@@ -143,6 +144,7 @@ begin
     v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
     exit when v_part is null;
     begin
+      v_moved := pg_stat_get_xact_tuples_deleted(v_ready);
       with claimed as (
         update public.job_queue j
         set status = 'processing',
@@ -155,10 +157,10 @@ begin
           first_started_at = coalesce(j.first_started_at, now()),
           woken_at = null,
           updated_at = now(),
-          revision = j.revision + 1
+          moves = j.moves + 1
         where j.id = any (v_part)
         -- (json_build_object would look the type of each value up, in each row.)
-        returning j.id, j.lease_expires_at, concat(
+        returning j.id, j.status, j.lease_expires_at, concat(
           '{"id":"', j.id, '","job_type":', to_json(j.job_type::text), ',"payload":', j.payload, ',"priority":', j.priority,
           ',"attempt_number":', j.attempt_number, ',"max_attempts":', j.max_attempts, ',"life":', j.life,
           ',"checkpoint":', coalesce(j.checkpoint, 'null'), ',"event":', coalesce(j.event, 'null'),
@@ -176,9 +178,15 @@ begin
         set expires_at = least(l.expires_at, excluded.expires_at),
           jobs = case when excluded.jobs <@ l.jobs then l.jobs else l.jobs || excluded.jobs end
       )
-      select array_agg(c.job order by array_position(v_part, c.id)) into v_part_jobs from claimed c;
+      select array_agg(c.job order by array_position(v_part, c.id)) into v_part_jobs
+      from claimed c where c.status = 'processing';
       if coalesce(cardinality(v_part_jobs), 0) < cardinality(v_part) then
         raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
+      end if;
+      if pg_stat_get_xact_tuples_deleted(v_ready) - v_moved < cardinality(v_part) then
+        -- They have moved since they were looked at.
+        delete from process_jobs.waiting_jobs w where w.id = any (v_part);
+        delete from process_jobs.ready_jobs r where r.id = any (v_part);
       end if;
       ids := ids || v_part;
       jobs := jobs || v_part_jobs;

@@ -28,9 +28,9 @@ begin
   end if;
 
   update public.job_queue j
-  set (lease_expires_at, revision) = (
+  set (lease_expires_at, moves) = (
       -- Nobody need look earlier than before, unless the lease is shortened (keep_places).
-      select l.expires_at, j.revision + case when l.expires_at >= j.lease_expires_at then 1 else 0 end
+      select l.expires_at, j.moves + case when l.expires_at >= j.lease_expires_at then 1 else 0 end
       from (
         select now() + make_interval(secs => coalesce(
           p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type)))

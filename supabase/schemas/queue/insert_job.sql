@@ -76,12 +76,13 @@ begin
     v_id, p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
     coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
   )
-  returning id, unique_key is not distinct from p_unique_key and job_type = p_job_type into v_made, v_has_key;
+  returning id, unique_key is not distinct from p_unique_key and job_type = p_job_type and status in ('pending', 'processing')
+  into v_made, v_has_key;
   if v_made is null then
     raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
   end if;
   if not v_has_key then
-    -- A trigger of the app's has given the job another one.
+    -- A trigger of the app's has given the job another one, or ended it.
     delete from process_jobs.unfinished_keys k
     where k.job_type = p_job_type collate "C" and k.unique_key = p_unique_key collate "C" and k.id = v_id;
   end if;

@@ -6,7 +6,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return p_new.status = 'cancelled' and p_old.status in ('pending', 'processing') and p_new.revision = p_old.revision
+  return p_new.status = 'cancelled' and p_old.status in ('pending', 'processing') and p_new.moves <= p_old.moves
     and p_new.lease_token is not distinct from p_old.lease_token
     and not (p_old.attempt_number = 0 and p_old.checkpoint is null and p_old.lease_token is null);
 end

@@ -7,7 +7,7 @@
 -- first_started_at     first claim of all lives
 -- checkpoint           the state for the next run; a job that has one has begun
 -- event, woken_at      the last event of wake_job; the time of wake_job or cancel_job, until the next claim
--- revision             raised with each change by the functions that give a job its place themselves (places.sql)
+-- moves                raised with each change by the functions that give a job its place themselves (places.sql)
 -- follow_ups           of a job that failed because its completion was refused: the follow-ups of that completion
 -- cancel_requested_at  the time of cancel_job for a job that must end something first
 --
@@ -49,7 +49,7 @@ begin
     woken_at timestamptz,
     cancel_requested_at timestamptz,
     follow_ups jsonb,
-    revision int not null default 0
+    moves int not null default 0
   )
   -- Each run leaves two dead rows, in the page's free part, where the next runs take their room again. What remains
   -- would by default be cleared when it is a fifth of the table, finished jobs included.

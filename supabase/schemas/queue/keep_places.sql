@@ -1,7 +1,8 @@
 -- keep_places: triggers on job_queue. What is changed by hand or deleted is checked (check_job) and given its place; what
 -- is inserted, by place_inserted.
 --
--- The functions that move jobs themselves raise revision with each change, and are passed over. Two changes by hand mean
+-- The functions that move jobs themselves raise `moves` with each change, and are passed over, unless the app's own triggers
+-- have changed the job's type or key along with it. Two changes by hand mean
 -- something else than what they say:
 --
 -- processing -> pending, with its token    the worker may be in the middle of an effect that must not happen twice, so the
@@ -20,6 +21,8 @@ set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_now public.job_queue;
 begin
   if tg_op = 'DELETE' then
     perform process_jobs.take_out(old);
@@ -37,11 +40,13 @@ begin
 
   perform process_jobs.take_out(old);
   perform process_jobs.check_job(new);
-  perform process_jobs.hold_key(new);
-  if new.status in ('pending', 'failed') then
-    perform process_jobs.place_jobs(array[new.id]);
-  elsif new.status = 'processing' then
-    perform process_jobs.keep_lease(new);
+  -- Another trigger may have changed the row since, or deleted it.
+  select * into v_now from public.job_queue j where j.id = new.id;
+  perform process_jobs.hold_key(v_now);
+  if v_now.status in ('pending', 'failed') then
+    perform process_jobs.place_jobs(array[v_now.id]);
+  elsif v_now.status = 'processing' then
+    perform process_jobs.keep_lease(v_now);
   end if;
 
   if old.status = 'processing' and new.status = 'pending' and new.scheduled_at < new.lease_expires_at then
@@ -73,4 +78,6 @@ create or replace trigger process_jobs_keep_places
   for each row execute function process_jobs.keep_places();
 create or replace trigger process_jobs_keep_places_by_hand
   after update on public.job_queue
-  for each row when (new.revision = old.revision) execute function process_jobs.keep_places();
+  for each row when (
+    new.moves <= old.moves or new.job_type <> old.job_type or new.unique_key is distinct from old.unique_key)
+  execute function process_jobs.keep_places();

@@ -21,7 +21,7 @@ as $$
   ) e on e.id = p.id
   where p.id is null or e.id is null
     or (e.job_type, e.lane, e.rank, e.created_at) is distinct from (p.job_type, p.lane, p.rank, p.created_at)
-    or coalesce(e.due_at <> p.due_at, p.due_at > now())
+    or coalesce(e.due_at <> p.due_at, p.due_at > clock_timestamp())
   union all
   select w.id, 'it is ready and waits' from process_jobs.waiting_jobs w join process_jobs.ready_jobs r on r.id = w.id
   union all

@@ -17,7 +17,9 @@ begin
   into v_placed, v_is_rare
   from inserted i;
   if v_is_rare then
-    perform process_jobs.hold_key(i) from inserted i order by i.job_type, i.unique_key;
+    -- Another trigger may have changed a row since, or deleted it.
+    perform process_jobs.hold_key((select j from public.job_queue j where j.id = i.id))
+    from inserted i order by i.job_type, i.unique_key;
     perform process_jobs.keep_lease(i) from inserted i where i.status = 'processing';
   end if;
   if v_placed is not null then

@@ -15,7 +15,7 @@
 -- rank  the lower, the sooner. -priority; where the type has priority_ages_seconds, the microsecond of created_at less
 --       priority times as many
 --
--- claim_jobs, settle_jobs and take_back_jobs move jobs from one place to another and raise job_queue.revision with it;
+-- claim_jobs, settle_jobs and take_back_jobs move jobs from one place to another and raise job_queue.moves with it;
 -- after any other change of rows the triggers of keep_places.sql do. Whoever changes the places of a job has its row locked
 -- (a claim that moves what has fallen due has the entry locked instead, and waits for no row).
 create table if not exists process_jobs.ready_jobs (

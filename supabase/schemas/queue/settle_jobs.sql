@@ -130,7 +130,7 @@ begin
       end,
       lease_token = null, lease_expires_at = null, updated_at = now(),
       -- A job put back by hand has a place, which keep_places changes.
-      revision = j.revision + case when j.status = 'processing' then 1 else 0 end
+      moves = j.moves + case when j.status = 'processing' then 1 else 0 end
     from (
       select o.*, o.outcome = 'failed' and o.retry is distinct from 'never' as may_retry
       from rows from (
@@ -143,7 +143,7 @@ begin
     -- The first condition says it twice, so that no planner that takes the table for empty goes through all of it.
     where j.id = any (array(select (e.outcome ->> 'job_id')::uuid from jsonb_array_elements(p_outcomes) e (outcome)))
       and j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending')
-    returning o.ordinality,
+    returning case when j.lease_token is null then o.ordinality end as ordinality,
       case when j.status in ('pending', 'failed') or j.unique_key is not null then j.id end as moved,
       case when j.status = 'completed' and o.follow_ups <> '[]' then jsonb_build_object(
           'follow_ups', o.follow_ups, 'priority', j.priority, 'created_by', j.created_by)
@@ -157,6 +157,9 @@ begin
   into v_numbers, v_moved, v_rest
   from settled s;
 
+  if array_position(v_numbers, null) is not null then
+    raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
+  end if;
   if v_moved is not null then
     perform process_jobs.place_jobs(v_moved);
   end if;

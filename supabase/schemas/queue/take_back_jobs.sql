@@ -69,7 +69,7 @@ begin
               'the worker was killed or lost'))
           ) why (message)
         ),
-        lease_token = null, lease_expires_at = null, updated_at = now(), revision = j.revision + 1
+        lease_token = null, lease_expires_at = null, updated_at = now(), moves = j.moves + 1
       where j.id = any (v_part);
       get diagnostics v_count = row_count;
       if v_count < cardinality(v_part) then

@@ -11,7 +11,7 @@ begin
   elsif p_job.status = 'failed' then
     delete from process_jobs.failed_jobs f where f.id = p_job.id;
   end if;
-  if p_job.unique_key is not null and p_job.status in ('pending', 'processing') then
+  if p_job.unique_key is not null then
     delete from process_jobs.unfinished_keys k
     where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C" and k.id = p_job.id;
   end if;

@@ -108,7 +108,7 @@ begin
         ('unique_key', false, '{text}'), ('created_by', false, '{text,uuid,character varying}'), ('life', false, '{integer}'),
         ('first_started_at', false, '{timestamp with time zone}'), ('event', false, '{jsonb}'),
         ('woken_at', false, '{timestamp with time zone}'), ('cancel_requested_at', false, '{timestamp with time zone}'),
-        ('follow_ups', false, '{jsonb}'), ('revision', false, '{}')
+        ('follow_ups', false, '{jsonb}'), ('moves', false, '{}')
       ) wanted (name, is_needed, types)
       left join pg_catalog.pg_attribute a
         on a.attrelid = v_table and a.attname = wanted.name and a.attnum > 0 and not a.attisdropped
@@ -213,7 +213,7 @@ begin
       ('lease_token', 'uuid'), ('lease_expires_at', 'timestamptz'), ('checkpoint', 'jsonb'), ('progress', 'smallint'),
       ('errors', $c$jsonb not null default '[]'$c$), ('unique_key', 'text'), ('created_by', 'text'),
       ('life', 'int not null default 1'), ('first_started_at', 'timestamptz'), ('event', 'jsonb'), ('woken_at', 'timestamptz'),
-      ('cancel_requested_at', 'timestamptz'), ('follow_ups', 'jsonb'), ('revision', 'int not null default 0')
+      ('cancel_requested_at', 'timestamptz'), ('follow_ups', 'jsonb'), ('moves', 'int not null default 0')
     ) wanted (name, definition)
     where process_jobs.column_type('public.job_queue', wanted.name) is null
   loop

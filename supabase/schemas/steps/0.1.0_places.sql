@@ -22,7 +22,7 @@ begin
     drop constraint if exists job_queue_errors_is_array, drop constraint if exists job_queue_scheduled_at_finite,
     drop constraint if exists job_queue_times_are_finite, drop constraint if exists job_queue_unique_key_length,
     drop column begun, drop column delayed,
-    add column revision int not null default 0;
+    add column moves int not null default 0;
   alter table if exists public.job_types
     add column priority_ages_seconds double precision,
     add constraint job_types_priority_ages_bounded check (priority_ages_seconds between 0.001 and 1000000);
@@ -30,7 +30,7 @@ begin
   alter table public.job_queue set (fillfactor = 60);
   if obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
     insert into process_jobs.undo (statement)
-    select unnest('{alter table public.job_queue drop column if exists revision,alter table public.job_queue reset (fillfactor)}'::text[]);
+    select unnest('{alter table public.job_queue drop column if exists moves,alter table public.job_queue reset (fillfactor)}'::text[]);
   end if;
   perform set_config('process_jobs.places', 'to be filled', true);
 end

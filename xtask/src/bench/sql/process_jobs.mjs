@@ -16,13 +16,13 @@ const BARE_CLAIM = `
   update job_queue
   set status = 'processing', attempt_number = attempt_number + 1, lease_token = gen_random_uuid(),
     lease_expires_at = now() + interval '60 seconds', started_at = now(), first_started_at = now(), updated_at = now(),
-    revision = revision + 1
+    moves = moves + 1
   where id = any (array(select id from picked))
   returning id, job_type, payload, attempt_number, max_attempts, life, checkpoint, lease_token`;
 const BARE_COMPLETE = `
   update job_queue
   set status = 'completed', progress = 100, completed_at = now(), lease_token = null, lease_expires_at = null,
-    updated_at = now(), revision = revision + 1
+    updated_at = now(), moves = moves + 1
   where id = any ($1)`;
 
 await administer(
