@@ -80,6 +80,12 @@ fn config() -> Config {
     std::env::var("DATABASE_URL").expect("DATABASE_URL is set").parse().expect("DATABASE_URL is a postgres url")
 }
 
+/// Where other programs find a test's database.
+pub fn url_of(database: &str) -> String {
+    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL is set");
+    format!("{}/{database}", url.rsplit_once('/').expect("a url with a database").0)
+}
+
 async fn connect() -> Client {
     open(&config()).await
 }

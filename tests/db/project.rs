@@ -4,7 +4,7 @@ mod database;
 
 use tokio_postgres::Client;
 
-use database::{Database, migrate};
+use database::{Database, migrate, url_of};
 
 /// Everything the migrations make, as text: tables, columns, constraints, indexes, policies, triggers,
 /// functions, privileges.
@@ -133,12 +133,6 @@ async fn the_worker_calls_functions_by_arguments_that_they_have() {
         }
     }
     database.drop().await;
-}
-
-/// Where other programs find a test's database.
-fn url_of(database: &str) -> String {
-    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL is set");
-    format!("{}/{database}", url.rsplit_once('/').expect("a url with a database").0)
 }
 
 /// A dump of the data alone, restored where the migrations were applied, is the same data: no trigger changes or

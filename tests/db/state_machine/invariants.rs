@@ -3,9 +3,9 @@
 //! They read the tables, and `transition`, which has every change of a job: by which operation, when, with which
 //! token, whether the job's type was held or paused then, and the job before (null: it is new) and after.
 
-/// Every change there is; migrations/README.md, "Which state goes where", has the same without those that keep
-/// the status, and `-` for a job's beginning.
-pub const TRANSITIONS: &[(&str, &str, &str)] = &[
+/// Every change there is, beside those of `IN_EVERY_STATUS`; migrations/README.md, "Which state goes where", has the
+/// same without those that keep the status or are made by hand, and `-` for a job's beginning; here also for its end.
+const TRANSITIONS: &[(&str, &str, &str)] = &[
     ("enqueue", "-", "pending"),
     ("complete", "-", "pending"),
     ("complete", "processing", "completed"),
@@ -37,15 +37,53 @@ pub const TRANSITIONS: &[(&str, &str, &str)] = &[
     ("resume", "pending", "pending"),
     ("reset", "processing", "pending"),
     ("reset", "pending", "pending"),
+    ("insert", "-", "pending"),
+    ("set_pending", "processing", "pending"),
+    ("set_pending", "completed", "pending"),
+    ("set_pending", "failed", "pending"),
+    ("set_pending", "cancelled", "pending"),
+    ("set_pending", "pending", "pending"),
+    ("set_cancelled", "pending", "cancelled"),
+    ("set_cancelled", "processing", "cancelled"),
+    ("set_cancelled", "cancelled", "pending"),
+    ("set_cancelled", "cancelled", "processing"),
+    ("set_cancelled", "completed", "cancelled"),
+    ("set_cancelled", "failed", "cancelled"),
+    ("set_cancelled", "cancelled", "cancelled"),
+    ("prune", "completed", "-"),
+    ("prune", "failed", "-"),
+    ("prune", "cancelled", "-"),
 ];
+
+/// By hand, in every status: these keep it, a delete takes the row.
+pub const IN_EVERY_STATUS: &[&str] = &["set_priority", "set_time", "set_type", "set_key", "delete"];
+
+const STATUSES: &[&str] = &["pending", "processing", "completed", "failed", "cancelled"];
+
+pub fn transitions() -> Vec<(&'static str, &'static str, &'static str)> {
+    let kept = IN_EVERY_STATUS
+        .iter()
+        .flat_map(|&by| STATUSES.iter().map(move |&status| (by, status, if by == "delete" { "-" } else { status })));
+    TRANSITIONS.iter().copied().chain(kept).collect()
+}
+
+/// Jobs whose generation need not be as they are: those that ended otherwise than by themselves, or are gone.
+const MEDDLED: &str = "
+    select coalesce((after).id, (before).id) as id,
+      coalesce((after).payload, (before).payload) ->> 'generation_id' as generation_id
+    from transition
+    where operation in ('set_type', 'delete', 'prune')
+      or operation in ('set_pending', 'set_cancelled') and (before).status in ('completed', 'failed', 'cancelled')
+        and (before).completed_at is not null";
 
 /// A name, and a query of what breaks it.
 const INVARIANTS: &[(&str, &str)] = &[
     (
         "an ended job has its time and no event, an unfinished one no end, and only a completed one a result",
-        "select j from job_queue j where (status <> 'completed' and result is not null)
-           or case when status in ('pending', 'processing') then completed_at is not null
-             else completed_at is null or event is not null end",
+        "select j from job_queue j where case
+           when status in ('completed', 'failed', 'cancelled') then completed_at is null or event is not null
+           else completed_at is not null and id not in (select id from meddled) end
+           or status <> 'completed' and result is not null and id not in (select id from meddled)",
     ),
     ("every job is where claims look for it", "select m from process_jobs.misplaced_jobs() m"),
     (
@@ -54,13 +92,14 @@ const INVARIANTS: &[(&str, &str)] = &[
            when 'processing' then lease_token is null
            when 'pending' then lease_token is not null
              and not exists (
-               select from transition t where operation = 'reset' and (t.after).lease_token = j.lease_token)
+               select from transition t where operation in ('reset', 'set_pending') and (t.after).lease_token = j.lease_token)
            else lease_token is not null end",
     ),
     (
         "a job at work is within its attempts and due",
         "select j from job_queue j where attempt_number > max_attempts
-           or status = 'processing' and (attempt_number < 1 or scheduled_at > now() or started_at is null)",
+           or status = 'processing' and (attempt_number < 1 or started_at is null or scheduled_at > now()
+             and not exists (select from transition t where operation = 'set_time' and (t.after).id = j.id))",
     ),
     (
         "a failed job says why, a completed one has no error",
@@ -99,12 +138,13 @@ const INVARIANTS: &[(&str, &str)] = &[
     (
         "every change is one of the known ones",
         "select t from transition t
-         where (operation, coalesce((before).status, '-'), (after).status) not in (TRANSITIONS)",
+         where (operation, coalesce((before).status, '-'), coalesce((after).status, '-')) not in (TRANSITIONS)",
     ),
     (
-        "an ended job is changed by a retry only, a completed one never",
-        "select t from transition t where (before).status = 'completed'
-           or (before).status in ('failed', 'cancelled') and operation not in ('retry', 'redrive')",
+        "an ended job is changed by a retry or by hand only, a completed one never but by hand",
+        "select t from transition t where operation not like 'set\\_%' and operation not in ('delete', 'prune')
+           and ((before).status = 'completed'
+             or (before).status in ('failed', 'cancelled') and operation not in ('retry', 'redrive'))",
     ),
     (
         "a lease token is given by a claim only, and of one only",
@@ -152,12 +192,12 @@ const INVARIANTS: &[(&str, &str)] = &[
     (
         "a job that is woken or asked to cancel is due: at once, when it parks, or when its lease is over",
         "select t from transition t where (after).status = 'pending'
-           and (operation in ('wake', 'cancel') or operation = 'snooze' and (before).woken_at is not null)
+           and (operation in ('wake', 'cancel', 'set_cancelled') or operation = 'snooze' and (before).woken_at is not null)
            and (after).scheduled_at > greatest(now(), (after).lease_expires_at)",
     ),
     (
         "every image job has its generation",
-        "select j from job_queue j where job_type <> 'work'
+        "select j from job_queue j where job_type <> 'work' and payload ? 'generation_id'
            and not exists (select from image_generations g where g.id = j.payload ->> 'generation_id')",
     ),
     (
@@ -168,8 +208,9 @@ const INVARIANTS: &[(&str, &str)] = &[
              where j.payload ->> 'generation_id' = g.id and j.status = 'completed' and j.result ? 'storage_path'
            ) as stored
          ) download
-         where (g.status = 'completed') <> stored
-           or (select count(*) from images i where i.generation_id = g.id) <> stored::int",
+         where g.id not in (select generation_id from meddled where generation_id is not null)
+           and ((g.status = 'completed') <> stored
+             or (select count(*) from images i where i.generation_id = g.id) <> stored::int)",
     ),
     (
         // Each has one chain of jobs, until it is completed; the download is the newer one.
@@ -178,6 +219,7 @@ const INVARIANTS: &[(&str, &str)] = &[
            select distinct on (payload ->> 'generation_id') * from job_queue
            where job_type <> 'work' order by payload ->> 'generation_id', job_type
          ) j join image_generations g on g.id = j.payload ->> 'generation_id' and g.status <> 'completed'
+           and g.id not in (select generation_id from meddled where generation_id is not null)
          where coalesce(j.checkpoint ->> 'prediction_id' <> g.replicate_prediction_id and j.cancel_requested_at is null, false) or case
            when j.status in ('failed', 'cancelled')
              then (g.status, g.error_message) is distinct from (j.status, j.error_message)
@@ -191,9 +233,11 @@ const INVARIANTS: &[(&str, &str)] = &[
 
 /// One query of all: (name, what breaks it).
 pub fn query() -> String {
-    let quoted: Vec<String> = TRANSITIONS.iter().map(|(by, from, to)| format!("('{by}', '{from}', '{to}')")).collect();
+    let quoted: Vec<String> =
+        transitions().iter().map(|(by, from, to)| format!("('{by}', '{from}', '{to}')")).collect();
     let branch =
         |(name, query): &(&str, &str)| format!("select $name${name}$name$, broken::text from ({query}) broken");
     let branches: Vec<String> = INVARIANTS.iter().map(branch).collect();
-    branches.join("\nunion all ").replace("TRANSITIONS", &quoted.join(", "))
+    let known = branches.join("\nunion all ").replace("TRANSITIONS", &quoted.join(", "));
+    format!("with meddled as materialized ({MEDDLED}) {known}")
 }

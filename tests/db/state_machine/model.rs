@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::operation::{DOWNLOAD, GENERATE, Operation, Pick, Token, WORK};
+use crate::operation::{DOWNLOAD, GENERATE, Operation, Pick, Set, Token, WORK};
 use crate::rows::{
     BACKOFF_BASE_SECONDS, Job, JobType, JobTypes, Jobs, Microseconds, SECOND, Status, job_types, seconds,
 };
@@ -56,6 +56,8 @@ pub struct Seen {
     pub types: JobTypes,
 }
 
+const HOUR: Microseconds = 3600 * SECOND;
+
 pub struct Model {
     pub clock: Microseconds,
     pub jobs: Jobs,
@@ -88,8 +90,10 @@ impl Model {
     pub fn aim(&mut self, operation: &Operation) -> Aim {
         let settled = |job: &Job| job.lease_token.is_some();
         match *operation {
-            Operation::Enqueue { job_type: WORK, .. } => Aim { enqueues: Some(WORK), ..Aim::default() },
-            Operation::Enqueue { job_type, again, .. } => {
+            Operation::Enqueue { job_type: WORK, .. } | Operation::Insert { job_type: WORK, .. } => {
+                Aim { enqueues: Some(WORK), ..Aim::default() }
+            }
+            Operation::Enqueue { job_type, again, .. } | Operation::Insert { job_type, again, .. } => {
                 let stored = self.jobs.values().find(|job| job.result.as_ref() == Some(&picture()));
                 let generation = stored.filter(|_| again).and_then(|job| job.generation.clone());
                 self.generations += 1;
@@ -116,17 +120,22 @@ impl Model {
             }
             Operation::Cancel { job, token } => self.aim_at(job, token, settled),
             Operation::Retry { job, .. } => self.aim_at(job, Token::None, Job::revivable),
+            Operation::Set { job, to: Set::Pending } => {
+                self.aim_at(job, Token::None, |job| job.status != Status::Pending)
+            }
+            Operation::Set { job, .. } | Operation::Delete { job } => self.aim_at(job, Token::None, |_| true),
             Operation::Claim { .. }
             | Operation::Redrive { .. }
             | Operation::Pause { .. }
             | Operation::Resume { .. }
             | Operation::Pass { .. }
-            | Operation::Reset => Aim::default(),
+            | Operation::Reset
+            | Operation::Prune { .. } => Aim::default(),
         }
     }
 
     fn aim_at(&self, pick: Pick, token: Token, fits: impl Fn(&Job) -> bool) -> Aim {
-        let fitting: Vec<&Uuid> = self.order.iter().filter(|&id| fits(&self.jobs[id])).collect();
+        let fitting: Vec<&Uuid> = self.order.iter().filter(|id| self.jobs.get(id).is_some_and(&fits)).collect();
         let all: Vec<&Uuid> = self.order.iter().collect();
         let (nth, among) = match pick {
             Pick::Fitting(nth) if !fitting.is_empty() => (nth, fitting),
@@ -152,6 +161,13 @@ impl Model {
                 let scheduled_at = clock + i64::from(delay_seconds.unwrap_or(0)) * SECOND;
                 Answer::Id(self.enqueue(aim, key, (priority, max_attempts), scheduled_at, seen))
             }
+            Operation::Insert { job_type, key, priority, delay_seconds, .. } => {
+                if self.unfinished_with(job_type, &key.map(unique_key)).is_some() {
+                    return Ok(clash());
+                }
+                let scheduled_at = clock + i64::from(delay_seconds.unwrap_or(0)) * SECOND;
+                Answer::Id(self.enqueue(aim, key, (priority, 3), scheduled_at, seen))
+            }
             Operation::Claim { only, limit, lease_seconds } => {
                 self.take_back_expired();
                 Answer::Claimed(self.claim(only, limit as usize, lease_seconds, seen))
@@ -176,6 +192,9 @@ impl Model {
                 let settled = |job: &&mut Job| job.settled_with(aim.token);
                 let Some(job) = self.jobs.get_mut(&aim.job).filter(settled) else { return Ok(Answer::Bool(false)) };
                 job.fail("error", "it failed".to_owned(), retry == "backoff", clock);
+                if job.status == Status::Failed {
+                    job.result = None;
+                }
                 if job.status == Status::Pending {
                     let most = self.types[job.job_type.as_str()].backoff_max_seconds;
                     let mean = (BACKOFF_BASE_SECONDS * 2f64.powi(job.attempt_number - 1)).min(most);
@@ -228,13 +247,10 @@ impl Model {
                 }) else {
                     return Ok(Answer::Bool(false));
                 };
-                let never_at_work = job.status == Status::Pending && job.attempt_number == 0 && !job.begun();
-                if aim.token.is_some() || never_at_work {
+                if aim.token.is_some() || job.untouched() {
                     job.end(Status::Cancelled, clock);
                 } else {
-                    job.cancel_requested = true;
-                    job.checkpoint.get_or_insert_with(|| json!({}));
-                    job.wake(clock);
+                    job.ask_to_cancel(clock);
                 }
                 Answer::Bool(true)
             }
@@ -244,7 +260,7 @@ impl Model {
                 } else if self.retry(aim.job, attempts) {
                     Answer::Bool(true)
                 } else {
-                    Answer::Refused("23505".to_owned())
+                    clash()
                 }
             }
             Operation::Redrive { only, limit, attempts } => {
@@ -276,6 +292,42 @@ impl Model {
             Operation::Reset => {
                 let at_work = self.jobs.values_mut().filter(|job| job.status == Status::Processing);
                 Answer::Count(at_work.map(Job::put_back).count() as i64)
+            }
+            Operation::Set { to, .. } => {
+                let Some(mut job) = self.jobs.get(&aim.job).cloned() else { return Ok(Answer::Bool(false)) };
+                match to {
+                    Set::Pending => job.put_back(),
+                    Set::Cancelled if job.untouched() => {
+                        let first_end = job.completed_at;
+                        job.end(Status::Cancelled, clock);
+                        job.completed_at = first_end.or(job.completed_at);
+                    }
+                    Set::Cancelled if job.unfinished() => job.ask_to_cancel(clock),
+                    Set::Cancelled => job.status = Status::Cancelled,
+                    Set::Priority(priority) => job.priority = priority,
+                    Set::ScheduledAt(delay_seconds) => job.scheduled_at = clock + i64::from(delay_seconds) * SECOND,
+                    Set::JobType(job_type) => job.job_type = job_type.to_owned(),
+                    Set::UniqueKey(key) => job.unique_key = key.map(unique_key),
+                }
+                let holder = self.unfinished_with(&job.job_type, &job.unique_key).filter(|&holder| holder != aim.job);
+                if job.unfinished() && holder.is_some() {
+                    return Ok(clash());
+                }
+                self.jobs.insert(aim.job, job);
+                Answer::Bool(true)
+            }
+            Operation::Delete { .. } => Answer::Bool(self.jobs.remove(&aim.job).is_some()),
+            Operation::Prune { limit } => {
+                let mut ended: Vec<Uuid> = self.jobs.keys().copied().collect();
+                ended.retain(|id| {
+                    let job = &self.jobs[id];
+                    !job.unfinished() && job.completed_at < Some(clock - HOUR)
+                });
+                // Which of them is the database's choice.
+                ended.sort_by_key(|id| seen.jobs.contains_key(id));
+                ended.truncate(limit as usize);
+                self.jobs.retain(|id, _| !ended.contains(id));
+                Answer::Count(ended.len() as i64)
             }
         })
     }
@@ -433,6 +485,10 @@ impl Model {
         });
         due.min().map(|at| seconds((at - self.clock).max(0)))
     }
+}
+
+fn clash() -> Answer {
+    Answer::Refused("23505".to_owned())
 }
 
 pub fn unique_key(key: u8) -> String {

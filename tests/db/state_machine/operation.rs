@@ -19,6 +19,14 @@ pub enum Operation {
         delay_seconds: Option<i32>,
         again: bool,
     },
+    /// An app's own `insert`.
+    Insert {
+        job_type: &'static str,
+        key: Key,
+        priority: i32,
+        delay_seconds: Option<i32>,
+        again: bool,
+    },
     Claim {
         only: Option<&'static str>,
         limit: i32,
@@ -80,10 +88,34 @@ pub enum Operation {
     },
     /// The operator's `update job_queue set status = 'pending' where status = 'processing'`.
     Reset,
+    /// An operator's or an app's `update` of one job.
+    Set {
+        job: Pick,
+        to: Set,
+    },
+    /// An operator's or an app's `delete` of one job.
+    Delete {
+        job: Pick,
+    },
+    /// Of what ended more than an hour ago.
+    Prune {
+        limit: i32,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Set {
+    Pending,
+    Cancelled,
+    Priority(i32),
+    /// Seconds from now.
+    ScheduledAt(i32),
+    JobType(&'static str),
+    UniqueKey(Key),
 }
 
 impl Operation {
-    pub const NAMES: [&str; 14] = [
+    pub const NAMES: [&str; 23] = [
         "enqueue",
         "claim",
         "complete",
@@ -98,6 +130,15 @@ impl Operation {
         "resume",
         "pass",
         "reset",
+        "insert",
+        "set_pending",
+        "set_cancelled",
+        "set_priority",
+        "set_time",
+        "set_type",
+        "set_key",
+        "delete",
+        "prune",
     ];
 
     pub fn name(&self) -> &'static str {
@@ -116,6 +157,15 @@ impl Operation {
             Operation::Resume { .. } => "resume",
             Operation::Pass { .. } => "pass",
             Operation::Reset => "reset",
+            Operation::Insert { .. } => "insert",
+            Operation::Set { to: Set::Pending, .. } => "set_pending",
+            Operation::Set { to: Set::Cancelled, .. } => "set_cancelled",
+            Operation::Set { to: Set::Priority(_), .. } => "set_priority",
+            Operation::Set { to: Set::ScheduledAt(_), .. } => "set_time",
+            Operation::Set { to: Set::JobType(_), .. } => "set_type",
+            Operation::Set { to: Set::UniqueKey(_), .. } => "set_key",
+            Operation::Delete { .. } => "delete",
+            Operation::Prune { .. } => "prune",
         }
     }
 }
@@ -144,13 +194,29 @@ pub type Key = Option<u8>;
 
 /// Some jobs, and what is done to them.
 pub fn sequence() -> impl Strategy<Value = Vec<Operation>> {
-    (vec(enqueue(), 0..8), vec(operation(), 1..=34)).prop_map(|(jobs, operations)| [jobs, operations].concat())
+    (vec(enqueue(), 0..8), vec(operation(), 1..=40)).prop_map(|(jobs, operations)| {
+        let later = |operation| match operation {
+            Operation::Prune { .. } => vec![Operation::Pass { seconds: 3590 }, operation],
+            _ => vec![operation],
+        };
+        [jobs, operations.into_iter().flat_map(later).collect()].concat()
+    })
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
     let only = || prop::option::weighted(0.2, job_type());
     let lease_seconds = || prop::option::weighted(0.2, select(vec![5, 200]));
     let often = || prop::bool::weighted(0.8);
+    let set = || {
+        prop_oneof![
+            2 => Just(Set::Pending),
+            2 => Just(Set::Cancelled),
+            1 => (0..3i32).prop_map(Set::Priority),
+            1 => select(vec![-60, 0, 5, 600]).prop_map(Set::ScheduledAt),
+            1 => job_type().prop_map(Set::JobType),
+            1 => prop::option::weighted(0.7, 0..2u8).prop_map(Set::UniqueKey),
+        ]
+    };
     let (hold, pause) = (|| prop::bool::weighted(0.4), || prop::bool::weighted(0.1));
     prop_oneof![
         5 => enqueue(),
@@ -174,10 +240,14 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (pick(), 1..4i32).prop_map(|(job, attempts)| Operation::Retry { job, attempts }),
         1 => (only(), select(vec![1, 1000]), 1..4i32)
             .prop_map(|(only, limit, attempts)| Operation::Redrive { only, limit, attempts }),
-        1 => job_type().prop_map(|job_type| Operation::Pause { job_type }),
-        2 => job_type().prop_map(|job_type| Operation::Resume { job_type }),
+        2 => job_type().prop_map(|job_type| Operation::Pause { job_type }),
+        4 => job_type().prop_map(|job_type| Operation::Resume { job_type }),
         5 => select(vec![1, 3, 10, 60, 600]).prop_map(|seconds| Operation::Pass { seconds }),
         2 => Just(Operation::Reset),
+        1 => insert(),
+        6 => (pick(), set()).prop_map(|(job, to)| Operation::Set { job, to }),
+        1 => pick().prop_map(|job| Operation::Delete { job }),
+        1 => select(vec![1, 1000]).prop_map(|limit| Operation::Prune { limit }),
     ]
 }
 
@@ -196,12 +266,25 @@ fn enqueue() -> impl Strategy<Value = Operation> {
     )
 }
 
+fn insert() -> impl Strategy<Value = Operation> {
+    let delay_seconds = prop::option::of(select(vec![-30, 30]));
+    (job_type(), key(), 0..3i32, delay_seconds, any::<bool>()).prop_map(
+        |(job_type, key, priority, delay_seconds, again)| Operation::Insert {
+            job_type,
+            key,
+            priority,
+            delay_seconds,
+            again,
+        },
+    )
+}
+
 fn job_type() -> impl Strategy<Value = &'static str> {
     select(vec![WORK, GENERATE, DOWNLOAD])
 }
 
 fn key() -> impl Strategy<Value = Key> {
-    prop::option::weighted(0.3, 0..2u8)
+    prop::option::weighted(0.5, 0..2u8)
 }
 
 fn pick() -> impl Strategy<Value = Pick> {

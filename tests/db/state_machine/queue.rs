@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Error, Row, Statement};
 use crate::coverage::Transition;
 use crate::invariants;
 use crate::model::{Aim, Answer, Claimed, Seen, checkpoint, event, unique_key};
-use crate::operation::Operation;
+use crate::operation::{Operation, Set};
 use crate::rows::{BACKOFF_BASE_SECONDS, Job, JobType, Jobs, Microseconds, Status, job_types};
 
 pub struct Queue {
@@ -21,7 +21,7 @@ pub struct Queue {
     types: Statement,
     invariants: Statement,
     /// All others, by their text.
-    statements: RefCell<HashMap<&'static str, Statement>>,
+    statements: RefCell<HashMap<String, Statement>>,
 }
 
 /// Ids that are the same in every run and yet in no order; and a table of all changes of jobs, for the invariants.
@@ -32,7 +32,7 @@ const PREPARE: &str = "
 
     create table transition (
       operation text not null, clock bigint not null, token uuid, held boolean not null, paused boolean not null,
-      before job_queue, after job_queue not null
+      before job_queue, after job_queue
     );
     create function log_transition() returns trigger language plpgsql as $$
     begin
@@ -42,11 +42,11 @@ const PREPARE: &str = "
         coalesce(case when old.checkpoint is not null then t.begun_held_until > now() and old.woken_at is null else t.held_until > now() end,
           false),
         t.paused_at is not null, old, new
-      from public.job_types t where t.job_type = new.job_type;
+      from public.job_types t where t.job_type = coalesce(new.job_type, old.job_type);
       return null;
     end
     $$;
-    create trigger log_transition after insert or update on job_queue
+    create trigger log_transition after insert or update or delete on job_queue
     for each row when (current_setting('test.operation') <> 'pass') execute function log_transition()";
 
 /// Times are read as microseconds from now().
@@ -102,7 +102,7 @@ impl Queue {
 
     /// All of this sequence so far.
     pub async fn transitions(&self) -> Result<Vec<Transition>, Error> {
-        let all = "select operation, coalesce((before).status, '-'), (after).status from transition";
+        let all = "select operation, coalesce((before).status, '-'), coalesce((after).status, '-') from transition";
         Ok(self.query(all, &[]).await?.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
     }
 
@@ -119,6 +119,13 @@ impl Queue {
                 let key = key.map(unique_key);
                 let row = self.one(enqueue, &[&aim.enqueues, &payload, priority, max_attempts, &delay, &key]).await?;
                 Answer::Id(row.get(0))
+            }
+            Operation::Insert { key, priority, delay_seconds, .. } => {
+                let insert = "insert into job_queue (job_type, payload, priority, unique_key, scheduled_at)
+                    values ($1, $2, $3, $4, coalesce(now() + make_interval(secs => $5), now())) returning id";
+                let (payload, key, delay) = (payload(aim), key.map(unique_key), delay_seconds.map(f64::from));
+                let inserted = self.by_hand(insert, &[&aim.enqueues, &payload, priority, &key, &delay]).await?;
+                inserted.map_or_else(Answer::Refused, |rows| Answer::Id(rows[0].get(0)))
             }
             Operation::Claim { only, limit, lease_seconds } => {
                 let claim = "select id, lease_token, lease_seconds, attempt_number, checkpoint, event,
@@ -150,14 +157,8 @@ impl Queue {
             Operation::Wake { event: it, .. } => self.bool("select wake_job($1, $2)", &[job, &event(*it)]).await?,
             Operation::Cancel { .. } => self.bool("select cancel_job($1, $2)", &[job, token]).await?,
             Operation::Retry { attempts, .. } => {
-                self.client.batch_execute("savepoint retry").await?;
-                match self.bool("select retry_job($1, $2)", &[job, attempts]).await {
-                    Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                        self.client.batch_execute("rollback to retry").await?;
-                        Answer::Refused(SqlState::UNIQUE_VIOLATION.code().to_owned())
-                    }
-                    answer => answer?,
-                }
+                let retried = self.by_hand("select retry_job($1, $2)", &[job, attempts]).await?;
+                retried.map_or_else(Answer::Refused, |rows| Answer::Bool(rows[0].get(0)))
             }
             Operation::Redrive { only, limit, attempts } => {
                 let redrive = "select redrive_failed_jobs($1, p_limit => $2, p_attempts => $3)::bigint";
@@ -171,6 +172,31 @@ impl Queue {
                     update job_queue set status = 'pending' where status = 'processing' returning id
                 ) select count(*) from reset";
                 Answer::Count(self.one(reset, &[]).await?.get(0))
+            }
+            Operation::Set { to, .. } => {
+                let update = |set: &str| format!("update job_queue set {set} where id = $1 returning id");
+                let updated = match to {
+                    Set::Pending => self.by_hand(&update("status = 'pending'"), &[job]).await?,
+                    Set::Cancelled => self.by_hand(&update("status = 'cancelled'"), &[job]).await?,
+                    Set::Priority(priority) => self.by_hand(&update("priority = $2"), &[job, priority]).await?,
+                    Set::ScheduledAt(delay_seconds) => {
+                        let set = update("scheduled_at = now() + make_interval(secs => $2)");
+                        self.by_hand(&set, &[job, &f64::from(*delay_seconds)]).await?
+                    }
+                    Set::JobType(job_type) => self.by_hand(&update("job_type = $2"), &[job, job_type]).await?,
+                    Set::UniqueKey(key) => {
+                        self.by_hand(&update("unique_key = $2"), &[job, &key.map(unique_key)]).await?
+                    }
+                };
+                updated.map_or_else(Answer::Refused, |rows| Answer::Bool(!rows.is_empty()))
+            }
+            Operation::Delete { .. } => {
+                let deleted = self.query("delete from job_queue where id = $1 returning id", &[job]).await?;
+                Answer::Bool(!deleted.is_empty())
+            }
+            Operation::Prune { limit } => {
+                let prune = "select prune_jobs(now() - interval '1 hour', $1)::bigint";
+                Answer::Count(self.one(prune, &[limit]).await?.get(0))
             }
         })
     }
@@ -208,24 +234,36 @@ impl Queue {
         Ok((Seen { answer, jobs, types }, broken.collect()))
     }
 
-    async fn query(&self, sql: &'static str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+    /// A statement that a taken unique key may refuse: with its SQLSTATE, and nothing has changed.
+    async fn by_hand(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Result<Vec<Row>, String>, Error> {
+        self.client.batch_execute("savepoint by_hand").await?;
+        match self.query(sql, parameters).await {
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                self.client.batch_execute("rollback to by_hand").await?;
+                Ok(Err(SqlState::UNIQUE_VIOLATION.code().to_owned()))
+            }
+            rows => Ok(Ok(rows?)),
+        }
+    }
+
+    async fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
         let known = self.statements.borrow().get(sql).cloned();
         let statement = match known {
             Some(statement) => statement,
             None => {
                 let statement = self.client.prepare(sql).await?;
-                self.statements.borrow_mut().insert(sql, statement.clone());
+                self.statements.borrow_mut().insert(sql.to_owned(), statement.clone());
                 statement
             }
         };
         self.client.query(&statement, parameters).await
     }
 
-    async fn one(&self, sql: &'static str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
+    async fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
         Ok(self.query(sql, parameters).await?.remove(0))
     }
 
-    async fn bool(&self, sql: &'static str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Answer, Error> {
+    async fn bool(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Answer, Error> {
         Ok(Answer::Bool(self.one(sql, parameters).await?.get(0)))
     }
 }

@@ -61,6 +61,11 @@ impl Job {
         matches!(self.status, Status::Failed | Status::Cancelled)
     }
 
+    /// Whether it waits, and has never been at work.
+    pub fn untouched(&self) -> bool {
+        self.status == Status::Pending && self.attempt_number == 0 && !self.begun()
+    }
+
     pub fn begun(&self) -> bool {
         self.checkpoint.is_some()
     }
@@ -82,7 +87,7 @@ impl Job {
 
     pub fn leave(&mut self, status: Status) {
         self.status = status;
-        (self.lease_token, self.lease_expires_at) = (None, None);
+        (self.lease_token, self.lease_expires_at, self.completed_at) = (None, None, None);
     }
 
     pub fn end(&mut self, status: Status, clock: Microseconds) {
@@ -102,10 +107,19 @@ impl Job {
         }
     }
 
-    /// By hand: a worker may have it still, and keeps it for its lease.
+    /// By hand: a worker may have it still, and keeps it for its lease. One that had ended keeps all that it has.
     pub fn put_back(&mut self) {
+        if self.status == Status::Processing {
+            self.scheduled_at = self.scheduled_at.max(self.lease_expires_at.unwrap_or(self.scheduled_at));
+        }
         self.status = Status::Pending;
-        self.scheduled_at = self.scheduled_at.max(self.lease_expires_at.unwrap_or(self.scheduled_at));
+    }
+
+    /// It may have begun something, which a run must end before it is cancelled.
+    pub fn ask_to_cancel(&mut self, clock: Microseconds) {
+        self.cancel_requested = true;
+        self.checkpoint.get_or_insert_with(|| json!({}));
+        self.wake(clock);
     }
 
     /// Something has happened that its next run must see.

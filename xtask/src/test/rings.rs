@@ -48,6 +48,8 @@ fn db(report: &mut Report) -> Result<()> {
         ("shared_preload_libraries", "pg_cron"),
         ("cron.database_name", "pgtap"),
         ("cron.use_background_workers", "on"),
+        ("wal_level", "logical"),
+        ("max_wal_senders", "10"),
     ];
     let cluster = runtime.block_on(async {
         let cluster = Cluster::start(PostgresKind::System, &settings).await?;
@@ -68,7 +70,7 @@ fn db(report: &mut Report) -> Result<()> {
     let mut sessions = tools_test();
     sessions
         .args(
-            ["sessions", "project", "troubles", "moving_in", "image_tables", "state_machine"]
+            ["sessions", "project", "troubles", "moving_in", "image_tables", "replication", "state_machine"]
                 .iter()
                 .flat_map(|name| ["--test", name]),
         )
