@@ -265,7 +265,7 @@ begin
         ('unique_key', false, '{text}'), ('created_by', false, '{text,uuid,character varying}'), ('life', false, '{integer}'),
         ('first_started_at', false, '{timestamp with time zone}'), ('event', false, '{jsonb}'),
         ('woken_at', false, '{timestamp with time zone}'), ('cancel_requested_at', false, '{timestamp with time zone}'),
-        ('follow_ups', false, '{jsonb}'), ('revision', false, '{}')
+        ('follow_ups', false, '{jsonb}'), ('moves', false, '{}')
       ) wanted (name, is_needed, types)
       left join pg_catalog.pg_attribute a
         on a.attrelid = v_table and a.attname = wanted.name and a.attnum > 0 and not a.attisdropped
@@ -370,7 +370,7 @@ begin
       ('lease_token', 'uuid'), ('lease_expires_at', 'timestamptz'), ('checkpoint', 'jsonb'), ('progress', 'smallint'),
       ('errors', $c$jsonb not null default '[]'$c$), ('unique_key', 'text'), ('created_by', 'text'),
       ('life', 'int not null default 1'), ('first_started_at', 'timestamptz'), ('event', 'jsonb'), ('woken_at', 'timestamptz'),
-      ('cancel_requested_at', 'timestamptz'), ('follow_ups', 'jsonb'), ('revision', 'int not null default 0')
+      ('cancel_requested_at', 'timestamptz'), ('follow_ups', 'jsonb'), ('moves', 'int not null default 0')
     ) wanted (name, definition)
     where process_jobs.column_type('public.job_queue', wanted.name) is null
   loop
@@ -546,7 +546,7 @@ begin
     drop constraint if exists job_queue_errors_is_array, drop constraint if exists job_queue_scheduled_at_finite,
     drop constraint if exists job_queue_times_are_finite, drop constraint if exists job_queue_unique_key_length,
     drop column begun, drop column delayed,
-    add column revision int not null default 0;
+    add column moves int not null default 0;
   alter table if exists public.job_types
     add column priority_ages_seconds double precision,
     add constraint job_types_priority_ages_bounded check (priority_ages_seconds between 0.001 and 1000000);
@@ -554,7 +554,7 @@ begin
   alter table public.job_queue set (fillfactor = 60);
   if obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
     insert into process_jobs.undo (statement)
-    select unnest('{alter table public.job_queue drop column if exists revision,alter table public.job_queue reset (fillfactor)}'::text[]);
+    select unnest('{alter table public.job_queue drop column if exists moves,alter table public.job_queue reset (fillfactor)}'::text[]);
   end if;
   perform set_config('process_jobs.places', 'to be filled', true);
 end
@@ -624,7 +624,7 @@ grant select, insert, update, delete on public.job_types to service_role;
 -- first_started_at     first claim of all lives
 -- checkpoint           the state for the next run; a job that has one has begun
 -- event, woken_at      the last event of wake_job; the time of wake_job or cancel_job, until the next claim
--- revision             raised with each change by the functions that give a job its place themselves (places.sql)
+-- moves                raised with each change by the functions that give a job its place themselves (places.sql)
 -- follow_ups           of a job that failed because its completion was refused: the follow-ups of that completion
 -- cancel_requested_at  the time of cancel_job for a job that must end something first
 --
@@ -666,7 +666,7 @@ begin
     woken_at timestamptz,
     cancel_requested_at timestamptz,
     follow_ups jsonb,
-    revision int not null default 0
+    moves int not null default 0
   )
   -- Each run leaves two dead rows, in the page's free part, where the next runs take their room again. What remains
   -- would by default be cleared when it is a fifth of the table, finished jobs included.
@@ -723,7 +723,7 @@ create index if not exists job_troubles_retry_at on process_jobs.job_troubles (r
 -- rank  the lower, the sooner. -priority; where the type has priority_ages_seconds, the microsecond of created_at less
 --       priority times as many
 --
--- claim_jobs, settle_jobs and take_back_jobs move jobs from one place to another and raise job_queue.revision with it;
+-- claim_jobs, settle_jobs and take_back_jobs move jobs from one place to another and raise job_queue.moves with it;
 -- after any other change of rows the triggers of keep_places.sql do. Whoever changes the places of a job has its row locked
 -- (a claim that moves what has fallen due has the entry locked instead, and waits for no row).
 create table if not exists process_jobs.ready_jobs (
@@ -1227,6 +1227,7 @@ declare
   v_order constant oid := 'process_jobs.ready_jobs_order'::regclass;
   v_looked bigint;
   v_walked bigint;
+  v_moved bigint;
   v_picked uuid[];
   -- No more fits into an answer of PostgREST.
   v_max_bytes constant int := 8388608;
@@ -1337,6 +1338,7 @@ begin
     v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
     exit when v_part is null;
     begin
+      v_moved := pg_stat_get_xact_tuples_deleted(v_ready);
       with claimed as (
         update public.job_queue j
         set status = 'processing',
@@ -1349,10 +1351,10 @@ begin
           first_started_at = coalesce(j.first_started_at, now()),
           woken_at = null,
           updated_at = now(),
-          revision = j.revision + 1
+          moves = j.moves + 1
         where j.id = any (v_part)
         -- (json_build_object would look the type of each value up, in each row.)
-        returning j.id, j.lease_expires_at, concat(
+        returning j.id, j.status, j.lease_expires_at, concat(
           '{"id":"', j.id, '","job_type":', to_json(j.job_type::text), ',"payload":', j.payload, ',"priority":', j.priority,
           ',"attempt_number":', j.attempt_number, ',"max_attempts":', j.max_attempts, ',"life":', j.life,
           ',"checkpoint":', coalesce(j.checkpoint, 'null'), ',"event":', coalesce(j.event, 'null'),
@@ -1370,9 +1372,15 @@ begin
         set expires_at = least(l.expires_at, excluded.expires_at),
           jobs = case when excluded.jobs <@ l.jobs then l.jobs else l.jobs || excluded.jobs end
       )
-      select array_agg(c.job order by array_position(v_part, c.id)) into v_part_jobs from claimed c;
+      select array_agg(c.job order by array_position(v_part, c.id)) into v_part_jobs
+      from claimed c where c.status = 'processing';
       if coalesce(cardinality(v_part_jobs), 0) < cardinality(v_part) then
         raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
+      end if;
+      if pg_stat_get_xact_tuples_deleted(v_ready) - v_moved < cardinality(v_part) then
+        -- They have moved since they were looked at.
+        delete from process_jobs.waiting_jobs w where w.id = any (v_part);
+        delete from process_jobs.ready_jobs r where r.id = any (v_part);
       end if;
       ids := ids || v_part;
       jobs := jobs || v_part_jobs;
@@ -2021,9 +2029,9 @@ begin
   end if;
 
   update public.job_queue j
-  set (lease_expires_at, revision) = (
+  set (lease_expires_at, moves) = (
       -- Nobody need look earlier than before, unless the lease is shortened (keep_places).
-      select l.expires_at, j.revision + case when l.expires_at >= j.lease_expires_at then 1 else 0 end
+      select l.expires_at, j.moves + case when l.expires_at >= j.lease_expires_at then 1 else 0 end
       from (
         select now() + make_interval(secs => coalesce(
           p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type)))
@@ -2149,12 +2157,13 @@ begin
     v_id, p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
     coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
   )
-  returning id, unique_key is not distinct from p_unique_key and job_type = p_job_type into v_made, v_has_key;
+  returning id, unique_key is not distinct from p_unique_key and job_type = p_job_type and status in ('pending', 'processing')
+  into v_made, v_has_key;
   if v_made is null then
     raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
   end if;
   if not v_has_key then
-    -- A trigger of the app's has given the job another one.
+    -- A trigger of the app's has given the job another one, or ended it.
     delete from process_jobs.unfinished_keys k
     where k.job_type = p_job_type collate "C" and k.unique_key = p_unique_key collate "C" and k.id = v_id;
   end if;
@@ -2279,7 +2288,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return p_new.status = 'cancelled' and p_old.status in ('pending', 'processing') and p_new.revision = p_old.revision
+  return p_new.status = 'cancelled' and p_old.status in ('pending', 'processing') and p_new.moves <= p_old.moves
     and p_new.lease_token is not distinct from p_old.lease_token
     and not (p_old.attempt_number = 0 and p_old.checkpoint is null and p_old.lease_token is null);
 end
@@ -2370,7 +2379,8 @@ $$;
 -- keep_places: triggers on job_queue. What is changed by hand or deleted is checked (check_job) and given its place; what
 -- is inserted, by place_inserted.
 --
--- The functions that move jobs themselves raise revision with each change, and are passed over. Two changes by hand mean
+-- The functions that move jobs themselves raise `moves` with each change, and are passed over, unless the app's own triggers
+-- have changed the job's type or key along with it. Two changes by hand mean
 -- something else than what they say:
 --
 -- processing -> pending, with its token    the worker may be in the middle of an effect that must not happen twice, so the
@@ -2389,6 +2399,8 @@ set enable_seqscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_now public.job_queue;
 begin
   if tg_op = 'DELETE' then
     perform process_jobs.take_out(old);
@@ -2406,11 +2418,13 @@ begin
 
   perform process_jobs.take_out(old);
   perform process_jobs.check_job(new);
-  perform process_jobs.hold_key(new);
-  if new.status in ('pending', 'failed') then
-    perform process_jobs.place_jobs(array[new.id]);
-  elsif new.status = 'processing' then
-    perform process_jobs.keep_lease(new);
+  -- Another trigger may have changed the row since, or deleted it.
+  select * into v_now from public.job_queue j where j.id = new.id;
+  perform process_jobs.hold_key(v_now);
+  if v_now.status in ('pending', 'failed') then
+    perform process_jobs.place_jobs(array[v_now.id]);
+  elsif v_now.status = 'processing' then
+    perform process_jobs.keep_lease(v_now);
   end if;
 
   if old.status = 'processing' and new.status = 'pending' and new.scheduled_at < new.lease_expires_at then
@@ -2442,7 +2456,9 @@ create or replace trigger process_jobs_keep_places
   for each row execute function process_jobs.keep_places();
 create or replace trigger process_jobs_keep_places_by_hand
   after update on public.job_queue
-  for each row when (new.revision = old.revision) execute function process_jobs.keep_places();
+  for each row when (
+    new.moves <= old.moves or new.job_type <> old.job_type or new.unique_key is distinct from old.unique_key)
+  execute function process_jobs.keep_places();
 
 -- ── queue/lower_marks.sql ──
 
@@ -2504,7 +2520,7 @@ as $$
   ) e on e.id = p.id
   where p.id is null or e.id is null
     or (e.job_type, e.lane, e.rank, e.created_at) is distinct from (p.job_type, p.lane, p.rank, p.created_at)
-    or coalesce(e.due_at <> p.due_at, p.due_at > now())
+    or coalesce(e.due_at <> p.due_at, p.due_at > clock_timestamp())
   union all
   select w.id, 'it is ready and waits' from process_jobs.waiting_jobs w join process_jobs.ready_jobs r on r.id = w.id
   union all
@@ -2593,7 +2609,9 @@ begin
   into v_placed, v_is_rare
   from inserted i;
   if v_is_rare then
-    perform process_jobs.hold_key(i) from inserted i order by i.job_type, i.unique_key;
+    -- Another trigger may have changed a row since, or deleted it.
+    perform process_jobs.hold_key((select j from public.job_queue j where j.id = i.id))
+    from inserted i order by i.job_type, i.unique_key;
     perform process_jobs.keep_lease(i) from inserted i where i.status = 'processing';
   end if;
   if v_placed is not null then
@@ -3136,7 +3154,7 @@ begin
       end,
       lease_token = null, lease_expires_at = null, updated_at = now(),
       -- A job put back by hand has a place, which keep_places changes.
-      revision = j.revision + case when j.status = 'processing' then 1 else 0 end
+      moves = j.moves + case when j.status = 'processing' then 1 else 0 end
     from (
       select o.*, o.outcome = 'failed' and o.retry is distinct from 'never' as may_retry
       from rows from (
@@ -3149,7 +3167,7 @@ begin
     -- The first condition says it twice, so that no planner that takes the table for empty goes through all of it.
     where j.id = any (array(select (e.outcome ->> 'job_id')::uuid from jsonb_array_elements(p_outcomes) e (outcome)))
       and j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending')
-    returning o.ordinality,
+    returning case when j.lease_token is null then o.ordinality end as ordinality,
       case when j.status in ('pending', 'failed') or j.unique_key is not null then j.id end as moved,
       case when j.status = 'completed' and o.follow_ups <> '[]' then jsonb_build_object(
           'follow_ups', o.follow_ups, 'priority', j.priority, 'created_by', j.created_by)
@@ -3163,6 +3181,9 @@ begin
   into v_numbers, v_moved, v_rest
   from settled s;
 
+  if array_position(v_numbers, null) is not null then
+    raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
+  end if;
   if v_moved is not null then
     perform process_jobs.place_jobs(v_moved);
   end if;
@@ -3380,7 +3401,7 @@ begin
               'the worker was killed or lost'))
           ) why (message)
         ),
-        lease_token = null, lease_expires_at = null, updated_at = now(), revision = j.revision + 1
+        lease_token = null, lease_expires_at = null, updated_at = now(), moves = j.moves + 1
       where j.id = any (v_part);
       get diagnostics v_count = row_count;
       if v_count < cardinality(v_part) then
@@ -3415,7 +3436,7 @@ begin
   elsif p_job.status = 'failed' then
     delete from process_jobs.failed_jobs f where f.id = p_job.id;
   end if;
-  if p_job.unique_key is not null and p_job.status in ('pending', 'processing') then
+  if p_job.unique_key is not null then
     delete from process_jobs.unfinished_keys k
     where k.job_type = p_job.job_type collate "C" and k.unique_key = p_job.unique_key collate "C" and k.id = p_job.id;
   end if;

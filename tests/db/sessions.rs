@@ -324,6 +324,34 @@ async fn claims_at_the_same_moment_share_the_starts() {
 }
 
 /// Image jobs of so many generations, each of which two jobs are about where `shared`.
+/// A job is put off while a claim looks at it, to a time that is over by the claim's clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_takes_a_job_from_where_it_stands_by_then() {
+    let database = Database::create("sessions_moved").await;
+    let (client, other) = (database.session().await, database.session().await);
+    enqueue(&client, 3).await;
+    // It is asked while the claim picks its jobs.
+    let slow = "update job_types set starts_per_minute = 600 where job_type = 'work';
+        create or replace function process_jobs.available_starts(p_type job_types) returns double precision
+        language plpgsql as 'begin perform pg_sleep(1); return 60; end'";
+    client.batch_execute(slow).await.expect("a slow claim");
+
+    other.batch_execute("begin").await.expect("begin");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let claim = tokio::spawn(async move {
+        let claimed = client.query("select id from claim_next_job('{work}')", &[]).await.expect("a claim");
+        (client, claimed.len())
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let put_off = "update job_queue set scheduled_at = now() + interval '50 ms'; commit";
+    other.batch_execute(put_off).await.expect("put off by its own clock");
+    let (client, claimed) = claim.await.expect("the claim");
+    assert_eq!(claimed, 1, "it is due by the claim's");
+    let misplaced = client.query("select * from process_jobs.misplaced_jobs()", &[]).await.expect("look");
+    assert!(misplaced.is_empty(), "{misplaced:?}");
+    database.drop().await;
+}
+
 /// The answer of a claim is lost while the database still carries it out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_is_still_under_way_is_not_made_twice() {
