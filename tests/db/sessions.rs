@@ -330,10 +330,11 @@ async fn a_claim_takes_a_job_from_where_it_stands_by_then() {
     let database = Database::create("sessions_moved").await;
     let (client, other) = (database.session().await, database.session().await);
     enqueue(&client, 3).await;
-    // It is asked while the claim picks its jobs.
     let slow = "update job_types set starts_per_minute = 600 where job_type = 'work';
         create or replace function process_jobs.available_starts(p_type job_types) returns double precision
-        language plpgsql as 'begin perform pg_sleep(1); return 60; end'";
+        language plpgsql as $$ declare v_context text; begin
+          get diagnostics v_context = pg_context;
+          if v_context like '%skip locked%' then perform pg_sleep(1); end if; return 60; end $$";
     client.batch_execute(slow).await.expect("a slow claim");
 
     other.batch_execute("begin").await.expect("begin");
