@@ -1023,9 +1023,12 @@ declare
 begin
   return case
     when v_claims ->> 'sub' is not null then v_claims ->> 'sub'
-    -- An app's own column holds users, and may be a key of theirs.
-    when obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then null
-    else coalesce(v_claims ->> 'role', session_user)
+    -- An app's own column holds users, and may be a key of theirs. (obj_description is planned in each call.)
+    when exists (
+      select from pg_description d
+      where d.objoid = 'public.job_queue'::regclass and d.classoid = 'pg_class'::regclass and d.objsubid = 0
+        and d.description = 'made by process-jobs'
+    ) then coalesce(v_claims ->> 'role', session_user)
   end;
 end
 $$;
@@ -1147,6 +1150,8 @@ $$;
 create or replace trigger process_jobs_check_payload
   after insert or update of payload on public.job_queue
   for each row
+  -- (What is shorter json_refusal never refuses.)
+  when (jsonb_typeof(new.payload) is distinct from 'object' or octet_length(new.payload::text) > 200)
   execute function process_jobs.check_job_payload();
 
 -- ── queue/check_outcomes.sql ──
@@ -2193,6 +2198,7 @@ declare
   v_created_by public.job_queue.created_by%type;
   v_ids uuid[];
   v_are_known boolean;
+  v_are_made boolean;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -2228,6 +2234,7 @@ begin
         job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
       unnest(v_ids)
     ) with ordinality e (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
+    order by e.job_type, e.unique_key, e.payload ->> 'generation_id', e.n
   ), inserted as (
     insert into public.job_queue (
       id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
@@ -2237,18 +2244,18 @@ begin
       coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by
     from job n
     where n.is_new
-    order by n.job_type, n.unique_key, n.payload ->> 'generation_id', n.n
     returning id
   )
-  select array_agg(coalesce(a.id, a.made) order by a.n)
-  into v_ids
+  select array_agg(coalesce(a.id, a.made) order by a.n),
+    array(select i.id from inserted i) = array(select n.new_id from job n where n.is_new)
+  into v_ids, v_are_made
   from (
     select n.n, n.id,
-      first_value(case when n.new_id in (select i.id from inserted i) then n.new_id end) over (
+      first_value(n.new_id) over (
         partition by n.job_type, n.unique_key, case when n.unique_key is null then n.n end order by n.n) as made
     from job n
   ) a;
-  if array_position(v_ids, null) is not null then
+  if not v_are_made then
     raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
   end if;
   -- As in insert_job.
@@ -2602,13 +2609,17 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_placed uuid[];
-  v_is_rare boolean;
+  v_is_plain boolean;
 begin
-  select array_agg(i.id) filter (where i.status in ('pending', 'failed')),
-    bool_or(i.unique_key is not null or i.status = 'processing'), bool_and(process_jobs.check_job(i))
-  into v_placed, v_is_rare
+  -- What is plainly in order, and has no key and no lease, need not be looked at one by one.
+  select array_agg(i.id) filter (where i.status in ('pending', 'failed')), bool_and(
+    (i.status = 'pending' and i.attempt_number = 0 and i.max_attempts > 0 and i.progress is null and i.errors = '[]'
+    and isfinite(i.scheduled_at) and isfinite(i.created_at) and i.unique_key is null
+    and num_nonnulls(i.started_at, i.first_started_at, i.lease_expires_at) = 0) is true)
+  into v_placed, v_is_plain
   from inserted i;
-  if v_is_rare then
+  if not v_is_plain then
+    perform process_jobs.check_job(i) from inserted i;
     -- Another trigger may have changed a row since, or deleted it.
     perform process_jobs.hold_key((select j from public.job_queue j where j.id = i.id))
     from inserted i order by i.job_type, i.unique_key;

@@ -11,9 +11,12 @@ declare
 begin
   return case
     when v_claims ->> 'sub' is not null then v_claims ->> 'sub'
-    -- An app's own column holds users, and may be a key of theirs.
-    when obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then null
-    else coalesce(v_claims ->> 'role', session_user)
+    -- An app's own column holds users, and may be a key of theirs. (obj_description is planned in each call.)
+    when exists (
+      select from pg_description d
+      where d.objoid = 'public.job_queue'::regclass and d.classoid = 'pg_class'::regclass and d.objsubid = 0
+        and d.description = 'made by process-jobs'
+    ) then coalesce(v_claims ->> 'role', session_user)
   end;
 end
 $$;

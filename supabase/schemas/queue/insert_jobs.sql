@@ -18,6 +18,7 @@ declare
   v_created_by public.job_queue.created_by%type;
   v_ids uuid[];
   v_are_known boolean;
+  v_are_made boolean;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -53,6 +54,7 @@ begin
         job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
       unnest(v_ids)
     ) with ordinality e (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
+    order by e.job_type, e.unique_key, e.payload ->> 'generation_id', e.n
   ), inserted as (
     insert into public.job_queue (
       id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
@@ -62,18 +64,18 @@ begin
       coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by
     from job n
     where n.is_new
-    order by n.job_type, n.unique_key, n.payload ->> 'generation_id', n.n
     returning id
   )
-  select array_agg(coalesce(a.id, a.made) order by a.n)
-  into v_ids
+  select array_agg(coalesce(a.id, a.made) order by a.n),
+    array(select i.id from inserted i) = array(select n.new_id from job n where n.is_new)
+  into v_ids, v_are_made
   from (
     select n.n, n.id,
-      first_value(case when n.new_id in (select i.id from inserted i) then n.new_id end) over (
+      first_value(n.new_id) over (
         partition by n.job_type, n.unique_key, case when n.unique_key is null then n.n end order by n.n) as made
     from job n
   ) a;
-  if array_position(v_ids, null) is not null then
+  if not v_are_made then
     raise exception 'a trigger of job_queue has taken no job' using errcode = '22023';
   end if;
   -- As in insert_job.

@@ -10,13 +10,17 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_placed uuid[];
-  v_is_rare boolean;
+  v_is_plain boolean;
 begin
-  select array_agg(i.id) filter (where i.status in ('pending', 'failed')),
-    bool_or(i.unique_key is not null or i.status = 'processing'), bool_and(process_jobs.check_job(i))
-  into v_placed, v_is_rare
+  -- What is plainly in order, and has no key and no lease, need not be looked at one by one.
+  select array_agg(i.id) filter (where i.status in ('pending', 'failed')), bool_and(
+    (i.status = 'pending' and i.attempt_number = 0 and i.max_attempts > 0 and i.progress is null and i.errors = '[]'
+    and isfinite(i.scheduled_at) and isfinite(i.created_at) and i.unique_key is null
+    and num_nonnulls(i.started_at, i.first_started_at, i.lease_expires_at) = 0) is true)
+  into v_placed, v_is_plain
   from inserted i;
-  if v_is_rare then
+  if not v_is_plain then
+    perform process_jobs.check_job(i) from inserted i;
     -- Another trigger may have changed a row since, or deleted it.
     perform process_jobs.hold_key((select j from public.job_queue j where j.id = i.id))
     from inserted i order by i.job_type, i.unique_key;
