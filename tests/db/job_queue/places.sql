@@ -1,7 +1,7 @@
 -- Where a job stands follows whatever is done to its row, by whom ever; the checker finds what was done without triggers,
 -- and rebuild_places mends it.
 begin;
-select plan(29);
+select plan(30);
 insert into job_types (job_type) values ('work'), ('play');
 create function pg_temp.misplaced() returns bigint language sql as 'select count(*) from process_jobs.misplaced_jobs()';
 create function pg_temp.placed(p_table text) returns bigint language plpgsql as $$
@@ -86,6 +86,15 @@ select heartbeat_job(:'id', :'token', 600);
 update process_jobs.leases set expires_at = now();
 select is_empty('select claim_next_job()', 'a claim whose heartbeat came is not taken back');
 select is((select expires_at from process_jobs.leases), now() + interval '10 minutes', 'and looked at again when that is over');
+-- One claim that is over brings those after it to an end too, but for what is at work.
+truncate job_queue;
+select enqueue_jobs('[{"job_type": "work", "payload": {}}, {"job_type": "work", "payload": {}}, {"job_type": "work", "payload": {}}]');
+select complete_job(id, p_lease_token => lease_token) from claim_next_job();
+select complete_job(id, p_lease_token => lease_token) from claim_next_job();
+select lease_token as token from claim_next_job() \gset
+update process_jobs.leases set expires_at = now() where token = (select min(token::text)::uuid from process_jobs.leases where token <> :'token');
+select claim_next_job();
+select results_eq('select token from process_jobs.leases', format('values (%L::uuid)', :'token'), 'leases that are over are forgotten together');
 -- What an app's trigger makes of a key and an id holds.
 create function pg_temp.other() returns trigger language plpgsql as $$
 begin new.id := gen_random_uuid(); new.unique_key := 'app-' || new.unique_key; return new; end $$;

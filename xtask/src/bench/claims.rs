@@ -102,7 +102,7 @@ const CLOSED: [(&str, &str, &str); 4] = [
     (
         "that wait for a start",
         "pending",
-        "update job_types set starts_per_minute = 1e-6, start_tokens = 0, start_tokens_at = now() where job_type = 'closed'",
+        "update job_types set starts_per_minute = 0.00001, start_tokens = 0, start_tokens_at = now() where job_type = 'closed'",
     ),
     ("of the same type, for later", "later", "select"),
 ];
