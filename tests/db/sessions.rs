@@ -343,7 +343,11 @@ async fn a_claim_takes_a_job_from_where_it_stands_by_then() {
         let claimed = client.query("select id from claim_next_job('{work}')", &[]).await.expect("a claim");
         (client, claimed.len())
     });
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let picks = "select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    let watcher = database.session().await;
+    while watcher.query_opt(picks, &[]).await.expect("look").is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let put_off = "update job_queue set scheduled_at = now() + interval '50 ms'; commit";
     other.batch_execute(put_off).await.expect("put off by its own clock");
     let (client, claimed) = claim.await.expect("the claim");
