@@ -1232,7 +1232,7 @@ declare
   v_order constant oid := 'process_jobs.ready_jobs_order'::regclass;
   v_looked bigint;
   v_walked bigint;
-  v_moved bigint;
+  v_deleted bigint;
   v_picked uuid[];
   -- No more fits into an answer of PostgREST.
   v_max_bytes constant int := 8388608;
@@ -1343,7 +1343,7 @@ begin
     v_part := case when v_n = 0 then v_picked else v_picked[v_n:v_n] end;
     exit when v_part is null;
     begin
-      v_moved := pg_stat_get_xact_tuples_deleted(v_ready);
+      v_deleted := pg_stat_get_xact_tuples_deleted(v_ready);
       with claimed as (
         update public.job_queue j
         set status = 'processing',
@@ -1382,7 +1382,7 @@ begin
       if coalesce(cardinality(v_part_jobs), 0) < cardinality(v_part) then
         raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
       end if;
-      if pg_stat_get_xact_tuples_deleted(v_ready) - v_moved < cardinality(v_part) then
+      if pg_stat_get_xact_tuples_deleted(v_ready) - v_deleted < cardinality(v_part) then
         -- They have moved since they were looked at.
         delete from process_jobs.waiting_jobs w where w.id = any (v_part);
         delete from process_jobs.ready_jobs r where r.id = any (v_part);
@@ -2387,8 +2387,7 @@ $$;
 -- is inserted, by place_inserted.
 --
 -- The functions that move jobs themselves raise `moves` with each change, and are passed over, unless the app's own triggers
--- have changed the job's type or key along with it. Two changes by hand mean
--- something else than what they say:
+-- have changed the job's type or key along with it. Two changes by hand mean something else than what they say:
 --
 -- processing -> pending, with its token    the worker may be in the middle of an effect that must not happen twice, so the
 --                                          job is not claimed before its lease is over; its settle counts until then

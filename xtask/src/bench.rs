@@ -49,8 +49,8 @@ impl Bench {
     }
 }
 
-/// Runs one bench, or all of them one after the other, and draws the chart of all results. If a bench is outside its
-/// bounds, fails after the others.
+/// Runs one bench, or all of them one after the other, and draws the chart of all results once each has run. If a bench
+/// is outside its bounds, fails after the others.
 pub fn bench(only: Option<Bench>) -> Result<()> {
     crate::install::node_modules()?;
     let benches = only.map_or(Bench::value_variants().to_vec(), |only| vec![only]);

@@ -2,8 +2,7 @@
 -- is inserted, by place_inserted.
 --
 -- The functions that move jobs themselves raise `moves` with each change, and are passed over, unless the app's own triggers
--- have changed the job's type or key along with it. Two changes by hand mean
--- something else than what they say:
+-- have changed the job's type or key along with it. Two changes by hand mean something else than what they say:
 --
 -- processing -> pending, with its token    the worker may be in the middle of an effect that must not happen twice, so the
 --                                          job is not claimed before its lease is over; its settle counts until then

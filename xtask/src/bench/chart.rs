@@ -29,11 +29,15 @@ text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#59636e}\
 @media(prefers-color-scheme:dark){text{fill:#9198a1}.what,text.ours{fill:#f0f6fc}.bar{fill:#3d444d}\
 .bar.ours{fill:#2fb47c}.spread{stroke:#9198a1}.target{stroke:#f0883e}}";
 
-/// Draws the results of all benches so far.
+/// Draws the results of all benches; while one has not run here, the chart stays as it is.
 pub fn draw() -> Result<()> {
     let mut reports = Vec::new();
     for bench in Bench::value_variants() {
-        reports.extend(report::read(&bench.name())?);
+        let Some(report) = report::read(&bench.name())? else {
+            println!("not drawn: {} has not run here", bench.name());
+            return Ok(());
+        };
+        reports.push(report);
     }
     let drawn: Vec<&Comparison> =
         reports.iter().flat_map(|report| &report.comparisons).filter(|comparison| comparison.in_chart).collect();
