@@ -60,6 +60,9 @@ begin
   loop
     execute v_object.statement;
   end loop;
+  if obj_description(to_regclass('public.job_queue'), 'pg_class') = 'made by process-jobs' then
+    alter table public.job_queue alter column id set default gen_random_uuid();
+  end if;
   drop schema process_jobs cascade;
   drop table public.job_types;
   for v_object in select s.statement from unnest(v_statements) s (statement) loop

@@ -22,7 +22,7 @@ as $$
 declare
   v_max_attempts int := coalesce(p_max_attempts, 3);
   v_created_by public.job_queue.created_by%type;
-  v_id uuid := gen_random_uuid();
+  v_id uuid := process_jobs.new_job_id();
   v_holder uuid;
   v_made uuid;
   v_has_key boolean;

@@ -46,14 +46,18 @@ begin
   end loop;
 
   with job as materialized (
-    select e.*, gen_random_uuid() as new_id,
+    select e.*,
       e.id is null and (
         e.unique_key is null or row_number() over (partition by e.job_type, e.unique_key order by e.n) = 1) as is_new
-    from rows from (
-      jsonb_to_recordset(p_jobs) as (
-        job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
-      unnest(v_ids)
-    ) with ordinality e (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
+    from (
+      -- In the order given, which is that in which they are claimed.
+      select r.*, process_jobs.new_job_id() as new_id
+      from rows from (
+        jsonb_to_recordset(p_jobs) as (
+          job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
+        unnest(v_ids)
+      ) with ordinality r (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
+    ) e
     order by e.job_type, e.unique_key, e.payload ->> 'generation_id', e.n
   ), inserted as (
     insert into public.job_queue (

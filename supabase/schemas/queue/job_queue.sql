@@ -22,7 +22,7 @@ begin
     return;
   end if;
   create table public.job_queue (
-    id uuid primary key default gen_random_uuid(),
+    id uuid primary key default process_jobs.new_job_id(),
     job_type text not null,
     payload jsonb not null default '{}',
     status text not null default 'pending',

@@ -1,5 +1,5 @@
 begin;
-select plan(12);
+select plan(14);
 insert into job_types (job_type) values ('work'), ('play');
 create function pg_temp.at_place(p_ids uuid[]) returns setof text language sql as $$
   select concat_ws(' ', j.job_type, j.payload ->> 'n', j.priority, j.max_attempts, j.unique_key)
@@ -15,6 +15,15 @@ select results_eq(
   'ids come in the order given, whatever the order of the keys');
 select is((select count(*) from job_queue), 5::bigint, 'and each is a job');
 select is(enqueue_jobs('[]'), '{}', 'of none there is none');
+delete from job_queue;
+select enqueue_jobs(jsonb_agg(jsonb_build_object('job_type', 'work', 'payload',
+  jsonb_build_object('generation_id', n * 37 % 200, 'n', n)) order by n)) from generate_series(1, 200) n \g /dev/null
+select is((select array_agg((c.payload ->> 'n')::int) from claim_next_job(p_limit => 200) c), array(select generate_series(1, 200)),
+  'they are claimed in the order given');
+delete from job_queue;
+insert into job_queue (job_type, payload) select 'work', jsonb_build_object('n', n) from generate_series(1, 200) n;
+select is((select array_agg((c.payload ->> 'n')::int) from claim_next_job(p_limit => 200) c), array(select generate_series(1, 200)),
+  'and so are those of one insert');
 
 -- As enqueue_job would have made them.
 delete from job_queue;

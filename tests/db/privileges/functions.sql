@@ -19,8 +19,8 @@ select set_eq(
     'process_jobs_doctor', 'prune_jobs', 'queue_metrics', 'schedule_process_jobs', 'unschedule_process_jobs'],
   'service_role executes the interface and none of its inner parts');
 select is_empty(
-  $$select o.name from ours o join pg_proc p using (oid) where not p.prosecdef and o.name <> 'keep_users_apart' or p.proconfig is null or not proconfig && '{"search_path=pg_catalog, pg_temp","search_path=pg_catalog, public, extensions, pg_temp"}'$$,
-  'all but the one that asks who writes are security definer, and look for names, types too, in pg_catalog before pg_temp');
+  $$select o.name from ours o join pg_proc p using (oid) where p.prosqlbody is null and (not p.prosecdef and o.name <> 'keep_users_apart' or p.proconfig is null or not proconfig && '{"search_path=pg_catalog, pg_temp","search_path=pg_catalog, public, extensions, pg_temp"}')$$,
+  'all but the one that asks who writes, and an expression, are security definer, and look for names, types too, in pg_catalog before pg_temp');
 
 -- As a hosted project would: every new function granted to the API's roles.
 alter default privileges in schema public grant execute on functions to anon, authenticated;
