@@ -431,7 +431,7 @@ begin
 
   for v_column in
     select w.name, w.value
-    from (values ('fillfactor', '60'), ('autovacuum_vacuum_scale_factor', '0.01'), ('autovacuum_vacuum_threshold', '1000'),
+    from (values ('fillfactor', '50'), ('autovacuum_vacuum_scale_factor', '0.01'), ('autovacuum_vacuum_threshold', '1000'),
       ('autovacuum_analyze_scale_factor', '0.02')) w (name, value)
     where not exists (
       select from pg_catalog.pg_class c, unnest(c.reloptions) o (option)
@@ -551,7 +551,7 @@ begin
     add column priority_ages_seconds double precision,
     add constraint job_types_priority_ages_bounded check (priority_ages_seconds between 0.001 and 1000000);
 
-  alter table public.job_queue set (fillfactor = 60);
+  alter table public.job_queue set (fillfactor = 50);
   if obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
     insert into process_jobs.undo (statement)
     select unnest('{alter table public.job_queue drop column if exists moves,alter table public.job_queue reset (fillfactor)}'::text[]);
@@ -682,10 +682,11 @@ begin
     follow_ups jsonb,
     moves int not null default 0
   )
-  -- Each run leaves two dead rows, in the page's free part, where the next runs take their room again. What remains
-  -- would by default be cleared when it is a fifth of the table, finished jobs included.
+  -- Each claim and each settle leaves a dead row in the page's free half, where the next take their room again: jobs of
+  -- one insert lie together, and are claimed together. What remains would by default be cleared when it is a fifth of the
+  -- table, finished jobs included.
   with (
-    fillfactor = 60,
+    fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02
   );
   alter table public.job_queue enable row level security;
@@ -1253,6 +1254,7 @@ declare
   v_bytes bigint;
   v_token constant uuid := coalesce(p_lease_token, gen_random_uuid());
   v_part uuid[];
+  v_claimed uuid[];
   v_part_jobs text[];
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
@@ -1391,10 +1393,14 @@ begin
         set expires_at = least(l.expires_at, excluded.expires_at),
           jobs = case when excluded.jobs <@ l.jobs then l.jobs else l.jobs || excluded.jobs end
       )
-      select array_agg(c.job order by array_position(v_part, c.id)) into v_part_jobs
+      select array_agg(c.id), array_agg(c.job) into v_claimed, v_part_jobs
       from claimed c where c.status = 'processing';
-      if coalesce(cardinality(v_part_jobs), 0) < cardinality(v_part) then
+      if coalesce(cardinality(v_claimed), 0) < cardinality(v_part) then
         raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
+      end if;
+      if v_claimed <> v_part then
+        v_part_jobs := array(
+          select v_part_jobs[array_position(v_claimed, p.id)] from unnest(v_part) with ordinality p (id, n) order by p.n);
       end if;
       if pg_stat_get_xact_tuples_deleted(v_ready) - v_deleted < cardinality(v_part) then
         -- They have moved since they were looked at.

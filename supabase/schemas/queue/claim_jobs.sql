@@ -40,6 +40,7 @@ declare
   v_bytes bigint;
   v_token constant uuid := coalesce(p_lease_token, gen_random_uuid());
   v_part uuid[];
+  v_claimed uuid[];
   v_part_jobs text[];
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
@@ -178,10 +179,14 @@ begin
         set expires_at = least(l.expires_at, excluded.expires_at),
           jobs = case when excluded.jobs <@ l.jobs then l.jobs else l.jobs || excluded.jobs end
       )
-      select array_agg(c.job order by array_position(v_part, c.id)) into v_part_jobs
+      select array_agg(c.id), array_agg(c.job) into v_claimed, v_part_jobs
       from claimed c where c.status = 'processing';
-      if coalesce(cardinality(v_part_jobs), 0) < cardinality(v_part) then
+      if coalesce(cardinality(v_claimed), 0) < cardinality(v_part) then
         raise exception 'a trigger of job_queue lets its row be as it is' using errcode = 'P0001';
+      end if;
+      if v_claimed <> v_part then
+        v_part_jobs := array(
+          select v_part_jobs[array_position(v_claimed, p.id)] from unnest(v_part) with ordinality p (id, n) order by p.n);
       end if;
       if pg_stat_get_xact_tuples_deleted(v_ready) - v_deleted < cardinality(v_part) then
         -- They have moved since they were looked at.

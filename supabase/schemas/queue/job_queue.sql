@@ -51,10 +51,11 @@ begin
     follow_ups jsonb,
     moves int not null default 0
   )
-  -- Each run leaves two dead rows, in the page's free part, where the next runs take their room again. What remains
-  -- would by default be cleared when it is a fifth of the table, finished jobs included.
+  -- Each claim and each settle leaves a dead row in the page's free half, where the next take their room again: jobs of
+  -- one insert lie together, and are claimed together. What remains would by default be cleared when it is a fifth of the
+  -- table, finished jobs included.
   with (
-    fillfactor = 60,
+    fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02
   );
   alter table public.job_queue enable row level security;

@@ -274,7 +274,7 @@ begin
 
   for v_column in
     select w.name, w.value
-    from (values ('fillfactor', '60'), ('autovacuum_vacuum_scale_factor', '0.01'), ('autovacuum_vacuum_threshold', '1000'),
+    from (values ('fillfactor', '50'), ('autovacuum_vacuum_scale_factor', '0.01'), ('autovacuum_vacuum_threshold', '1000'),
       ('autovacuum_analyze_scale_factor', '0.02')) w (name, value)
     where not exists (
       select from pg_catalog.pg_class c, unnest(c.reloptions) o (option)

@@ -27,7 +27,7 @@ begin
     add column priority_ages_seconds double precision,
     add constraint job_types_priority_ages_bounded check (priority_ages_seconds between 0.001 and 1000000);
 
-  alter table public.job_queue set (fillfactor = 60);
+  alter table public.job_queue set (fillfactor = 50);
   if obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
     insert into process_jobs.undo (statement)
     select unnest('{alter table public.job_queue drop column if exists moves,alter table public.job_queue reset (fillfactor)}'::text[]);
