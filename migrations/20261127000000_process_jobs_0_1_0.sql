@@ -4510,6 +4510,7 @@ begin
   end if;
 
   if process_jobs.column_type('public.image_generations', 'progress') in ('smallint', 'integer', 'bigint')
+    and exists (select from process_jobs.fitting_columns('public.image_generations', '{"progress": 0}'))
     and not exists (select from process_jobs.image_writers)
   then
     v_statuses := '{"progress": "column"}';
@@ -4747,7 +4748,7 @@ begin
           ) || case
             when p_prediction_id is null then '{}'
             else jsonb_build_object('replicate_prediction_id', p_prediction_id)
-          end || case when v_has_progress then jsonb_build_object('progress', v_progress) else '{}' end) c);
+          end || case when v_has_progress and v_is_news then jsonb_build_object('progress', v_progress) else '{}' end) c);
         get diagnostics v_count = row_count;
       end if;
     else

@@ -69,6 +69,7 @@ begin
   end if;
 
   if process_jobs.column_type('public.image_generations', 'progress') in ('smallint', 'integer', 'bigint')
+    and exists (select from process_jobs.fitting_columns('public.image_generations', '{"progress": 0}'))
     and not exists (select from process_jobs.image_writers)
   then
     v_statuses := '{"progress": "column"}';

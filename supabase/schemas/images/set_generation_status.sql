@@ -110,7 +110,7 @@ begin
           ) || case
             when p_prediction_id is null then '{}'
             else jsonb_build_object('replicate_prediction_id', p_prediction_id)
-          end || case when v_has_progress then jsonb_build_object('progress', v_progress) else '{}' end) c);
+          end || case when v_has_progress and v_is_news then jsonb_build_object('progress', v_progress) else '{}' end) c);
         get diagnostics v_count = row_count;
       end if;
     else
