@@ -223,7 +223,7 @@ begin
       case c.relkind when 'r' then 'table' when 'i' then 'index' when 'v' then 'view' else 'relation' end, c.relname)
     from pg_catalog.pg_class c
     where c.relnamespace = 'public'::regnamespace and (
-      c.relname = 'job_types'
+      c.relname in ('job_types', 'generation_progress')
       or c.relname = 'job_queue_generation')
     union all
     select format('table public.%s: it belongs to %s, and %s may not change it', c.relname, pg_get_userbyid(c.relowner), current_user)
@@ -560,6 +560,25 @@ begin
 end
 $$;
 
+-- ── steps/0.1.0_progress.sql ──
+
+-- 0.1.0, for databases of its development: generations have a progress.
+drop function if exists process_jobs.set_generation_status(jsonb, text, text, text, boolean);
+
+do $$
+begin
+  if obj_description(to_regclass('public.image_generations'), 'pg_class') is distinct from 'made by process-jobs'
+    or process_jobs.column_type('public.image_generations', 'progress') is not null
+  then
+    return;
+  end if;
+  alter table public.image_generations
+    add column progress smallint not null default 0,
+    add constraint image_generations_progress_is_percent check (progress between 0 and 100);
+  update public.image_generations set progress = 100 where status = 'completed';
+end
+$$;
+
 -- ── policy/job_types.sql ──
 
 -- job_types: one row per job type, with its policy and the state of its claims.
@@ -846,7 +865,8 @@ where l.expires_at <= now() and l.expires_at >= (select b.leases from process_jo
 -- image_tables: the findings of look_at_image_tables about the image tables; one row.
 --
 -- shape     the tables' shape at that time (image_tables_shape)
--- statuses  {"cancelled": "failed", …}: the status written instead of one that the table does not accept
+-- statuses  {"cancelled": "failed", …}: the status written instead of one that the table does not accept. "model": models
+--           are written by their names alone; "progress": the table has a column for it that takes 0 to 100
 -- tried     false: they could not be tried yet (no user, or a lock), or need not be (the app writes both)
 -- refusal   why no picture can be recorded, and what to do; null: pictures can be recorded
 create table if not exists process_jobs.image_tables (
@@ -878,7 +898,7 @@ create table if not exists process_jobs.image_writers (
 
 -- ── images/image_generations.sql ──
 
--- image_generations: one row per requested picture; its status follows the jobs (apply_image_job).
+-- image_generations: one row per requested picture; its status and progress follow the jobs (apply_image_job).
 --
 -- Ids are text by default, because payloads carry strings. width and height become those of the stored picture. Users
 -- read their own rows if the schema auth exists. An existing table stays the app's, with its columns, which may be
@@ -903,6 +923,7 @@ begin
     steps int,
     guidance_scale double precision,
     status text not null default 'pending',
+    progress smallint not null default 0,
     error_message text,
     generation_time_seconds double precision,
     replicate_prediction_id text,
@@ -913,7 +934,8 @@ begin
     constraint image_generations_user_id_is_safe check (user_id ~ '^[A-Za-z0-9_-]{1,128}$'),
     constraint image_generations_status_is_known check (
       status in ('pending', 'queued', 'processing', 'downloading', 'completed', 'failed', 'cancelled')
-    )
+    ),
+    constraint image_generations_progress_is_percent check (progress between 0 and 100)
   );
   revoke all on public.image_generations from public, anon, authenticated, service_role;
   grant select on public.image_generations to authenticated;
@@ -3745,6 +3767,10 @@ grant execute on function public.resume_job_type(text) to service_role;
 -- If a job ends while another session has locked its generation, or a stored picture cannot be recorded, the settle is
 -- refused. A job with a cancel request changes its generation only when it ends.
 --
+-- Its progress is that of the model for nine tenths, told by the model's log or else by the time that has passed of its
+-- usual time (model_times), and that of the download from there on: models take tens of seconds, downloads a few. It
+-- moves when a look at the prediction parks the job, and is 100 when the generation is completed.
+--
 -- Rows that a restore inserts, whose times are not of now, change nothing.
 create or replace function process_jobs.apply_image_job() returns trigger
 language plpgsql
@@ -3760,6 +3786,11 @@ declare
   v_follows_later boolean := false;
   v_id_pattern constant text := '^[A-Za-z0-9_-]{1,128}$';
   v_is_theirs boolean := false;
+  v_progress int := case
+    when new.status not in ('pending', 'processing') then null
+    when v_downloads then 90 + coalesce(new.progress, 0) * 9 / 100
+    else new.progress * 9 / 10
+  end;
 begin
   if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
     return null;
@@ -3770,7 +3801,7 @@ begin
   end if;
   if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then
     v_follows_later := exists (select from process_jobs.job_troubles t where t.job_id = new.id and t.kind = 'effect');
-    if not v_follows_later then
+    if not v_follows_later and (v_progress is null or new.progress is not distinct from old.progress) then
       return null;
     end if;
   end if;
@@ -3789,14 +3820,24 @@ begin
     return null;
   end if;
 
+  if new.status = 'completed' and old.status <> 'completed' then
+    perform process_jobs.note_model_time(
+      new.payload ->> 'model_id', process_jobs.plain_number(new.result -> 'predict_seconds'));
+  elsif v_progress is null and new.status = 'pending' and v_prediction_id is not null then
+    v_progress := (
+      select 90 * least(1, extract(epoch from now() - new.started_at) / t.seconds)
+      from process_jobs.model_times t
+      where t.model = new.payload ->> 'model_id');
+  end if;
+
   begin
     if v_ends then
       perform process_jobs.set_generation_status(new.payload, new.status::text, new.error_message, v_prediction_id, true);
     elsif v_downloads then
-      perform process_jobs.set_generation_status(new.payload, 'downloading', null, v_prediction_id, false);
+      perform process_jobs.set_generation_status(new.payload, 'downloading', null, v_prediction_id, false, v_progress);
     -- A completed one has no checkpoint to tell where its prediction was found already done.
     elsif new.status = 'processing' or v_prediction_id is not null then
-      v_is_theirs := not process_jobs.set_generation_status(new.payload, 'processing', null, v_prediction_id, false);
+      v_is_theirs := not process_jobs.set_generation_status(new.payload, 'processing', null, v_prediction_id, false, v_progress);
     elsif new.status = 'pending' and (tg_op = 'INSERT' or old.status in ('failed', 'cancelled') or v_follows_later) then
       v_is_theirs := not process_jobs.set_generation_status(new.payload, 'queued', null, null, false);
     end if;
@@ -3817,7 +3858,7 @@ end
 $$;
 
 create or replace trigger process_jobs_follow
-  after insert or update of status, checkpoint on public.job_queue
+  after insert or update of status, checkpoint, progress on public.job_queue
   for each row
   when (new.job_type in ('generate-image', 'download-image'))
   execute function process_jobs.apply_image_job();
@@ -3963,6 +4004,43 @@ begin
     set file_size_limit = 52428800,
       allowed_mime_types = array['image/png', 'image/jpeg', 'image/webp', 'image/gif', 'image/avif', 'image/svg+xml']
     where id = 'generated-images';
+  end if;
+end
+$$;
+
+-- ── images/generation_progress.sql ──
+
+-- generation_progress: status and progress of the generations of an app whose image_generations has no column for
+-- progress, or that writes its generations itself (image_writers); written like that column (set_generation_status).
+--
+-- The status is ours, also where the table of the app takes another one (image_tables). Users read their own rows if the
+-- schema auth exists. prune_jobs deletes rows of old generations.
+do $$
+begin
+  if to_regclass('public.generation_progress') is null then
+    create table public.generation_progress (
+      user_id text not null,
+      generation_id text not null,
+      status text not null,
+      progress smallint not null,
+      updated_at timestamptz not null default now(),
+      primary key (user_id, generation_id),
+      constraint generation_progress_status_is_known check (
+        status in ('queued', 'processing', 'downloading', 'completed', 'failed', 'cancelled')
+      ),
+      constraint generation_progress_is_percent check (progress between 0 and 100)
+    );
+    revoke all on public.generation_progress from public, anon, authenticated, service_role;
+    grant select on public.generation_progress to authenticated, service_role;
+    alter table public.generation_progress enable row level security;
+    comment on table public.generation_progress is 'made by process-jobs';
+  end if;
+  if to_regprocedure('auth.uid()') is null then
+    raise notice 'auth.uid() does not exist: users read generation_progress through service_role only';
+  else
+    drop policy if exists "users read the progress of their own generations" on public.generation_progress;
+    create policy "users read the progress of their own generations" on public.generation_progress
+      for select to authenticated using (user_id = (select auth.uid())::text);
   end if;
 end
 $$;
@@ -4156,6 +4234,49 @@ create table if not exists process_jobs.model_schemas (
   constraint model_schemas_model_length check (length(model) between 1 and 300)
 );
 
+-- ── images/model_times.sql ──
+
+-- model_times: how long a model usually takes, for the progress of a prediction whose log tells none: the median of its
+-- last 21 predictions.
+--
+-- A median, because a cold start or a stuck machine takes ten times as long; of the last ones as they are, because 21
+-- numbers are as cheap to keep as an estimate of one, have no step to be tuned, and follow a model that has become
+-- faster within eleven predictions.
+--
+-- model    the payload's model_id
+-- seconds  the median of recent
+-- recent   the predict seconds of its last predictions, the newest first
+create table if not exists process_jobs.model_times (
+  model text primary key,
+  seconds double precision not null,
+  recent double precision[] not null,
+  updated_at timestamptz not null default now()
+);
+
+-- ── images/note_model_time.sql ──
+
+-- note_model_time: counts a prediction's time toward its model's usual time (model_times); only for apply_image_job.
+--
+-- While another transaction counts one of the same model, this one is left out: no settle waits for a number.
+create or replace function process_jobs.note_model_time(p_model text, p_seconds double precision) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (p_seconds > 0 and length(p_model) between 1 and 300) is not true
+    or not pg_try_advisory_xact_lock(hashtextextended('process_jobs.model_times ' || p_model, 0))
+  then
+    return;
+  end if;
+  insert into process_jobs.model_times as t (model, seconds, recent)
+  values (p_model, p_seconds, array[p_seconds])
+  on conflict (model) do update
+  set recent = (p_seconds || t.recent)[:21], updated_at = now(),
+    seconds = (select percentile_disc(0.5) within group (order by r) from unnest((p_seconds || t.recent)[:21]) r);
+end
+$$;
+
 -- ── images/plain_number.sql ──
 
 -- plain_number: a json number from 0 to 2147483647; null for any other value.
@@ -4168,10 +4289,73 @@ as $$
   select case when jsonb_typeof(p_value) = 'number' and p_value::numeric between 0 and 2147483647 then p_value::numeric end
 $$;
 
+-- ── images/realtime.sql ──
+
+-- What Realtime needs to tell users of their generations, where it is: a policy by which they receive their own topic
+-- (tell_generation), and the rows in its publication: of image_generations where that table is process-jobs' own, else of
+-- generation_progress. What an app has published, or has taken out since, stays so.
+--
+-- Realtime inserts a row of the topic that a client wants to join, and lets it in if the client's policies show that row.
+-- So the policy looks at the row's topic, and a direct reader of the table sees no more than a client. There is none for
+-- insert: users send nothing there.
+do $$
+begin
+  if to_regclass('realtime.messages') is null or to_regprocedure('auth.uid()') is null then
+    raise notice 'Realtime is not there: users see their generations by looking';
+  elsif not exists (
+    select from pg_catalog.pg_policy p
+    where p.polrelid = to_regclass('realtime.messages') and p.polname = 'users receive their own process-jobs topic')
+  then
+    create policy "users receive their own process-jobs topic" on realtime.messages
+      for select to authenticated using (extension = 'broadcast' and topic = 'process-jobs:' || (select auth.uid())::text);
+    insert into process_jobs.undo (statement)
+    values ('drop policy if exists "users receive their own process-jobs topic" on realtime.messages');
+  end if;
+exception
+  when insufficient_privilege then
+    raise notice 'realtime.messages takes no policy (%): users see their generations by looking', sqlerrm;
+end
+$$;
+
+do $$
+declare
+  v_table constant text := case
+    when obj_description(to_regclass('public.image_generations'), 'pg_class') = 'made by process-jobs' then 'image_generations'
+    else 'generation_progress'
+  end;
+  v_undo constant text := format($q$
+    do $u$
+    begin
+      if exists (
+        select from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid
+        where p.pubname = 'supabase_realtime' and r.prrelid = to_regclass('public.%1$I'))
+      then
+        alter publication supabase_realtime drop table public.%1$I;
+      end if;
+    end
+    $u$
+    $q$, v_table);
+begin
+  if not exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
+    raise notice 'there is no publication supabase_realtime: changes of % are not published', v_table;
+  elsif not exists (select from process_jobs.undo u where u.statement = v_undo)
+    and not exists (
+      select from pg_catalog.pg_publication_tables t
+      where t.pubname = 'supabase_realtime' and t.schemaname = 'public' and t.tablename = v_table)
+  then
+    execute format('alter publication supabase_realtime add table public.%I', v_table);
+    insert into process_jobs.undo (statement) values (v_undo);
+  end if;
+exception
+  when insufficient_privilege then
+    raise notice 'the publication supabase_realtime takes no table (%): changes of % are not published', sqlerrm, v_table;
+end
+$$;
+
 -- ── images/record_images.sql ──
 
--- record_images: writes the rows of a generation's stored pictures and completes it; only for apply_image_job.
--- image_writers may name another function for this.
+-- record_images: writes the rows of a generation's stored pictures, completes it and tells its user; only for
+-- apply_image_job. image_writers may name another function for the rows.
 --
 -- p_payload is the download's: {generation_id, user_id, prompt?, negative_prompt?, model_id?}; p_images is a list of
 -- the stored pictures: {filename, storage_path, public_url, file_size (bytes), width, height (pixels), format}. The
@@ -4194,6 +4378,7 @@ declare
     || process_jobs.column_type('public.image_generations', 'id');
   v_generation_id text := quote_literal(p_payload ->> 'generation_id') || '::'
     || process_jobs.column_type('public.images', 'generation_id');
+  v_has_progress boolean := coalesce((select t.statuses ? 'progress' from process_jobs.image_tables t), false);
   v_generation jsonb;
   v_image jsonb;
   v_model text := p_payload ->> 'model_id';
@@ -4202,6 +4387,7 @@ declare
 begin
   if v_own is not null then
     execute format('select %s($1, $2)', v_own) using p_payload, p_images;
+    perform process_jobs.tell_generation(p_payload, 'completed', null, 100, p_images, false);
     return;
   end if;
   -- Its row is ours from here on: what the app does with it was before, and is seen, or comes after.
@@ -4223,7 +4409,7 @@ begin
     select format('update public.image_generations g set %s where g.id = %s',
       string_agg(format('%s = %s', c.name, c.literal), ', '), v_id)
     from process_jobs.fitting_columns('public.image_generations',
-      '{"status": "completed", "error_message": null}' || jsonb_strip_nulls(jsonb_build_object(
+      '{"status": "completed", "error_message": null}' || case when v_has_progress then '{"progress": 100}' else '{}' end::jsonb || jsonb_strip_nulls(jsonb_build_object(
         'width', process_jobs.plain_number(p_images -> 0 -> 'width'),
         'height', process_jobs.plain_number(p_images -> 0 -> 'height'),
         'generation_time_seconds', coalesce(nullif(v_generation -> 'generation_time_seconds', 'null'),
@@ -4253,6 +4439,7 @@ begin
       execute format('insert into public.images (%s) values (%s)', v_columns.names, v_columns.literals);
     end if;
   end loop;
+  perform process_jobs.tell_generation(p_payload, 'completed', null, 100, p_images, v_has_progress);
 end
 $$;
 
@@ -4262,7 +4449,8 @@ $$;
 -- and undoes it; returns why that fails and what to do, or null if it works. Records the findings in image_tables.
 --
 -- It tries a generation made by process-jobs first, then a copy of an existing one: if an app makes all its generations
--- itself, it may have columns that only it can fill. If there is no user for it yet, nothing is tried.
+-- itself, it may have columns that only it can fill. A progress of whole numbers is tried too, and left alone if that is
+-- refused. If there is no user for it yet, nothing is tried.
 create or replace function process_jobs.rehearse_image_tables() returns text
 language plpgsql
 security definer
@@ -4281,7 +4469,8 @@ declare
   v_ids text[];
   v_user_id text;
   v_payload jsonb;
-  v_made_by_us boolean;
+  v_way record;
+  v_kept jsonb;
   v_step record;
   v_images constant jsonb := '[
     {"filename": "rehearsal.png", "storage_path": "rehearsal/rehearsal.png", "public_url": "https://rehearsal.invalid/rehearsal.png",
@@ -4326,6 +4515,12 @@ begin
     end);
   end if;
 
+  if process_jobs.column_type('public.image_generations', 'progress') in ('smallint', 'integer', 'bigint')
+    and exists (select from process_jobs.fitting_columns('public.image_generations', '{"progress": 0}'))
+    and not exists (select from process_jobs.image_writers)
+  then
+    v_statuses := '{"progress": "column"}';
+  end if;
   insert into process_jobs.image_tables as t (shape, statuses, tried, refusal)
   values (v_shape, v_statuses, v_tried, null)
   on conflict (only_row) do update
@@ -4335,15 +4530,24 @@ begin
     -- Where the app names a model by its name alone, so do we.
     if process_jobs.column_type('public.image_generations', 'model') is not null then
       execute $q$
-        select case when bool_and(m.model !~ '/') then '{"model": "name"}'::jsonb else '{}' end
+        select case when bool_and(m.model !~ '/') then '{"model": "name"}'::jsonb else '{}' end || $1
         from (select g.model::text from public.image_generations g where g.model is not null limit 100) m
-      $q$ into v_statuses;
+      $q$ into v_statuses using v_statuses;
     end if;
+    v_kept := v_statuses;
     v_payload := jsonb_build_object('user_id', v_user_id, 'prompt', 'rehearsal',
       'model_id', 'owner/name', 'width', 1, 'height', 1, 'num_inference_steps', 1, 'guidance_scale', 1);
     begin
-      for v_made_by_us in select made from (values (true), (false)) m (made) loop
+      for v_way in
+        select m.made_by_us, p.has_progress
+        from (values (true), (false)) m (made_by_us)
+        cross join (values (true), (false)) p (has_progress)
+        where v_kept ? 'progress' or not p.has_progress
+        order by p.has_progress desc, m.made_by_us desc
+      loop
         begin
+          v_statuses := case when v_way.has_progress then v_kept else v_kept - 'progress' end;
+          update process_jobs.image_tables set statuses = v_statuses;
           for v_step in
             select s.n, s.status, s.instead
             from (values
@@ -4352,7 +4556,7 @@ begin
               (3, 'queued', 'pending'), (3, 'cancelled', 'failed')) s (n, status, instead)
           loop
             v_payload := v_payload || jsonb_build_object('generation_id', v_ids[v_step.n]);
-            if v_step.status = 'queued' and not v_made_by_us then
+            if v_step.status = 'queued' and not v_way.made_by_us then
               execute (
                 select format(
                   'insert into public.image_generations (%s) select %s from public.image_generations g where g.user_id is not null limit 1',
@@ -4373,7 +4577,7 @@ begin
               else
                 perform process_jobs.set_generation_status(v_payload, v_step.status,
                   case when v_step.status = 'failed' then 'rehearsal' end,
-                  case when v_step.status = 'processing' then 'rehearsal' end, true);
+                  case when v_step.status = 'processing' then 'rehearsal' end, true, 99);
               end if;
               set constraints all immediate;
             exception
@@ -4413,21 +4617,50 @@ begin
 end
 $$;
 
+-- ── images/send_to_user.sql ──
+
+-- send_to_user: sends a message to a user's private Realtime topic; only for tell_generation, where realtime.send is.
+--
+-- It is a row of realtime.messages, which Realtime reads from the log after the commit. Where that table refuses it, or
+-- is locked, as while Realtime makes a day's partition, there is a warning and no message.
+create or replace function process_jobs.send_to_user(p_user_id text, p_message jsonb) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '20ms'
+as $$
+begin
+  execute 'select realtime.send($1, $2, $3, true)' using p_message, 'generation', 'process-jobs:' || p_user_id;
+exception
+  when others then
+    if process_jobs.is_server_state(sqlstate) then
+      raise;
+    end if;
+    raise warning 'user % could not be told: %', p_user_id, sqlerrm;
+end
+$$;
+
 -- ── images/set_generation_status.sql ──
 
--- set_generation_status: sets the status of an image job's generation; false: it belongs to another user, and nothing
--- changed. Only for apply_image_job; image_writers may name another function for this.
+-- set_generation_status: sets the status and the progress of an image job's generation, and tells its user; false: it
+-- belongs to another user, and nothing changed. Only for apply_image_job; image_writers may name another function for
+-- the status.
 --
 -- A missing row is made from the payload; keys: generation_id, user_id, prompt, negative_prompt, model_id, width,
 -- height, num_inference_steps, guidance_scale. Only existing columns are written, with their own types, and with a
 -- status that the table accepts (image_tables). A completed generation is not changed. p_prediction_id null keeps the
--- stored one. If another session has locked the row, it waits with p_waits, else it refuses (55P03).
+-- stored one. If another session has locked the row, it waits with p_waits, else it refuses (55P03); if only progress
+-- changes, that is left to the next look.
+--
+-- p_progress, 0 to 99, counts where it is more than the stored one, and is written with a change of status or of five
+-- points. A life begins at 0: with `queued`, and with whatever follows `failed` or `cancelled`.
 create or replace function process_jobs.set_generation_status(
   p_payload jsonb,
   p_status text,
   p_error_message text,
   p_prediction_id text,
-  p_waits boolean
+  p_waits boolean,
+  p_progress int default null
 ) returns boolean
 language plpgsql
 security definer
@@ -4440,6 +4673,7 @@ as $$
 declare
   v_own text := (select w.function_name from process_jobs.image_writers w where w.writes = 'generation');
   v_statuses jsonb := (select t.statuses from process_jobs.image_tables t);
+  v_has_progress boolean := v_own is null and coalesce(v_statuses ? 'progress', false);
   v_status text := coalesce(v_statuses ->> p_status, p_status);
   v_message text := coalesce(p_error_message, case when v_status = 'failed' and p_status = 'cancelled' then 'cancelled' end);
   v_id text := quote_literal(p_payload ->> 'generation_id') || '::'
@@ -4448,71 +4682,156 @@ declare
     || process_jobs.column_type('public.image_generations', 'user_id');
   v_generation jsonb;
   v_is_theirs boolean;
+  v_is_ended boolean := false;
+  v_changes boolean := false;
+  v_kept jsonb;
+  v_kept_progress int;
+  v_progress int;
+  v_is_news boolean;
+  v_count bigint;
   v_writes text := coalesce(current_setting('process_jobs.writes', true), '');
 begin
   if v_own is not null then
     execute format('select %s($1, $2)', v_own)
     using p_payload, jsonb_build_object(
       'status', p_status, 'error_message', p_error_message, 'replicate_prediction_id', p_prediction_id);
-    return true;
   elsif v_id is null or v_user_id is null then
     raise exception 'public.image_generations is not there, or has no columns id and user_id'
       using errcode = '42P01', hint = 'See process_jobs.image_writers.';
-  end if;
-
-  execute format(
-    'select to_jsonb(g), g.user_id is not null and g.user_id <> %s from public.image_generations g where g.id = %s', v_user_id, v_id)
-  into v_generation, v_is_theirs;
-  if v_is_theirs then
-    return false;
-  end if;
-  -- Most claims and parks change nothing here, and then lock nothing either. What the app has ended is not ended anew.
-  if v_generation ->> 'status' = 'completed'
-    or v_generation ->> 'status' = v_status and v_generation ->> 'error_message' is not distinct from v_message
-      and (p_prediction_id is null or v_generation ->> 'replicate_prediction_id' = p_prediction_id)
-    or p_status = 'cancelled' and v_generation ->> 'status' in ('failed', 'cancelled')
-  then
-    return true;
-  end if;
-
-  perform set_config('process_jobs.writes', 'on', true);
-  if v_generation is not null then
-    if not p_waits then
-      execute format('select from public.image_generations g where g.id = %s for no key update nowait', v_id);
-    end if;
-    execute (
-      select format('update public.image_generations g set %s where g.id = %s and g.status::text <> ''completed''',
-        string_agg(format('%s = %s', c.name, c.literal), ', '), v_id)
-      from process_jobs.fitting_columns('public.image_generations', jsonb_build_object(
-        'status', v_status, 'error_message', v_message, 'updated_at', now()
-      ) || case
-        when p_prediction_id is null then '{}'
-        else jsonb_build_object('replicate_prediction_id', p_prediction_id)
-      end) c);
   else
-    begin
-      execute (
-        select format('insert into public.image_generations (%s) values (%s)',
-          string_agg(c.name, ', '), string_agg(c.literal, ', '))
-        from process_jobs.fitting_columns('public.image_generations', jsonb_strip_nulls(jsonb_build_object(
-          'id', p_payload ->> 'generation_id', 'user_id', p_payload ->> 'user_id', 'prompt', p_payload ->> 'prompt',
-          'negative_prompt', p_payload ->> 'negative_prompt',
-          'model', case
-            when v_statuses ? 'model' then process_jobs.model_name(p_payload ->> 'model_id')
-            else p_payload ->> 'model_id'
-          end,
-          'width', process_jobs.plain_number(p_payload -> 'width'), 'height', process_jobs.plain_number(p_payload -> 'height'),
-          'steps', process_jobs.plain_number(p_payload -> 'num_inference_steps'),
-          'guidance_scale', process_jobs.plain_number(p_payload -> 'guidance_scale'),
-          'status', v_status, 'error_message', v_message, 'replicate_prediction_id', p_prediction_id))) c);
-    exception
-      -- Somebody was faster.
-      when unique_violation then
-        null;
-    end;
+    execute format(
+      'select to_jsonb(g), g.user_id is not null and g.user_id <> %s from public.image_generations g where g.id = %s', v_user_id, v_id)
+    into v_generation, v_is_theirs;
+    if v_is_theirs then
+      return false;
+    elsif v_generation ->> 'status' = 'completed' then
+      return true;
+    end if;
+    -- What the app has ended is not ended anew.
+    v_is_ended := coalesce(p_status = 'cancelled' and v_generation ->> 'status' in ('failed', 'cancelled'), false);
+    if v_is_ended then
+      p_status := v_generation ->> 'status';
+      v_status := p_status;
+      v_message := v_generation ->> 'error_message';
+    else
+      v_changes := (v_generation ->> 'status' = v_status and v_generation ->> 'error_message' is not distinct from v_message
+        and (p_prediction_id is null or v_generation ->> 'replicate_prediction_id' = p_prediction_id)) is not true;
+    end if;
   end if;
-  perform set_config('process_jobs.writes', v_writes, true);
+
+  if v_has_progress then
+    v_kept := v_generation;
+  else
+    select to_jsonb(p) into v_kept
+    from public.generation_progress p
+    where p.user_id = p_payload ->> 'user_id' and p.generation_id = p_payload ->> 'generation_id';
+  end if;
+  v_kept_progress := greatest(0, least(100, coalesce((v_kept ->> 'progress')::bigint, 0)));
+  v_progress := case
+    when p_status = 'queued' then 0
+    when p_status in ('failed', 'cancelled') then v_kept_progress
+    when v_kept ->> 'status' in ('failed', 'cancelled', 'completed') then coalesce(p_progress, 0)
+    else greatest(v_kept_progress, p_progress)
+  end;
+  v_is_news := v_is_ended or abs(v_progress - v_kept_progress) >= 5
+    or v_kept ->> 'status' is distinct from case when v_has_progress then v_status else p_status end;
+
+  -- Most claims and parks change nothing here, and then lock nothing either.
+  if v_changes or v_has_progress and v_is_news and v_progress <> v_kept_progress then
+    perform set_config('process_jobs.writes', 'on', true);
+    if v_generation is not null then
+      if not p_waits then
+        execute format('select from public.image_generations g where g.id = %s for no key update %s',
+          v_id, case when v_changes then 'nowait' else 'skip locked' end);
+        get diagnostics v_count = row_count;
+      end if;
+      if v_count is distinct from 0 then
+        execute (
+          select format('update public.image_generations g set %s where g.id = %s and g.status::text <> ''completed''',
+            string_agg(format('%s = %s', c.name, c.literal), ', '), v_id)
+          from process_jobs.fitting_columns('public.image_generations', jsonb_build_object(
+            'status', v_status, 'error_message', v_message, 'updated_at', now()
+          ) || case
+            when p_prediction_id is null then '{}'
+            else jsonb_build_object('replicate_prediction_id', p_prediction_id)
+          end || case when v_has_progress and v_is_news then jsonb_build_object('progress', v_progress) else '{}' end) c);
+        get diagnostics v_count = row_count;
+      end if;
+    else
+      begin
+        execute (
+          select format('insert into public.image_generations (%s) values (%s)',
+            string_agg(c.name, ', '), string_agg(c.literal, ', '))
+          from process_jobs.fitting_columns('public.image_generations', jsonb_strip_nulls(jsonb_build_object(
+            'id', p_payload ->> 'generation_id', 'user_id', p_payload ->> 'user_id', 'prompt', p_payload ->> 'prompt',
+            'negative_prompt', p_payload ->> 'negative_prompt',
+            'model', case
+              when v_statuses ? 'model' then process_jobs.model_name(p_payload ->> 'model_id')
+              else p_payload ->> 'model_id'
+            end,
+            'width', process_jobs.plain_number(p_payload -> 'width'), 'height', process_jobs.plain_number(p_payload -> 'height'),
+            'steps', process_jobs.plain_number(p_payload -> 'num_inference_steps'),
+            'guidance_scale', process_jobs.plain_number(p_payload -> 'guidance_scale'),
+            'status', v_status, 'error_message', v_message, 'replicate_prediction_id', p_prediction_id,
+            'progress', case when v_has_progress then v_progress end))) c);
+      exception
+        -- Somebody was faster.
+        when unique_violation then
+          v_count := 0;
+      end;
+    end if;
+    perform set_config('process_jobs.writes', v_writes, true);
+  end if;
+  if v_is_news and v_count is distinct from 0 then
+    perform process_jobs.tell_generation(p_payload, p_status, v_message, v_progress, null, v_has_progress);
+  end if;
   return true;
+end
+$$;
+
+-- ── images/tell_generation.sql ──
+
+-- tell_generation: tells a generation's user where it stands, through Realtime where that is; only for
+-- set_generation_status and record_images, with news.
+--
+-- p_is_kept  true: image_generations has the progress; false: it is kept in generation_progress
+-- p_images   of a completed generation: its stored pictures, as for record_images
+--
+-- The message goes to the user's private topic `process-jobs:<user id>`, as the event `generation`: {"id", "status",
+-- "progress", "error_message"?, "images"?: [{"filename", "storage_path", "public_url", "width", "height", "format"}],
+-- "usual_seconds"?}. usual_seconds, with `processing`, is the model's usual time, so that a client's bar can move
+-- between two messages. What Realtime refuses is a warning: a job never fails for it, nor waits.
+create or replace function process_jobs.tell_generation(
+  p_payload jsonb,
+  p_status text,
+  p_error_message text,
+  p_progress int,
+  p_images jsonb,
+  p_is_kept boolean
+) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not p_is_kept then
+    insert into public.generation_progress as g (user_id, generation_id, status, progress)
+    values (p_payload ->> 'user_id', p_payload ->> 'generation_id', p_status, p_progress)
+    on conflict (user_id, generation_id) do update
+    set status = excluded.status, progress = excluded.progress, updated_at = now();
+  end if;
+  if to_regprocedure('realtime.send(jsonb, text, text, boolean)') is not null then
+    perform process_jobs.send_to_user(p_payload ->> 'user_id', jsonb_strip_nulls(jsonb_build_object(
+      'id', p_payload ->> 'generation_id', 'status', p_status, 'progress', p_progress, 'error_message', p_error_message,
+      'images', (
+        select jsonb_agg(jsonb_build_object(
+          'filename', i.value -> 'filename', 'storage_path', i.value -> 'storage_path', 'public_url', i.value -> 'public_url',
+          'width', i.value -> 'width', 'height', i.value -> 'height', 'format', i.value -> 'format'))
+        from jsonb_array_elements(p_images) i),
+      'usual_seconds', case when p_status = 'processing' then (
+        select t.seconds from process_jobs.model_times t where t.model = p_payload ->> 'model_id')
+      end)));
+  end if;
 end
 $$;
 
@@ -5048,7 +5367,7 @@ grant execute on function public.process_jobs_doctor() to service_role;
 --                 a late webhook or a repeated settle may still refer to a job that has just ended
 -- p_limit         1 to 1000000: the most jobs in one transaction; call again while it returns that many
 --
--- Unfinished jobs, generations and images stay. A deleted job can be neither retried nor redriven. Jobs that another
+-- Unfinished jobs, generations and images stay; rows of generation_progress that ended before that time go. A deleted job can be neither retried nor redriven. Jobs that another
 -- transaction has locked are skipped. Reads the table from its beginning, without an index. Refuses (22023) arguments
 -- out of these bounds.
 create or replace function public.prune_jobs(
@@ -5080,6 +5399,8 @@ begin
     for update skip locked
   ));
   get diagnostics v_pruned = row_count;
+  delete from public.generation_progress g
+  where g.status in ('completed', 'failed', 'cancelled') and g.updated_at < p_ended_before;
   return v_pruned;
 end
 $$;
@@ -5367,7 +5688,8 @@ begin
       where p.pronamespace = 'process_jobs'::regnamespace or p.oid = any (process_jobs.public_functions())
       union all
       select 'pg_catalog.pg_class'::regclass, t.oid from pg_catalog.pg_class t
-      where t.relnamespace = 'process_jobs'::regnamespace or t.oid = 'public.job_types'::regclass);
+      where t.relnamespace = 'process_jobs'::regnamespace
+        or t.oid in ('public.job_types'::regclass, 'public.generation_progress'::regclass));
   if v_dependents is not null then
     raise exception E'process-jobs cannot be taken out, for these depend on it:\n- %', v_dependents using errcode = '2BP01';
   end if;
@@ -5402,7 +5724,7 @@ begin
     alter table public.job_queue alter column id set default gen_random_uuid();
   end if;
   drop schema process_jobs cascade;
-  drop table public.job_types;
+  drop table public.job_types, public.generation_progress;
   for v_object in select s.statement from unnest(v_statements) s (statement) loop
     execute v_object.statement;
   end loop;

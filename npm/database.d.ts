@@ -6,6 +6,30 @@ export type Json = string | number | boolean | null | { [key: string]: Json | un
 export type Database = {
   public: {
     Tables: {
+      generation_progress: {
+        Row: {
+          user_id: string;
+          generation_id: string;
+          status: "queued" | "processing" | "downloading" | "completed" | "failed" | "cancelled";
+          progress: number;
+          updated_at: string;
+        };
+        Insert: {
+          user_id: string;
+          generation_id: string;
+          status: "queued" | "processing" | "downloading" | "completed" | "failed" | "cancelled";
+          progress: number;
+          updated_at?: string;
+        };
+        Update: {
+          user_id?: string;
+          generation_id?: string;
+          status?: "queued" | "processing" | "downloading" | "completed" | "failed" | "cancelled";
+          progress?: number;
+          updated_at?: string;
+        };
+        Relationships: [];
+      };
       image_generations: {
         Row: {
           id: string;
@@ -19,6 +43,7 @@ export type Database = {
           steps: number | null;
           guidance_scale: number | null;
           status: "pending" | "queued" | "processing" | "downloading" | "completed" | "failed" | "cancelled";
+          progress: number;
           error_message: string | null;
           generation_time_seconds: number | null;
           replicate_prediction_id: string | null;
@@ -38,6 +63,7 @@ export type Database = {
           steps?: number | null;
           guidance_scale?: number | null;
           status?: "pending" | "queued" | "processing" | "downloading" | "completed" | "failed" | "cancelled";
+          progress?: number;
           error_message?: string | null;
           generation_time_seconds?: number | null;
           replicate_prediction_id?: string | null;
@@ -57,6 +83,7 @@ export type Database = {
           steps?: number | null;
           guidance_scale?: number | null;
           status?: "pending" | "queued" | "processing" | "downloading" | "completed" | "failed" | "cancelled";
+          progress?: number;
           error_message?: string | null;
           generation_time_seconds?: number | null;
           replicate_prediction_id?: string | null;

@@ -323,6 +323,7 @@ const QUEUE: &str = "create table job_queue (
 async fn names_that_an_app_has_are_not_taken_over() {
     let table = [
         ("create schema process_jobs; create table process_jobs.history (n int)", "schema process_jobs: process-jobs has one of this name"),
+        ("create view generation_progress as select 1 as n", "view public.generation_progress: process-jobs has one of this name"),
         ("create index job_queue_generation on job_queue (created_at)", "index public.job_queue_generation: process-jobs has one"),
         ("create view job_queue_generation as select id from job_queue", "view public.job_queue_generation: process-jobs has one"),
         (
@@ -490,7 +491,7 @@ async fn habits_of_an_app_go_on() {
     assert!(refused.as_db_error().expect("refused").message().contains("view public.paused"), "{refused:?}");
     owner
         .batch_execute(
-            "drop view paused; alter table job_queue drop column progress; select process_jobs.uninstall(true)",
+            "drop view paused; alter table job_queue drop column follow_ups; select process_jobs.uninstall(true)",
         )
         .await
         .expect("uninstall");

@@ -72,7 +72,8 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
     let granted: String = client.query_one(granted, &[]).await.expect("privileges").get(0);
     let service = "DELETE,INSERT,SELECT,UPDATE";
     let mut expected: Vec<String> =
-        ["image_generations", "images"].iter().map(|table| format!("authenticated {table}: SELECT")).collect();
+        ["generation_progress", "image_generations", "images"].iter().map(|table| format!("authenticated {table}: SELECT")).collect();
+    expected.push("service_role generation_progress: SELECT".to_owned());
     for table in ["image_generations", "images", "job_queue", "job_types"] {
         expected.push(format!("service_role {table}: {service}"));
     }
@@ -164,6 +165,8 @@ async fn a_restore_brings_back_what_was_dumped() {
             insert into process_jobs.marks values ('generate-image', 0, 0, now(), gen_random_uuid(), now());
             insert into process_jobs.time_marks values ('leases', now(), now());
             insert into process_jobs.undo (statement) values ('select 1');
+            insert into generation_progress values ('u', 'g-2', 'completed', 100);
+            select process_jobs.note_model_time('owner/name', 4.5);
             insert into process_jobs.image_writers values ('images', 'app.write')",
         )
         .await

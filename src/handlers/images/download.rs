@@ -138,8 +138,9 @@ async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     let mut failure = None;
     while let Some(output_url) = output_urls.get(progress.next()) {
         if progress.next() > 0 && elapsed() > MAX_RUN {
+            let share = 100 * progress.next() / output_urls.len();
             let checkpoint = progress.into_json("stored");
-            return Ok(Outcome::Snoozed { delay: Duration::ZERO, checkpoint, progress: None });
+            return Ok(Outcome::Snoozed { delay: Duration::ZERO, checkpoint, progress: Some(share as u8) });
         }
         match store(ctx, job, &payload, output_url, progress.next() + 1).await {
             Ok(picture) => progress.stored.push(picture),

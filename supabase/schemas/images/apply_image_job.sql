@@ -19,6 +19,10 @@
 -- If a job ends while another session has locked its generation, or a stored picture cannot be recorded, the settle is
 -- refused. A job with a cancel request changes its generation only when it ends.
 --
+-- Its progress is that of the model for nine tenths, told by the model's log or else by the time that has passed of its
+-- usual time (model_times), and that of the download from there on: models take tens of seconds, downloads a few. It
+-- moves when a look at the prediction parks the job, and is 100 when the generation is completed.
+--
 -- Rows that a restore inserts, whose times are not of now, change nothing.
 create or replace function process_jobs.apply_image_job() returns trigger
 language plpgsql
@@ -34,6 +38,11 @@ declare
   v_follows_later boolean := false;
   v_id_pattern constant text := '^[A-Za-z0-9_-]{1,128}$';
   v_is_theirs boolean := false;
+  v_progress int := case
+    when new.status not in ('pending', 'processing') then null
+    when v_downloads then 90 + coalesce(new.progress, 0) * 9 / 100
+    else new.progress * 9 / 10
+  end;
 begin
   if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
     return null;
@@ -44,7 +53,7 @@ begin
   end if;
   if tg_op = 'UPDATE' and new.status = old.status and new.checkpoint is not distinct from old.checkpoint then
     v_follows_later := exists (select from process_jobs.job_troubles t where t.job_id = new.id and t.kind = 'effect');
-    if not v_follows_later then
+    if not v_follows_later and (v_progress is null or new.progress is not distinct from old.progress) then
       return null;
     end if;
   end if;
@@ -63,14 +72,24 @@ begin
     return null;
   end if;
 
+  if new.status = 'completed' and old.status <> 'completed' then
+    perform process_jobs.note_model_time(
+      new.payload ->> 'model_id', process_jobs.plain_number(new.result -> 'predict_seconds'));
+  elsif v_progress is null and new.status = 'pending' and v_prediction_id is not null then
+    v_progress := (
+      select 90 * least(1, extract(epoch from now() - new.started_at) / t.seconds)
+      from process_jobs.model_times t
+      where t.model = new.payload ->> 'model_id');
+  end if;
+
   begin
     if v_ends then
       perform process_jobs.set_generation_status(new.payload, new.status::text, new.error_message, v_prediction_id, true);
     elsif v_downloads then
-      perform process_jobs.set_generation_status(new.payload, 'downloading', null, v_prediction_id, false);
+      perform process_jobs.set_generation_status(new.payload, 'downloading', null, v_prediction_id, false, v_progress);
     -- A completed one has no checkpoint to tell where its prediction was found already done.
     elsif new.status = 'processing' or v_prediction_id is not null then
-      v_is_theirs := not process_jobs.set_generation_status(new.payload, 'processing', null, v_prediction_id, false);
+      v_is_theirs := not process_jobs.set_generation_status(new.payload, 'processing', null, v_prediction_id, false, v_progress);
     elsif new.status = 'pending' and (tg_op = 'INSERT' or old.status in ('failed', 'cancelled') or v_follows_later) then
       v_is_theirs := not process_jobs.set_generation_status(new.payload, 'queued', null, null, false);
     end if;
@@ -91,7 +110,7 @@ end
 $$;
 
 create or replace trigger process_jobs_follow
-  after insert or update of status, checkpoint on public.job_queue
+  after insert or update of status, checkpoint, progress on public.job_queue
   for each row
   when (new.job_type in ('generate-image', 'download-image'))
   execute function process_jobs.apply_image_job();

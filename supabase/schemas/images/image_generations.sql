@@ -1,4 +1,4 @@
--- image_generations: one row per requested picture; its status follows the jobs (apply_image_job).
+-- image_generations: one row per requested picture; its status and progress follow the jobs (apply_image_job).
 --
 -- Ids are text by default, because payloads carry strings. width and height become those of the stored picture. Users
 -- read their own rows if the schema auth exists. An existing table stays the app's, with its columns, which may be
@@ -23,6 +23,7 @@ begin
     steps int,
     guidance_scale double precision,
     status text not null default 'pending',
+    progress smallint not null default 0,
     error_message text,
     generation_time_seconds double precision,
     replicate_prediction_id text,
@@ -33,7 +34,8 @@ begin
     constraint image_generations_user_id_is_safe check (user_id ~ '^[A-Za-z0-9_-]{1,128}$'),
     constraint image_generations_status_is_known check (
       status in ('pending', 'queued', 'processing', 'downloading', 'completed', 'failed', 'cancelled')
-    )
+    ),
+    constraint image_generations_progress_is_percent check (progress between 0 and 100)
   );
   revoke all on public.image_generations from public, anon, authenticated, service_role;
   grant select on public.image_generations to authenticated;

@@ -1,7 +1,8 @@
 -- image_tables: the findings of look_at_image_tables about the image tables; one row.
 --
 -- shape     the tables' shape at that time (image_tables_shape)
--- statuses  {"cancelled": "failed", …}: the status written instead of one that the table does not accept
+-- statuses  {"cancelled": "failed", …}: the status written instead of one that the table does not accept. "model": models
+--           are written by their names alone; "progress": the table has a column for it that takes 0 to 100
 -- tried     false: they could not be tried yet (no user, or a lock), or need not be (the app writes both)
 -- refusal   why no picture can be recorded, and what to do; null: pictures can be recorded
 create table if not exists process_jobs.image_tables (

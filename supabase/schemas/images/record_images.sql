@@ -1,5 +1,5 @@
--- record_images: writes the rows of a generation's stored pictures and completes it; only for apply_image_job.
--- image_writers may name another function for this.
+-- record_images: writes the rows of a generation's stored pictures, completes it and tells its user; only for
+-- apply_image_job. image_writers may name another function for the rows.
 --
 -- p_payload is the download's: {generation_id, user_id, prompt?, negative_prompt?, model_id?}; p_images is a list of
 -- the stored pictures: {filename, storage_path, public_url, file_size (bytes), width, height (pixels), format}. The
@@ -22,6 +22,7 @@ declare
     || process_jobs.column_type('public.image_generations', 'id');
   v_generation_id text := quote_literal(p_payload ->> 'generation_id') || '::'
     || process_jobs.column_type('public.images', 'generation_id');
+  v_has_progress boolean := coalesce((select t.statuses ? 'progress' from process_jobs.image_tables t), false);
   v_generation jsonb;
   v_image jsonb;
   v_model text := p_payload ->> 'model_id';
@@ -30,6 +31,7 @@ declare
 begin
   if v_own is not null then
     execute format('select %s($1, $2)', v_own) using p_payload, p_images;
+    perform process_jobs.tell_generation(p_payload, 'completed', null, 100, p_images, false);
     return;
   end if;
   -- Its row is ours from here on: what the app does with it was before, and is seen, or comes after.
@@ -51,7 +53,7 @@ begin
     select format('update public.image_generations g set %s where g.id = %s',
       string_agg(format('%s = %s', c.name, c.literal), ', '), v_id)
     from process_jobs.fitting_columns('public.image_generations',
-      '{"status": "completed", "error_message": null}' || jsonb_strip_nulls(jsonb_build_object(
+      '{"status": "completed", "error_message": null}' || case when v_has_progress then '{"progress": 100}' else '{}' end::jsonb || jsonb_strip_nulls(jsonb_build_object(
         'width', process_jobs.plain_number(p_images -> 0 -> 'width'),
         'height', process_jobs.plain_number(p_images -> 0 -> 'height'),
         'generation_time_seconds', coalesce(nullif(v_generation -> 'generation_time_seconds', 'null'),
@@ -81,5 +83,6 @@ begin
       execute format('insert into public.images (%s) values (%s)', v_columns.names, v_columns.literals);
     end if;
   end loop;
+  perform process_jobs.tell_generation(p_payload, 'completed', null, 100, p_images, v_has_progress);
 end
 $$;

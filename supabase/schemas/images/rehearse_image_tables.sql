@@ -2,7 +2,8 @@
 -- and undoes it; returns why that fails and what to do, or null if it works. Records the findings in image_tables.
 --
 -- It tries a generation made by process-jobs first, then a copy of an existing one: if an app makes all its generations
--- itself, it may have columns that only it can fill. If there is no user for it yet, nothing is tried.
+-- itself, it may have columns that only it can fill. A progress of whole numbers is tried too, and left alone if that is
+-- refused. If there is no user for it yet, nothing is tried.
 create or replace function process_jobs.rehearse_image_tables() returns text
 language plpgsql
 security definer
@@ -21,7 +22,8 @@ declare
   v_ids text[];
   v_user_id text;
   v_payload jsonb;
-  v_made_by_us boolean;
+  v_way record;
+  v_kept jsonb;
   v_step record;
   v_images constant jsonb := '[
     {"filename": "rehearsal.png", "storage_path": "rehearsal/rehearsal.png", "public_url": "https://rehearsal.invalid/rehearsal.png",
@@ -66,6 +68,12 @@ begin
     end);
   end if;
 
+  if process_jobs.column_type('public.image_generations', 'progress') in ('smallint', 'integer', 'bigint')
+    and exists (select from process_jobs.fitting_columns('public.image_generations', '{"progress": 0}'))
+    and not exists (select from process_jobs.image_writers)
+  then
+    v_statuses := '{"progress": "column"}';
+  end if;
   insert into process_jobs.image_tables as t (shape, statuses, tried, refusal)
   values (v_shape, v_statuses, v_tried, null)
   on conflict (only_row) do update
@@ -75,15 +83,24 @@ begin
     -- Where the app names a model by its name alone, so do we.
     if process_jobs.column_type('public.image_generations', 'model') is not null then
       execute $q$
-        select case when bool_and(m.model !~ '/') then '{"model": "name"}'::jsonb else '{}' end
+        select case when bool_and(m.model !~ '/') then '{"model": "name"}'::jsonb else '{}' end || $1
         from (select g.model::text from public.image_generations g where g.model is not null limit 100) m
-      $q$ into v_statuses;
+      $q$ into v_statuses using v_statuses;
     end if;
+    v_kept := v_statuses;
     v_payload := jsonb_build_object('user_id', v_user_id, 'prompt', 'rehearsal',
       'model_id', 'owner/name', 'width', 1, 'height', 1, 'num_inference_steps', 1, 'guidance_scale', 1);
     begin
-      for v_made_by_us in select made from (values (true), (false)) m (made) loop
+      for v_way in
+        select m.made_by_us, p.has_progress
+        from (values (true), (false)) m (made_by_us)
+        cross join (values (true), (false)) p (has_progress)
+        where v_kept ? 'progress' or not p.has_progress
+        order by p.has_progress desc, m.made_by_us desc
+      loop
         begin
+          v_statuses := case when v_way.has_progress then v_kept else v_kept - 'progress' end;
+          update process_jobs.image_tables set statuses = v_statuses;
           for v_step in
             select s.n, s.status, s.instead
             from (values
@@ -92,7 +109,7 @@ begin
               (3, 'queued', 'pending'), (3, 'cancelled', 'failed')) s (n, status, instead)
           loop
             v_payload := v_payload || jsonb_build_object('generation_id', v_ids[v_step.n]);
-            if v_step.status = 'queued' and not v_made_by_us then
+            if v_step.status = 'queued' and not v_way.made_by_us then
               execute (
                 select format(
                   'insert into public.image_generations (%s) select %s from public.image_generations g where g.user_id is not null limit 1',
@@ -113,7 +130,7 @@ begin
               else
                 perform process_jobs.set_generation_status(v_payload, v_step.status,
                   case when v_step.status = 'failed' then 'rehearsal' end,
-                  case when v_step.status = 'processing' then 'rehearsal' end, true);
+                  case when v_step.status = 'processing' then 'rehearsal' end, true, 99);
               end if;
               set constraints all immediate;
             exception

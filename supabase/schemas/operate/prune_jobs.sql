@@ -4,7 +4,7 @@
 --                 a late webhook or a repeated settle may still refer to a job that has just ended
 -- p_limit         1 to 1000000: the most jobs in one transaction; call again while it returns that many
 --
--- Unfinished jobs, generations and images stay. A deleted job can be neither retried nor redriven. Jobs that another
+-- Unfinished jobs, generations and images stay; rows of generation_progress that ended before that time go. A deleted job can be neither retried nor redriven. Jobs that another
 -- transaction has locked are skipped. Reads the table from its beginning, without an index. Refuses (22023) arguments
 -- out of these bounds.
 create or replace function public.prune_jobs(
@@ -36,6 +36,8 @@ begin
     for update skip locked
   ));
   get diagnostics v_pruned = row_count;
+  delete from public.generation_progress g
+  where g.status in ('completed', 'failed', 'cancelled') and g.updated_at < p_ended_before;
   return v_pruned;
 end
 $$;

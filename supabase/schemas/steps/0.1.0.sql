@@ -66,7 +66,7 @@ begin
       case c.relkind when 'r' then 'table' when 'i' then 'index' when 'v' then 'view' else 'relation' end, c.relname)
     from pg_catalog.pg_class c
     where c.relnamespace = 'public'::regnamespace and (
-      c.relname = 'job_types'
+      c.relname in ('job_types', 'generation_progress')
       or c.relname = 'job_queue_generation')
     union all
     select format('table public.%s: it belongs to %s, and %s may not change it', c.relname, pg_get_userbyid(c.relowner), current_user)

@@ -1,8 +1,8 @@
 begin;
-select plan(9);
+select plan(12);
 select is_empty(
   $$select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'
-    and relname in ('job_queue', 'job_types', 'image_generations', 'images') and not relrowsecurity$$,
+    and relname in ('job_queue', 'job_types', 'image_generations', 'images', 'generation_progress') and not relrowsecurity$$,
   'row level security is on everywhere');
 select table_privs_are('public', 'job_queue', 'anon', '{}', 'anon has no privilege on job_queue');
 select table_privs_are('public', 'job_queue', 'authenticated', '{}', 'nor has authenticated');
@@ -14,5 +14,8 @@ select table_privs_are('public', 'image_generations', 'anon', '{}', 'anon has no
 select table_privs_are('public', 'images', 'anon', '{}', 'nor on images');
 select table_privs_are('public', 'image_generations', 'authenticated', '{SELECT}', 'authenticated reads image_generations');
 select table_privs_are('public', 'images', 'authenticated', '{SELECT}', 'and images');
+select table_privs_are('public', 'generation_progress', 'anon', '{}', 'nor on generation_progress');
+select table_privs_are('public', 'generation_progress', 'authenticated', '{SELECT}', 'which authenticated reads');
+select table_privs_are('public', 'generation_progress', 'service_role', '{SELECT}', 'and nobody writes');
 select * from finish();
 rollback;
