@@ -71,8 +71,10 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
           and exists (select from aclexplode(c.relacl) a where a.grantee = r.oid)";
     let granted: String = client.query_one(granted, &[]).await.expect("privileges").get(0);
     let service = "DELETE,INSERT,SELECT,UPDATE";
-    let mut expected: Vec<String> =
-        ["generation_progress", "image_generations", "images"].iter().map(|table| format!("authenticated {table}: SELECT")).collect();
+    let mut expected: Vec<String> = ["generation_progress", "image_generations", "images"]
+        .iter()
+        .map(|table| format!("authenticated {table}: SELECT"))
+        .collect();
     expected.push("service_role generation_progress: SELECT".to_owned());
     for table in ["image_generations", "images", "job_queue", "job_types"] {
         expected.push(format!("service_role {table}: {service}"));

@@ -135,8 +135,7 @@ async fn make_slot(admin: &Client, slot: &str) {
 }
 
 async fn enqueue(owner: &Client, generation: &str, user: &str) {
-    let payload =
-        json!({ "generation_id": generation, "user_id": user, "prompt": "a fox", "model_id": "owner/name" });
+    let payload = json!({ "generation_id": generation, "user_id": user, "prompt": "a fox", "model_id": "owner/name" });
     owner.query("select enqueue_job('generate-image', $1)", &[&payload]).await.expect("enqueue");
 }
 
@@ -156,7 +155,8 @@ async fn look(owner: &Client, progress: Option<i32>, limit: i32) -> Value {
     let jobs = claimed["jobs"].as_array().expect("jobs");
     let parked = jobs.iter().map(|job| {
         let checkpoint = json!({ "prediction_id": "p" });
-        let snoozed = json!({ "outcome": "snoozed", "delay_seconds": 0, "checkpoint": checkpoint, "progress": progress });
+        let snoozed =
+            json!({ "outcome": "snoozed", "delay_seconds": 0, "checkpoint": checkpoint, "progress": progress });
         outcome(job, snoozed)
     });
     let parked: Value = parked.collect();
@@ -168,10 +168,7 @@ async fn look(owner: &Client, progress: Option<i32>, limit: i32) -> Value {
 async fn each_user_is_told_of_their_own_generations_and_of_no_others() {
     let (database, admin, owner) = project("seeing_told", AUTH).await;
     install(&owner).await.expect("it moves in");
-    owner
-        .batch_execute("select process_jobs.note_model_time('owner/name', 8)")
-        .await
-        .expect("a model that is known");
+    owner.batch_execute("select process_jobs.note_model_time('owner/name', 8)").await.expect("a model that is known");
     make_slot(&admin, "seeing_told").await;
     for (generation, user) in [(FOX, ANN), (OWL, BEN)] {
         enqueue(&owner, generation, user).await;
@@ -182,8 +179,7 @@ async fn each_user_is_told_of_their_own_generations_and_of_no_others() {
     }
 
     let changes = published(&admin, "seeing_told").await;
-    let (messages, changes): (Vec<_>, Vec<_>) =
-        changes.iter().partition(|change| change.table.starts_with("messages"));
+    let (messages, changes): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.table.starts_with("messages"));
     let stored = picture();
     for (generation, user) in [(FOX, ANN), (OWL, BEN)] {
         let told: Vec<Value> = messages
@@ -311,8 +307,16 @@ async fn an_app_without_a_progress_sees_it_in_a_table_beside_its_own() {
     enqueue(&owner, &FOX.replace('1', "3"), ANN).await;
     enqueue(&owner, &FOX.replace('1', "4"), ANN).await;
     look(&owner, Some(50), 2).await;
-    owner.batch_execute("select cancel_job(id) from job_queue where payload ->> 'generation_id' like '3%'").await.expect("cancel");
-    owner.batch_execute("update image_generations set status = 'failed', error_message = 'enough' where id::text like '4%'").await.expect("end");
+    owner
+        .batch_execute("select cancel_job(id) from job_queue where payload ->> 'generation_id' like '3%'")
+        .await
+        .expect("cancel");
+    owner
+        .batch_execute(
+            "update image_generations set status = 'failed', error_message = 'enough' where id::text like '4%'",
+        )
+        .await
+        .expect("end");
     for job in exchange(&owner, json!([]), 2).await["jobs"].as_array().expect("jobs") {
         exchange(&owner, json!([outcome(job, json!({ "outcome": "cancelled" }))]), 0).await;
     }
@@ -381,7 +385,10 @@ async fn a_progress_of_the_apps_own_is_written_where_it_fits() {
         .expect("writers");
     enqueue(&owner, FOX, ANN).await;
     look(&owner, Some(40), 1).await;
-    assert_eq!(rows(&owner, "select generation_id, status, progress from generation_progress").await, [format!("{FOX} processing 36")]);
+    assert_eq!(
+        rows(&owner, "select generation_id, status, progress from generation_progress").await,
+        [format!("{FOX} processing 36")]
+    );
     let claimed = exchange(&owner, json!([]), 1).await;
     assert_eq!(work(&owner, &claimed["jobs"][0]).await, json!(true));
     assert_eq!(rows(&owner, "select status, progress from generation_progress").await, ["completed 100"]);
@@ -397,7 +404,8 @@ async fn looks_that_change_nothing_write_nothing_and_send_nothing() {
     {
         let (database, _, owner) = project(name, fixture).await;
         if fixture == ORIGINAL {
-            let user = format!("insert into auth.users values ('{ANN}'); insert into profiles select id from auth.users");
+            let user =
+                format!("insert into auth.users values ('{ANN}'); insert into profiles select id from auth.users");
             owner.batch_execute(&user).await.expect("a user");
         }
         install(&owner).await.expect("it moves in");
@@ -456,13 +464,17 @@ async fn no_settle_waits_or_fails_for_what_a_user_is_told() {
 
     let count = "select count(*) from realtime.messages";
     let sent = rows(&owner, count).await;
-    admin.batch_execute("begin; lock table realtime.messages in access exclusive mode").await.expect("a partition is made");
+    admin
+        .batch_execute("begin; lock table realtime.messages in access exclusive mode")
+        .await
+        .expect("a partition is made");
     let begun = Instant::now();
     assert_eq!(look(&owner, Some(60), 1).await, json!([true]));
     assert!(begun.elapsed() < Duration::from_millis(250), "{:?}", begun.elapsed());
     admin.batch_execute("rollback; drop table realtime.messages_default").await.expect("no partition");
     assert_eq!(look(&owner, Some(70), 1).await, json!([true]));
-    let raises = "create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true)
+    let raises =
+        "create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true)
         returns void language plpgsql as $$ begin raise 'no' using errcode = '23505'; end $$";
     admin.batch_execute(raises).await.expect("one that swallows nothing");
     assert_eq!(look(&owner, Some(80), 1).await, json!([true]));
@@ -524,11 +536,15 @@ async fn what_is_published_is_made_once_and_taken_out_again() {
 
     // An owner who may neither, and a publication of all tables.
     let (database, admin, owner) = project("seeing_forbidden", AUTH).await;
-    let forbid = "revoke supabase_realtime_admin from seeing_forbidden; grant usage on schema realtime to seeing_forbidden;
+    let forbid =
+        "revoke supabase_realtime_admin from seeing_forbidden; grant usage on schema realtime to seeing_forbidden;
         drop publication supabase_realtime; create publication supabase_realtime";
     admin.batch_execute(forbid).await.expect("an owner of little");
     install(&owner).await.expect("it moves in all the same");
-    admin.batch_execute("drop publication supabase_realtime; create publication supabase_realtime for all tables").await.expect("all");
+    admin
+        .batch_execute("drop publication supabase_realtime; create publication supabase_realtime for all tables")
+        .await
+        .expect("all");
     migrate(&admin).await;
     assert_eq!(rows(&admin, "select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid where p.pubname = 'supabase_realtime'").await.len(), 0);
     enqueue(&owner, FOX, ANN).await;
