@@ -63,6 +63,12 @@ begin
     return null;
   end if;
 
+  -- A person has brought it back: it counts as under way again.
+  if tg_op = 'UPDATE' and new.status = 'pending' and old.status in ('failed', 'cancelled') then
+    update process_jobs.requests r set ended_at = null
+    where r.generation_id = new.payload ->> 'generation_id' and r.ended_at is not null;
+  end if;
+
   begin
     if v_ends then
       perform process_jobs.set_generation_status(new.payload, new.status::text, new.error_message, v_prediction_id, true);

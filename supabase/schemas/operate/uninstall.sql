@@ -29,7 +29,7 @@ begin
       where p.pronamespace = 'process_jobs'::regnamespace or p.oid = any (process_jobs.public_functions())
       union all
       select 'pg_catalog.pg_class'::regclass, t.oid from pg_catalog.pg_class t
-      where t.relnamespace = 'process_jobs'::regnamespace or t.oid = 'public.job_types'::regclass);
+      where t.relnamespace = 'process_jobs'::regnamespace or t.oid in ('public.job_types'::regclass, 'public.user_limits'::regclass));
   if v_dependents is not null then
     raise exception E'process-jobs cannot be taken out, for these depend on it:\n- %', v_dependents using errcode = '2BP01';
   end if;
@@ -65,6 +65,7 @@ begin
   end if;
   drop schema process_jobs cascade;
   drop table public.job_types;
+  drop table public.user_limits;
   for v_object in select s.statement from unnest(v_statements) s (statement) loop
     execute v_object.statement;
   end loop;
