@@ -4982,11 +4982,11 @@ declare
   v_object text[];
   v_is_theirs boolean := false;
 begin
-  if p_url is null or length(p_url) > 4000 or p_url !~ '^[A-Za-z0-9_.~!$&''()*+,;=:@/?#%-]+$'
+  if p_url is null or length(p_url) > 4000 or p_url !~ '^[A-Za-z0-9_.~!$&()*+,;=:@/?#%-]+$'
     or p_url ~ '%(?![0-9A-Fa-f]{2})'
     or p_url ~* '%(?:25|[01][0-9a-f]|7f)'
   then
-    raise exception '%: must be an address of at most 4000 characters, in which whatever is not of A-Z a-z 0-9 _ . ~ ! $ & '' ( ) * + , ; = : @ / ? # - is escaped once', p_field
+    raise exception '%: must be an address of at most 4000 characters, in which whatever is not of A-Z a-z 0-9 _ . ~ ! $ & ( ) * + , ; = : @ / ? # - is escaped once', p_field
       using errcode = '22023';
   end if;
 

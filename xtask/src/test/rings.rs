@@ -70,7 +70,7 @@ fn db(report: &mut Report) -> Result<()> {
     let mut sessions = tools_test();
     sessions
         .args(
-            ["sessions", "project", "troubles", "moving_in", "image_tables", "replication", "state_machine"]
+            ["sessions", "project", "troubles", "moving_in", "image_tables", "users", "replication", "state_machine"]
                 .iter()
                 .flat_map(|name| ["--test", name]),
         )
@@ -81,7 +81,7 @@ fn db(report: &mut Report) -> Result<()> {
     let cluster = runtime.block_on(Cluster::start(PostgresKind::Embedded, &[]))?;
     let mut latest = tools_test();
     latest
-        .args(["troubles", "moving_in", "image_tables"].iter().flat_map(|name| ["--test", name]))
+        .args(["troubles", "moving_in", "image_tables", "users"].iter().flat_map(|name| ["--test", name]))
         .env("DATABASE_URL", cluster.url("postgres"));
     report.runner(&mut latest, report::cargo)
 }
