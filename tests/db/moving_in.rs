@@ -261,6 +261,7 @@ async fn a_refusal_lists_everything_at_once() {
         create table job_queue (
             id uuid, job_type text, payload json, status job_status, priority smallint, scheduled_at timestamp, created_at timestamptz);
         create table job_types (name text);
+        create table user_limits (name text);
         create function enqueue_job(a text) returns uuid language sql as 'select null::uuid';
         create function queue_stats() returns int language sql as 'select 1'";
     let (database, owner) = app("moving_in_refused", &[misfits]).await;
@@ -277,9 +278,10 @@ async fn a_refusal_lists_everything_at_once() {
             "public.job_queue.status is of type job_status, which lacks 'completed': alter type job_status add value 'completed'",
             "public.job_queue.status is of type job_status, which lacks 'failed': alter type job_status add value 'failed'",
             "table public.job_types: process-jobs has one of this name; rename yours",
+            "table public.user_limits: process-jobs has one of this name; rename yours",
         ]
     );
-    owner.batch_execute("drop table job_queue, job_types; drop function enqueue_job, queue_stats; create view job_queue as select 1 as id").await.expect("another");
+    owner.batch_execute("drop table job_queue, job_types, user_limits; drop function enqueue_job, queue_stats; create view job_queue as select 1 as id").await.expect("another");
     assert!(refusals(&owner).await.contains(&"public.job_queue is no plain table".to_owned()));
 
     // A check of the app's own that takes no job of ours, seen by trying.

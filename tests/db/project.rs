@@ -82,8 +82,10 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
         from pg_proc p cross join pg_roles r
         where p.pronamespace = 'public'::regnamespace and r.rolname in ('anon', 'authenticated')
           and has_function_privilege(r.oid, p.oid, 'execute')";
-    assert_eq!(client.query_one(callable, &[]).await.expect("privileges").get::<_, &str>(0),
-        "cancel_generation authenticated, my_limits authenticated, request_generation authenticated, retry_generation authenticated");
+    assert_eq!(
+        client.query_one(callable, &[]).await.expect("privileges").get::<_, &str>(0),
+        "cancel_generation authenticated, my_limits authenticated, request_generation authenticated, retry_generation authenticated"
+    );
     let inner = "select string_agg(p.proname, ',' order by p.proname) from pg_proc p
         where p.pronamespace = 'public'::regnamespace and has_function_privilege('service_role', p.oid, 'execute')";
     let callable: String = client.query_one(inner, &[]).await.expect("privileges").get(0);

@@ -1,4 +1,4 @@
-// Serves /rest/v1 and /storage/v1 over Postgres with @supabase/lite.
+// Serves /rest/v1, /storage/v1 and /auth/v1 over Postgres with @supabase/lite.
 //
 // Environment: DATABASE_URL, STORAGE_DIRECTORY, JWT_SECRET, and API_KEYS, a JSON object from
 // key to role. The three EXPERIMENTAL_STORAGE=1, LITE_TELEMETRY=0 and DO_NOT_TRACK=1 must be set
@@ -38,7 +38,7 @@ const roles = JSON.parse(Deno.env.get("API_KEYS"));
 
 const app = new App({
   connection,
-  auth: { enabled: false, jwt_secret: Deno.env.get("JWT_SECRET") },
+  auth: { enabled: true, jwt_secret: Deno.env.get("JWT_SECRET") },
   storage: { enabled: true, file_size_limit: "100MiB" },
   options: {
     server: {

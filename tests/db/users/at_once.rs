@@ -48,16 +48,24 @@ async fn no_limit_is_passed_and_a_key_is_one_generation() {
     assert_eq!(admin.query_one(count, &[]).await.expect("jobs").get::<_, i64>(0), 9, "one generation");
 
     // Retries: one brings it back, the others find it under way.
-    let failed = "update job_queue set status = 'failed', error_message = 'no'; update user_limits set max_per_day = null";
+    let failed =
+        "update job_queue set status = 'failed', error_message = 'no'; update user_limits set max_per_day = null";
     admin.batch_execute(failed).await.expect("all failed");
     let retry = "select 1 / retry_generation(generation_id)::int from (
         select id as generation_id from image_generations order by id limit 1) g";
-    assert_eq!(twenty(&database, retry).await, HashMap::from([("ok".to_owned(), 1), ("22012".to_owned(), 19)]), "retries");
+    assert_eq!(
+        twenty(&database, retry).await,
+        HashMap::from([("ok".to_owned(), 1), ("22012".to_owned(), 19)]),
+        "retries"
+    );
 
     // Another user waits for none of it.
     let mine = session_of(&database, ME).await;
     mine.batch_execute("begin; select request_generation('a fox', 'a/b')").await.expect("a request under way");
     let theirs = session_of(&database, ANOTHER).await;
-    theirs.batch_execute("set lock_timeout = '1s'; select request_generation('a fox', 'a/b')").await.expect("not held up");
+    theirs
+        .batch_execute("set lock_timeout = '1s'; select request_generation('a fox', 'a/b')")
+        .await
+        .expect("not held up");
     database.drop().await;
 }

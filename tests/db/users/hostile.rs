@@ -39,15 +39,106 @@ const STARTS: &[&str] = &[
     "data:image/png;base64,AAAA",
 ];
 const PARTS: &[&str] = &[
-    "\t", "\n", "\r", " ", "\\", "/", "//", "./", "../", "/..", "/.", "%2e%2e/", "%2E/", "..%2f", "%2f", "%5C", "%252f", "%00", "%0a",
-    "%25", "%", "@", "u:p@", "#", "?", ";", ":", ":443", ":80", ":0", "closed/theirs.png", "theirs.png", "storage/v1/object/",
-    "object/", "sign/", "public/", "authenticated/", "%73", "%74heirs", "\u{3002}", "\u{ff0e}", "\u{ff0f}", "\u{131}", "\u{212a}", "\u{ad}", "\u{200b}",
-    "\u{202e}", "[", "]", "{", "|", "^", "`", "\"", "<", "'", "--", "$", "&", "*", ",", "+", "=", "~", "..", ".",
+    "\t",
+    "\n",
+    "\r",
+    " ",
+    "\\",
+    "/",
+    "//",
+    "./",
+    "../",
+    "/..",
+    "/.",
+    "%2e%2e/",
+    "%2E/",
+    "..%2f",
+    "%2f",
+    "%5C",
+    "%252f",
+    "%00",
+    "%0a",
+    "%25",
+    "%",
+    "@",
+    "u:p@",
+    "#",
+    "?",
+    ";",
+    ":",
+    ":443",
+    ":80",
+    ":0",
+    "closed/theirs.png",
+    "theirs.png",
+    "storage/v1/object/",
+    "object/",
+    "sign/",
+    "public/",
+    "authenticated/",
+    "%73",
+    "%74heirs",
+    "\u{3002}",
+    "\u{ff0e}",
+    "\u{ff0f}",
+    "\u{131}",
+    "\u{212a}",
+    "\u{ad}",
+    "\u{200b}",
+    "\u{202e}",
+    "[",
+    "]",
+    "{",
+    "|",
+    "^",
+    "`",
+    "\"",
+    "<",
+    "'",
+    "--",
+    "$",
+    "&",
+    "*",
+    ",",
+    "+",
+    "=",
+    "~",
+    "..",
+    ".",
 ];
 const HOSTS: &[&str] = &[
-    "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0x7f.1", "[::1]", "[::ffff:7f00:1]", "localhost", "LOCALHOST", "a.localhost",
-    "metadata.google.internal", "printer.local", "169.254.169.254", "10.0.0.1", "192.168.0.1", "8.8.8.8", "localhost.", "127.0.0.1.", "kong", "db", "a.0x1",
-    "p.supabase.co.", "P.SUPABASE.CO", "p.supabase.co:443", "user@p.supabase.co", "pictures.example@127.0.0.1", "\u{ff11}27.0.0.1", "a..example", "", "-", "a_b.example",
+    "127.0.0.1",
+    "127.1",
+    "2130706433",
+    "0x7f000001",
+    "0177.0.0.1",
+    "0x7f.1",
+    "[::1]",
+    "[::ffff:7f00:1]",
+    "localhost",
+    "LOCALHOST",
+    "a.localhost",
+    "metadata.google.internal",
+    "printer.local",
+    "169.254.169.254",
+    "10.0.0.1",
+    "192.168.0.1",
+    "8.8.8.8",
+    "localhost.",
+    "127.0.0.1.",
+    "kong",
+    "db",
+    "a.0x1",
+    "p.supabase.co.",
+    "P.SUPABASE.CO",
+    "p.supabase.co:443",
+    "user@p.supabase.co",
+    "pictures.example@127.0.0.1",
+    "\u{ff11}27.0.0.1",
+    "a..example",
+    "",
+    "-",
+    "a_b.example",
 ];
 
 /// A spelling of one of the addresses.
@@ -61,7 +152,8 @@ fn address(rng: &mut Rng) -> String {
             4 if at < text.len() => drop(text.splice(at..=at, format!("%25{:02X}", text[at] as u32).chars())),
             5 if at < text.len() => drop(text.remove(at)),
             6 if at < text.len() => {
-                text[at] = if text[at].is_uppercase() { text[at].to_ascii_lowercase() } else { text[at].to_ascii_uppercase() };
+                text[at] =
+                    if text[at].is_uppercase() { text[at].to_ascii_lowercase() } else { text[at].to_ascii_uppercase() };
             }
             7 => {
                 let whole: String = text.iter().collect();
@@ -81,7 +173,11 @@ fn address(rng: &mut Rng) -> String {
 fn must_be_theirs(text: &str) {
     let url = Url::parse(text).unwrap_or_else(|error| panic!("taken, though no URL: {text:?}: {error}"));
     assert!(url.username().is_empty() && url.password().is_none(), "{text:?} carries a user");
-    assert_eq!(url.as_str().trim_end_matches('/'), text.to_ascii_lowercase_host().trim_end_matches('/'), "{text:?} is read otherwise");
+    assert_eq!(
+        url.as_str().trim_end_matches('/'),
+        text.to_ascii_lowercase_host().trim_end_matches('/'),
+        "{text:?} is read otherwise"
+    );
     let host = url.host_str().expect("a host");
     if url.scheme() == "http" {
         assert!(["127.0.0.1", "localhost", "host.docker.internal", "kong"].contains(&host), "{text:?}");
@@ -89,7 +185,10 @@ fn must_be_theirs(text: &str) {
     } else {
         assert_eq!((url.scheme(), url.port()), ("https", None), "{text:?}");
         assert!(url.domain().is_some(), "{text:?} is an address");
-        assert!(host.contains('.') && ![".localhost", ".local", ".internal"].iter().any(|it| host.ends_with(it)), "{text:?}");
+        assert!(
+            host.contains('.') && ![".localhost", ".local", ".internal"].iter().any(|it| host.ends_with(it)),
+            "{text:?}"
+        );
     }
     if let Some(object) = url.path().strip_prefix("/storage/v1/object/") {
         if let Some(path) = object.strip_prefix("public/") {
@@ -155,25 +254,121 @@ async fn twenty_thousand_spellings_of_addresses() {
 }
 
 const TEXTS: &[&str] = &[
-    "a fox", "", " ", "\u{3000}\u{2028}", "'; drop table job_queue; --", "$$ || (select 1) || $$", "\\'; select pg_sleep(9); --", "%s %I %L %%", "{{7*7}}${7*7}",
-    "<script>alert(1)</script>", "\r\nSet-Cookie: a=b", "\u{202e}txet", "e\u{301}\u{301}\u{301}", "👩‍👩‍👧‍👦", "\u{ffff}\u{10ffff}", "null", "true", "a/b", "c/d", "../../etc/passwd",
-    "k-of-another", "00000000-0000-4000-8000-000000000002", "png", "webp", "PNG", "\u{feff}png", "1e999999",
+    "a fox",
+    "",
+    " ",
+    "\u{3000}\u{2028}",
+    "'; drop table job_queue; --",
+    "$$ || (select 1) || $$",
+    "\\'; select pg_sleep(9); --",
+    "%s %I %L %%",
+    "{{7*7}}${7*7}",
+    "<script>alert(1)</script>",
+    "\r\nSet-Cookie: a=b",
+    "\u{202e}txet",
+    "e\u{301}\u{301}\u{301}",
+    "👩‍👩‍👧‍👦",
+    "\u{ffff}\u{10ffff}",
+    "null",
+    "true",
+    "a/b",
+    "c/d",
+    "../../etc/passwd",
+    "k-of-another",
+    "00000000-0000-4000-8000-000000000002",
+    "png",
+    "webp",
+    "PNG",
+    "\u{feff}png",
+    "1e999999",
 ];
 const MODELS: &[&str] = &[
-    "a/b", "a/b", "a/b", "a/b", "a/b", "a/b", "c/d", "a/b:1111111111111111111111111111111111111111111111111111111111111111",
-    "1111111111111111111111111111111111111111111111111111111111111111", "A/B", "a/b ", "a/b\n", "\u{430}/b", "a//b", "a/b/../c", "", "a", "a/b:latest",
+    "a/b",
+    "a/b",
+    "a/b",
+    "a/b",
+    "a/b",
+    "a/b",
+    "c/d",
+    "a/b:1111111111111111111111111111111111111111111111111111111111111111",
+    "1111111111111111111111111111111111111111111111111111111111111111",
+    "A/B",
+    "a/b ",
+    "a/b\n",
+    "\u{430}/b",
+    "a//b",
+    "a/b/../c",
+    "",
+    "a",
+    "a/b:latest",
 ];
 const NAMES: &[&str] = &[
-    "negative_prompt", "width", "height", "num_inference_steps", "guidance_scale", "seed", "output_format", "num_outputs", "source_image_url",
-    "source_image_urls", "strength", "priority", "idempotency_key", "idempotency_key", "width", "seed",
+    "negative_prompt",
+    "width",
+    "height",
+    "num_inference_steps",
+    "guidance_scale",
+    "seed",
+    "output_format",
+    "num_outputs",
+    "source_image_url",
+    "source_image_urls",
+    "strength",
+    "priority",
+    "idempotency_key",
+    "idempotency_key",
+    "width",
+    "seed",
 ];
 const FOREIGN: &[&str] = &[
-    "user_id", "generation_id", "model_version", "published_schema", "model_id", "prompt", "job_type", "max_attempts", "unique_key", "notify_url", "__proto__", "",
-    "Width", "\u{ff57}idth", "width ", "p_options", "created_by", "'; --",
+    "user_id",
+    "generation_id",
+    "model_version",
+    "published_schema",
+    "model_id",
+    "prompt",
+    "job_type",
+    "max_attempts",
+    "unique_key",
+    "notify_url",
+    "__proto__",
+    "",
+    "Width",
+    "\u{ff57}idth",
+    "width ",
+    "p_options",
+    "created_by",
+    "'; --",
 ];
 const NUMBERS: &[&str] = &[
-    "0", "1", "2", "512", "1024", "1024.0", "2048", "16384", "16385", "-1", "-0", "0.5", "1.5", "1e3", "1e-300", "1e400", "-1e400", "1e100000", "4294967295", "4294967296",
-    "2147483647", "2147483648", "9223372036854775807", "9223372036854775808", "-9223372036854775809", "10", "11", "0.99999999999999999999999999",
+    "0",
+    "1",
+    "2",
+    "512",
+    "1024",
+    "1024.0",
+    "2048",
+    "16384",
+    "16385",
+    "-1",
+    "-0",
+    "0.5",
+    "1.5",
+    "1e3",
+    "1e-300",
+    "1e400",
+    "-1e400",
+    "1e100000",
+    "4294967295",
+    "4294967296",
+    "2147483647",
+    "2147483648",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "10",
+    "11",
+    "0.99999999999999999999999999",
 ];
 
 /// The text of a JSON value, well-formed as such.
@@ -188,7 +383,9 @@ fn value(rng: &mut Rng, name: &str) -> String {
         (0..=11, "idempotency_key") => format!("\"k-{}\"", rng.u8(..)),
         (0..=13, _) => (*rng.choice(NUMBERS).expect("a number")).to_owned(),
         (14, _) => text(rng),
-        (15, _) => ["null", "true", "false", "[]", "{}", "[null]", "[[[]]]", "\"\\ud83d\\ude00\""][rng.usize(..8)].to_owned(),
+        (15, _) => {
+            ["null", "true", "false", "[]", "{}", "[null]", "[[[]]]", "\"\\ud83d\\ude00\""][rng.usize(..8)].to_owned()
+        }
         (16, _) => {
             let depth = rng.usize(..200);
             format!("{}1{}", "[".repeat(depth), "]".repeat(depth))
@@ -218,12 +415,24 @@ async fn ask(client: &Client, rng: &mut Rng, theirs: &str) -> String {
     let answer = match rng.u8(..20) {
         0 => client.query_one("select cancel_generation($1)::text", &[&theirs]).await,
         1 => client.query_one("select retry_generation($1)::text", &[&theirs]).await,
-        2 => client.query_one("select retry_generation($1)::text", rng.choice(TEXTS).map(|it| [it as _]).as_ref().expect("a text")).await,
+        2 => {
+            client
+                .query_one(
+                    "select retry_generation($1)::text",
+                    rng.choice(TEXTS).map(|it| [it as _]).as_ref().expect("a text"),
+                )
+                .await
+        }
         _ => {
             let prompt = rng.choice(TEXTS).expect("a prompt");
             let model = rng.choice(MODELS).expect("a model");
             let options = options(rng);
-            client.query_one("select request_generation($1, $2, $3::text::jsonb) ->> 'status'", &[prompt, model, &options]).await
+            client
+                .query_one(
+                    "select request_generation($1, $2, $3::text::jsonb) ->> 'status'",
+                    &[prompt, model, &options],
+                )
+                .await
         }
     };
     match answer {
@@ -275,7 +484,10 @@ async fn ten_thousand_requests() {
         let pixels = request.width.unwrap_or(1024) * request.height.unwrap_or(1024);
         assert!(pixels <= 2_097_152 && request.num_outputs.unwrap_or(1) <= 4, "{payload}");
         request.sources.iter().for_each(|source| must_be_theirs(source));
-        let is_known = |name: &String| NAMES[..11].contains(&name.as_str()) || ["prompt", "model_id", "user_id", "generation_id"].contains(&name.as_str());
+        let is_known = |name: &String| {
+            NAMES[..11].contains(&name.as_str())
+                || ["prompt", "model_id", "user_id", "generation_id"].contains(&name.as_str())
+        };
         assert!(payload.as_object().expect("an object").keys().all(is_known), "{payload}");
         made += 1;
     }
@@ -283,7 +495,8 @@ async fn ten_thousand_requests() {
     let others = "select count(*) from process_jobs.requests where user_id <> all ($1)";
     let others: i64 = admin.query_one(others, &[&[ME, ANOTHER].as_slice()]).await.expect("requests").get(0);
     assert_eq!(others, 0);
-    let places: i64 = admin.query_one("select count(*) from process_jobs.misplaced_jobs()", &[]).await.expect("places").get(0);
+    let places: i64 =
+        admin.query_one("select count(*) from process_jobs.misplaced_jobs()", &[]).await.expect("places").get(0);
     assert_eq!(places, 0);
     database.drop().await;
 }
