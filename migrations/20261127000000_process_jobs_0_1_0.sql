@@ -5042,6 +5042,7 @@ declare
     * coalesce(process_jobs.plain_number(p_payload -> 'height'), 1024);
   v_outputs numeric := coalesce(process_jobs.plain_number(p_payload -> 'num_outputs'), 1);
   v_max_priority int := coalesce(v_limits.max_priority, 0);
+  v_open text[];
   v_used bigint;
   v_until timestamptz;
 begin
@@ -5065,11 +5066,12 @@ begin
   end if;
 
   if v_limits.max_open is not null then
+    v_open := process_jobs.open_generations(p_user_id);
     -- What has ended since the last request is not looked at again.
     update process_jobs.requests r
     set ended_at = now()
-    where r.user_id = p_user_id and r.ended_at is null and not process_jobs.is_under_way(r.generation_id);
-    v_used := process_jobs.open_generations(p_user_id);
+    where r.user_id = p_user_id and r.ended_at is null and r.generation_id <> all (v_open);
+    v_used := cardinality(v_open);
     if v_used >= v_limits.max_open then
       perform process_jobs.refuse('429', format('%s of your %s generations at once are under way: ask again when one has ended', v_used, v_limits.max_open),
         jsonb_build_object('limit', 'max_open', 'allowed', v_limits.max_open, 'used', v_used));
@@ -5104,27 +5106,6 @@ begin
     from process_jobs.requests r
     where r.user_id = p_user_id and r.created_at > now() - interval '24 hours'
   ) d;
-end
-$$;
-
--- ── users/is_under_way.sql ──
-
--- is_under_way: whether a generation has an unfinished job.
-create or replace function process_jobs.is_under_way(p_generation_id text) returns boolean
-language plpgsql
-stable
-security definer
-set search_path = pg_catalog, pg_temp
--- Look up by key, whatever the statistics say: they may be from when the table was empty.
-set enable_seqscan = off
-set jit = off
-as $$
-begin
-  return exists (
-    select from public.job_queue j
-    where j.payload ->> 'generation_id' = p_generation_id and j.job_type in ('generate-image', 'download-image')
-      and j.status in ('pending', 'processing')
-  );
 end
 $$;
 
@@ -5170,7 +5151,7 @@ as $$
 declare
   v_user_id text := process_jobs.signed_in_user();
   v_limits public.user_limits := process_jobs.limits_of(v_user_id);
-  v_open bigint := process_jobs.open_generations(v_user_id);
+  v_open bigint := cardinality(process_jobs.open_generations(v_user_id));
   v_day record;
 begin
   v_limits.max_priority := coalesce(v_limits.max_priority, 0);
@@ -5213,21 +5194,26 @@ $$;
 
 -- ── users/open_generations.sql ──
 
--- open_generations: how many generations that a user has asked for have not ended.
-create or replace function process_jobs.open_generations(p_user_id text) returns bigint
+-- open_generations: the generations that a user has asked for and that have an unfinished job.
+create or replace function process_jobs.open_generations(p_user_id text) returns text[]
 language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 -- Look up by key, whatever the statistics say: they may be from when the table was empty.
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 as $$
 begin
-  return (
-    select count(distinct r.generation_id)
+  return array(
+    select distinct r.generation_id
     from process_jobs.requests r
-    where r.user_id = p_user_id and r.ended_at is null and process_jobs.is_under_way(r.generation_id)
+    where r.user_id = p_user_id and r.ended_at is null and exists (
+      select from public.job_queue j
+      where j.payload ->> 'generation_id' = r.generation_id and j.job_type in ('generate-image', 'download-image')
+        and j.status in ('pending', 'processing'))
   );
 end
 $$;

@@ -15,6 +15,7 @@ declare
     * coalesce(process_jobs.plain_number(p_payload -> 'height'), 1024);
   v_outputs numeric := coalesce(process_jobs.plain_number(p_payload -> 'num_outputs'), 1);
   v_max_priority int := coalesce(v_limits.max_priority, 0);
+  v_open text[];
   v_used bigint;
   v_until timestamptz;
 begin
@@ -38,11 +39,12 @@ begin
   end if;
 
   if v_limits.max_open is not null then
+    v_open := process_jobs.open_generations(p_user_id);
     -- What has ended since the last request is not looked at again.
     update process_jobs.requests r
     set ended_at = now()
-    where r.user_id = p_user_id and r.ended_at is null and not process_jobs.is_under_way(r.generation_id);
-    v_used := process_jobs.open_generations(p_user_id);
+    where r.user_id = p_user_id and r.ended_at is null and r.generation_id <> all (v_open);
+    v_used := cardinality(v_open);
     if v_used >= v_limits.max_open then
       perform process_jobs.refuse('429', format('%s of your %s generations at once are under way: ask again when one has ended', v_used, v_limits.max_open),
         jsonb_build_object('limit', 'max_open', 'allowed', v_limits.max_open, 'used', v_used));

@@ -13,7 +13,7 @@ as $$
 declare
   v_user_id text := process_jobs.signed_in_user();
   v_limits public.user_limits := process_jobs.limits_of(v_user_id);
-  v_open bigint := process_jobs.open_generations(v_user_id);
+  v_open bigint := cardinality(process_jobs.open_generations(v_user_id));
   v_day record;
 begin
   v_limits.max_priority := coalesce(v_limits.max_priority, 0);
