@@ -79,7 +79,7 @@ create temp table process_jobs_granted on commit drop as
   union all
   select 'table', c.oid, coalesce(c.relacl, acldefault('r', c.relowner))
   from pg_catalog.pg_class c
-  where c.oid = to_regclass('public.job_types') and exists (select from process_jobs.releases);
+  where c.oid in (to_regclass('public.job_types'), to_regclass('public.user_limits')) and exists (select from process_jobs.releases);
 
 -- ── queue/column_type.sql ──
 
@@ -124,6 +124,7 @@ as $$
   from (
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
+      'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)',
       'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int, jsonb, uuid)',
       'complete_job(uuid, jsonb, text, uuid, text, text, jsonb)', 'complete_job(uuid, text, jsonb)',
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
@@ -137,6 +138,25 @@ as $$
       'schedule_process_jobs(text, text, text, int)', 'seconds_until_next_job(text[])',
       'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text)', 'unschedule_process_jobs()',
       'wake_job(uuid, jsonb, int)'
+    ]) f (signature)
+  ) s
+  where s.function is not null
+$$;
+
+-- ── operate/user_functions.sql ──
+
+-- user_functions: the functions of the interface that are for `authenticated`, the app's own users, and for nobody else.
+create or replace function process_jobs.user_functions() returns oid[]
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(s.function)
+  from (
+    select to_regprocedure('public.' || f.signature)::oid as function
+    from unnest(array[
+      'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)'
     ]) f (signature)
   ) s
   where s.function is not null
@@ -207,7 +227,8 @@ begin
     where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
       claim_next_job,complete_job,enqueue_job,enqueue_jobs,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
       process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,
-      schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}');
+      schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job,
+      cancel_generation,my_limits,request_generation,retry_generation}');
 
   v_refusals := array(
     select format('function %s: process-jobs has one of this name; rename yours or drop it', t.signature)
@@ -223,7 +244,7 @@ begin
       case c.relkind when 'r' then 'table' when 'i' then 'index' when 'v' then 'view' else 'relation' end, c.relname)
     from pg_catalog.pg_class c
     where c.relnamespace = 'public'::regnamespace and (
-      c.relname in ('job_types', 'generation_progress')
+      c.relname in ('job_types', 'generation_progress', 'user_limits')
       or c.relname = 'job_queue_generation')
     union all
     select format('table public.%s: it belongs to %s, and %s may not change it', c.relname, pg_get_userbyid(c.relowner), current_user)
@@ -1027,6 +1048,66 @@ begin
   end if;
 end
 $$;
+
+-- ── users/user_limits.sql ──
+
+-- user_limits: what the app's users may ask for; an operator edits it, and without a row nobody may ask for anything.
+--
+-- applies_to          'all'; 'plan:<name>': users whose token has app_metadata.plan <name>; 'user:<id>': one user
+-- allowed_models      model ids, each as a request must give it
+-- max_pixels          width x height asked for; a side that is not asked for counts as 1024
+-- max_outputs         num_outputs; 1 where it is not asked for
+-- max_priority        a request's priority; where no row sets it: 0
+-- max_open            generations of a user under way at once
+-- max_per_day         requests and retries of a user in 24 hours
+-- max_cost_per_month  in US dollars, and over_budget what follows: 'refuse' or 'park'
+--
+-- Of each column the most specific row that sets it counts: the user's, then the plan's, then that of all. Null
+-- everywhere: no limit.
+create table if not exists public.user_limits (
+  applies_to text primary key,
+  allowed_models text[],
+  max_pixels bigint,
+  max_outputs int,
+  max_priority int,
+  max_open int,
+  max_per_day int,
+  max_cost_per_month numeric,
+  over_budget text,
+  constraint user_limits_applies_to_all_a_plan_or_a_user check (applies_to = 'all' or applies_to ~ '^(plan|user):.'),
+  constraint user_limits_are_not_negative check (
+    least(max_pixels, max_outputs, max_open, max_per_day, max_cost_per_month) >= 0
+  ),
+  constraint user_limits_over_budget_is_known check (over_budget in ('refuse', 'park'))
+);
+
+alter table public.user_limits enable row level security;
+revoke all on public.user_limits from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.user_limits to service_role;
+
+-- ── users/requests.sql ──
+
+-- requests: what users have asked for, one row a request_generation or retry_generation.
+--
+-- idempotency_key  the caller's; the same key with the same request_hash is the same request
+-- ended_at         when the generation was seen to have ended; null: its jobs tell whether it has (open_generations)
+--
+-- Whether a generation has ended is read of its jobs, and kept here once it has, so that the settle that ends it has
+-- nothing to write, and a job that was deleted by whatever means does not count for ever. prune_jobs deletes old rows.
+create table if not exists process_jobs.requests (
+  n bigint primary key generated always as identity,
+  user_id text not null,
+  generation_id text not null,
+  idempotency_key text,
+  request_hash bytea,
+  created_at timestamptz not null default now(),
+  ended_at timestamptz
+);
+create unique index if not exists requests_key on process_jobs.requests (user_id, idempotency_key)
+  where idempotency_key is not null;
+create index if not exists requests_of_user on process_jobs.requests (user_id, created_at);
+create index if not exists requests_open on process_jobs.requests (user_id) where ended_at is null;
+create index if not exists requests_of_generation on process_jobs.requests (generation_id);
 
 -- ── queue/backoff.sql ──
 
@@ -3829,6 +3910,11 @@ begin
       from process_jobs.model_times t
       where t.model = new.payload ->> 'model_id');
   end if;
+  -- A person has brought it back: it counts as under way again.
+  if tg_op = 'UPDATE' and new.status = 'pending' and old.status in ('failed', 'cancelled') then
+    update process_jobs.requests r set ended_at = null
+    where r.generation_id = new.payload ->> 'generation_id' and r.ended_at is not null;
+  end if;
 
   begin
     if v_ends then
@@ -5154,6 +5240,628 @@ $$;
 revoke execute on function public.unschedule_process_jobs() from public, anon, authenticated;
 grant execute on function public.unschedule_process_jobs() to service_role;
 
+-- ── users/cancel_generation.sql ──
+
+-- cancel_generation: cancels the unfinished jobs of a generation of the signed-in user (cancel_job); true: cancelled or
+-- being cancelled, false: it has ended, does not exist, or is somebody else's.
+create or replace function public.cancel_generation(p_id text) returns boolean
+language plpgsql
+security definer
+-- The app's own triggers fire here and must find the names that they always found.
+set search_path = pg_catalog, public, extensions, pg_temp
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  v_user_id text := process_jobs.signed_in_user();
+  v_job_id uuid;
+  v_seen uuid[] := '{}';
+  v_cancelled boolean := false;
+begin
+  -- One by one: where a job ends meanwhile, the one that follows it is found by the next look.
+  loop
+    select j.id into v_job_id
+    from public.job_queue j
+    where j.payload ->> 'generation_id' = p_id and j.job_type in ('generate-image', 'download-image')
+      and j.payload ->> 'user_id' = v_user_id and j.status in ('pending', 'processing') and j.id <> all (v_seen)
+    limit 1;
+    exit when not found;
+    v_cancelled := public.cancel_job(v_job_id) or v_cancelled;
+    v_seen := v_seen || v_job_id;
+  end loop;
+  return v_cancelled;
+end
+$$;
+
+revoke execute on function public.cancel_generation(text) from public, anon, service_role;
+grant execute on function public.cancel_generation(text) to authenticated;
+
+-- ── users/check_source_address.sql ──
+
+-- check_source_address: refuses a source picture that is neither a public address nor the user's own object.
+--
+-- A worker signs private objects of the project's Storage with its service key, so whoever names one must own it. The
+-- database does not know under which address that Storage is reached: whatever could be an object of any is taken for
+-- one of ours. So that a URL parser has nothing to mend or resolve, an address is made of nothing but characters that
+-- need no escaping and single escapes, and what is checked is what a worker reads:
+--
+-- /storage/v1/object/[sign/|authenticated/]<bucket>/<name>   an object of the user's (owns_object)
+-- /storage/v1/object/public/<bucket>/<name>                  in a bucket that is public
+-- anything else                                              https, by a name that is not of a private network
+--
+-- Bucket and name are of A-Z a-z 0-9 _ . - ( ) and %20. A local stack's Storage may be named by http. Refuses (22023)
+-- another form, (PT403) an object that is not there or not theirs: the same answer for both.
+create or replace function process_jobs.check_source_address(p_user_id text, p_url text, p_field text) returns void
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host constant text := '(?:[A-Za-z0-9_-]+\.)+[A-Za-z][A-Za-z0-9-]*';
+  v_local constant text := 'http://(?:127\.0\.0\.1|localhost|host\.docker\.internal|kong)(?::[1-9][0-9]{0,4})?';
+  v_name constant text := '(?:[A-Za-z0-9_.()-]|%20)+';
+  v_decoded text;
+  v_object text[];
+  v_is_theirs boolean := false;
+begin
+  if p_url is null or length(p_url) > 4000 or p_url !~ '^[A-Za-z0-9_.~!$&()*+,;=:@/?#%-]+$'
+    or p_url ~ '%(?![0-9A-Fa-f]{2})'
+    or p_url ~* '%(?:25|[01][0-9a-f]|7f)'
+  then
+    raise exception '%: must be an address of at most 4000 characters, in which whatever is not of A-Z a-z 0-9 _ . ~ ! $ & ( ) * + , ; = : @ / ? # - is escaped once', p_field
+      using errcode = '22023';
+  end if;
+
+  select translate(lower(string_agg(
+    case when m.part[1] ~ '^%[2-7]' then chr(('x' || substr(m.part[1], 2))::bit(8)::int) else m.part[1] end, '' order by m.n)), '\', '/')
+  into v_decoded
+  from regexp_matches(p_url, '%..|[^%]+', 'g') with ordinality m (part, n);
+  if v_decoded ~ '/\.{1,2}(?:[/?#;]|$)' then
+    raise exception '%: must be without . and .. in its path', p_field using errcode = '22023';
+  elsif p_url !~ ('^' || v_local || '/storage/v1/object/') and (
+    p_url !~ ('^https://' || v_host || '(?:[/?#]|$)')
+    or p_url ~* '^https://(?:[^/?#]*\.)?(?:localhost|localdomain|local|internal|home\.arpa)(?:[/?#]|$)')
+  then
+    raise exception '%: must begin with https:// and the public name of a host, without user, port or number of an address', p_field
+      using errcode = '22023';
+  elsif v_decoded !~ 'storage/+v1' then
+    return;
+  end if;
+
+  v_object := regexp_match(p_url, format(
+    '^(?:https://%s|%s)/storage/v1/object/(?:(public|sign|authenticated)/)?(%s)/(%3$s(?:/%3$s)*)(?:\?[^#]*)?$', v_host, v_local, v_name));
+  if v_object is null or v_object[2] in ('public', 'sign', 'authenticated') then
+    raise exception '%: an object of Storage must be named as …/storage/v1/object/<bucket>/<name>, with nothing but A-Z a-z 0-9 _ . - ( ) and %%20 in both', p_field
+      using errcode = '22023';
+  elsif v_object[1] is distinct from 'public' then
+    v_is_theirs := process_jobs.owns_object(p_user_id, replace(v_object[2], '%20', ' '), replace(v_object[3], '%20', ' '));
+  elsif to_regclass('storage.buckets') is not null then
+    execute $q$ select coalesce(bool_or((to_jsonb(b) ->> 'public')::boolean), false) from storage.buckets b where b.id = $1 $q$
+    into v_is_theirs using replace(v_object[2], '%20', ' ');
+  end if;
+  if not v_is_theirs then
+    perform process_jobs.refuse('403', p_field || ': is neither an object of yours nor in a public bucket; upload the picture as the signed-in user');
+  end if;
+end
+$$;
+
+-- ── users/check_user_limits.sql ──
+
+-- check_user_limits: refuses what goes beyond the limits of the signed-in user; p_payload is that of a generate-image
+-- job, p_priority null is not looked at. Only for functions that hold the user's turn (take_users_turn).
+--
+-- Refuses (PT403) what the user may never ask for, (PT429) what they may ask for later. The detail tells the limit,
+-- what is allowed and used, and until when.
+create or replace function process_jobs.check_user_limits(p_user_id text, p_payload jsonb, p_priority int) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limits public.user_limits := process_jobs.limits_of(p_user_id);
+  v_model text := p_payload ->> 'model_id';
+  v_pixels numeric := coalesce(process_jobs.plain_number(p_payload -> 'width'), 1024)
+    * coalesce(process_jobs.plain_number(p_payload -> 'height'), 1024);
+  v_outputs numeric := coalesce(process_jobs.plain_number(p_payload -> 'num_outputs'), 1);
+  v_max_priority int := coalesce(v_limits.max_priority, 0);
+  v_open text[];
+  v_used bigint;
+  v_until timestamptz;
+begin
+  if v_limits.applies_to is null then
+    perform process_jobs.refuse('403', 'requests are not open to you: no row of user_limits applies; whoever runs the project adds one');
+  elsif 0 in (v_limits.max_open, v_limits.max_per_day) then
+    perform process_jobs.refuse('403', 'requests are closed to you: max_open or max_per_day is 0');
+  elsif v_model <> all (v_limits.allowed_models) then
+    perform process_jobs.refuse('403', format('p_model_id: %s is not among the models that you may use: %s',
+      left(v_model, 100), coalesce(nullif(array_to_string(v_limits.allowed_models, ', '), ''), 'none')),
+      jsonb_build_object('limit', 'allowed_models', 'allowed', v_limits.allowed_models));
+  elsif v_pixels > v_limits.max_pixels then
+    perform process_jobs.refuse('403', format('width x height: %s pixels are more than the %s that you may ask for', v_pixels, v_limits.max_pixels),
+      jsonb_build_object('limit', 'max_pixels', 'allowed', v_limits.max_pixels));
+  elsif v_outputs > v_limits.max_outputs then
+    perform process_jobs.refuse('403', format('num_outputs: %s are more than the %s that you may ask for', v_outputs, v_limits.max_outputs),
+      jsonb_build_object('limit', 'max_outputs', 'allowed', v_limits.max_outputs));
+  elsif p_priority > v_max_priority then
+    perform process_jobs.refuse('403', format('priority: %s is more than the %s that you may ask for', p_priority, v_max_priority),
+      jsonb_build_object('limit', 'max_priority', 'allowed', v_max_priority));
+  end if;
+
+  if v_limits.max_open is not null then
+    v_open := process_jobs.open_generations(p_user_id);
+    -- What has ended since the last request is not looked at again.
+    update process_jobs.requests r
+    set ended_at = now()
+    where r.user_id = p_user_id and r.ended_at is null and r.generation_id <> all (v_open);
+    v_used := cardinality(v_open);
+    if v_used >= v_limits.max_open then
+      perform process_jobs.refuse('429', format('%s of your %s generations at once are under way: ask again when one has ended', v_used, v_limits.max_open),
+        jsonb_build_object('limit', 'max_open', 'allowed', v_limits.max_open, 'used', v_used));
+    end if;
+  end if;
+
+  if v_limits.max_per_day is not null then
+    select d.used, d.until into v_used, v_until from process_jobs.day_of(p_user_id, v_limits.max_per_day) d;
+    if v_used >= v_limits.max_per_day then
+      perform process_jobs.refuse('429', format('%s of your %s requests in 24 hours are used: the next is possible %s', v_used, v_limits.max_per_day,
+        to_char(v_until at time zone 'UTC', '"at" YYYY-MM-DD"T"HH24:MI:SS"Z"')),
+        jsonb_build_object('limit', 'max_per_day', 'allowed', v_limits.max_per_day, 'used', v_used, 'until', v_until));
+    end if;
+  end if;
+end
+$$;
+
+-- ── users/day_of.sql ──
+
+-- day_of: a user's requests of the last 24 hours, and when one more is possible under a limit; null: now, or never.
+create or replace function process_jobs.day_of(p_user_id text, p_limit int) returns table (used bigint, until timestamptz)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select count(*), min(d.created_at) filter (where d.place = p_limit) + interval '24 hours'
+  from (
+    select r.created_at, row_number() over (order by r.created_at desc, r.n desc) as place
+    from process_jobs.requests r
+    where r.user_id = p_user_id and r.created_at > now() - interval '24 hours'
+  ) d;
+end
+$$;
+
+-- ── users/limits_of.sql ──
+
+-- limits_of: the limits of the signed-in user, of each column the most specific; applies_to is null if no row applies.
+create or replace function process_jobs.limits_of(p_user_id text) returns public.user_limits
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  v_limits public.user_limits;
+begin
+  -- Of a key that comes twice the last one counts.
+  select r.* into v_limits
+  from (
+    select jsonb_object_agg(c.key, c.value order by l.applies_to like 'user:%', l.applies_to like 'plan:%') as merged
+    from public.user_limits l, jsonb_each(jsonb_strip_nulls(to_jsonb(l))) c
+    -- (user_metadata is the user's to write.)
+    where l.applies_to in ('all', 'plan:' || (v_claims -> 'app_metadata' ->> 'plan'), 'user:' || p_user_id)
+  ) m, jsonb_populate_record(null::public.user_limits, m.merged) r;
+  return v_limits;
+end
+$$;
+
+-- ── users/my_limits.sql ──
+
+-- my_limits: {limits, used, left, until} of the signed-in user; limits is null if requests are not open to them.
+--
+-- limits  the columns of user_limits that count for them; null: no limit
+-- used    {open, day}: generations under way, requests of the last 24 hours
+-- left    {open, day}: how many more are possible now; null: no limit
+-- until   when the next request of the day is possible, if none is now
+create or replace function public.my_limits() returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id text := process_jobs.signed_in_user();
+  v_limits public.user_limits := process_jobs.limits_of(v_user_id);
+  v_open bigint := cardinality(process_jobs.open_generations(v_user_id));
+  v_day record;
+begin
+  v_limits.max_priority := coalesce(v_limits.max_priority, 0);
+  select d.used, d.until into v_day from process_jobs.day_of(v_user_id, v_limits.max_per_day) d;
+  return jsonb_build_object(
+    'limits', case when v_limits.applies_to is not null then to_jsonb(v_limits) - 'applies_to' end,
+    'used', jsonb_build_object('open', v_open, 'day', v_day.used),
+    'left', jsonb_build_object('open', v_limits.max_open - least(v_open, v_limits.max_open), 'day', v_limits.max_per_day - least(v_day.used, v_limits.max_per_day)),
+    'until', v_day.until);
+end
+$$;
+
+revoke execute on function public.my_limits() from public, anon, service_role;
+grant execute on function public.my_limits() to authenticated;
+
+-- ── users/new_generation_id.sql ──
+
+-- new_generation_id: an id for a new generation, as the column's own default or identity makes it; without one, or
+-- without the table, a random uuid.
+create or replace function process_jobs.new_generation_id() returns text
+language plpgsql
+security definer
+-- The app's own functions run here and must find the names that they always found.
+set search_path = pg_catalog, public, extensions, pg_temp
+as $$
+declare
+  v_table regclass := to_regclass('public.image_generations');
+  v_default text := (
+    select coalesce(pg_get_expr(d.adbin, d.adrelid), case when a.attidentity <> '' then format('nextval(%L)', pg_get_serial_sequence(v_table::text, 'id')) end)
+    from pg_catalog.pg_attribute a
+    left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attrelid = v_table and a.attname = 'id' and not a.attisdropped
+  );
+  v_id text;
+begin
+  execute format('select (%s)::text', coalesce(v_default, 'gen_random_uuid()')) into v_id;
+  return v_id;
+end
+$$;
+
+-- ── users/open_generations.sql ──
+
+-- open_generations: the generations that a user has asked for and that have an unfinished job.
+create or replace function process_jobs.open_generations(p_user_id text) returns text[]
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return array(
+    select distinct r.generation_id
+    from process_jobs.requests r
+    where r.user_id = p_user_id and r.ended_at is null and exists (
+      select from public.job_queue j
+      where j.payload ->> 'generation_id' = r.generation_id and j.job_type in ('generate-image', 'download-image')
+        and j.status in ('pending', 'processing'))
+  );
+end
+$$;
+
+-- ── users/owns_object.sql ──
+
+-- owns_object: whether an object of Storage is a user's own: uploaded by them, or a picture that the worker has stored for
+-- them.
+--
+-- An app may let users write rows of `images`, so such a row counts only for what lies where the worker stores this
+-- user's pictures: in its bucket, below the user's id.
+create or replace function process_jobs.owns_object(p_user_id text, p_bucket text, p_name text) returns boolean
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_is_own boolean := false;
+begin
+  if to_regclass('storage.objects') is not null then
+    -- (Older versions of Storage have owner only, later ones may have owner_id only.)
+    execute $q$
+      select exists (
+        select from storage.objects o
+        where o.bucket_id = $1 and o.name = $2 and coalesce(to_jsonb(o) ->> 'owner_id', to_jsonb(o) ->> 'owner') = $3)
+    $q$ into v_is_own using p_bucket, p_name, p_user_id;
+  end if;
+  if not v_is_own and starts_with(p_name, p_user_id || '/')
+    and p_bucket = coalesce((select w.said ->> 'bucket' from process_jobs.worker w), 'generated-images')
+    and process_jobs.column_type('public.images', 'user_id') is not null
+    and process_jobs.column_type('public.images', 'storage_path') is not null
+  then
+    execute format('select exists (select from public.images i where i.user_id = %L::%s and i.storage_path::text = $1)',
+      p_user_id, process_jobs.column_type('public.images', 'user_id'))
+    into v_is_own using p_name;
+  end if;
+  return v_is_own;
+end
+$$;
+
+-- ── users/read_options.sql ──
+
+-- read_options: p_options of request_generation as fields of a payload, without nulls, and with whole numbers written as
+-- such.
+--
+-- Types and ranges are those that a worker checks (src/models/request.rs), so that nothing is enqueued that must fail at
+-- once. Refuses (22023) any other field, naming those that there are.
+create or replace function process_jobs.read_options(p_options jsonb) returns jsonb
+language plpgsql
+immutable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_options jsonb;
+  v_option record;
+  v_number numeric;
+  v_wanted text;
+  v_max_sources constant int := 20;
+begin
+  if jsonb_typeof(p_options) <> 'object' then
+    raise exception 'p_options must be a json object, not %', jsonb_typeof(p_options) using errcode = '22023';
+  elsif process_jobs.json_refusal('p_options', p_options) is not null then
+    raise exception '%', process_jobs.json_refusal('p_options', p_options) using errcode = '22023';
+  end if;
+  v_options := coalesce(jsonb_strip_nulls(p_options), '{}');
+
+  for v_option in
+    select o.key, o.value, o.value #>> '{}' as text, jsonb_typeof(o.value) as type, known.kind, known.low, known.high
+    from jsonb_each(v_options) o
+    left join (values
+      ('negative_prompt', 'text', null, null), ('width', 'whole', 1, 16384), ('height', 'whole', 1, 16384),
+      ('num_inference_steps', 'whole', 0, 4294967295), ('guidance_scale', 'number', 0, null),
+      ('seed', 'whole', -9223372036854775808, 9223372036854775807), ('output_format', 'format', null, null),
+      ('num_outputs', 'whole', 1, 10), ('source_image_url', 'text', 1, null), ('source_image_urls', 'texts', null, null),
+      ('strength', 'number', 0, 1), ('priority', 'whole', -2147483648, 2147483647), ('idempotency_key', 'text', 1, 200)
+    ) known (name, kind, low, high) on known.name = o.key
+  loop
+    v_number := case when v_option.type = 'number' then v_option.value::numeric end;
+    v_wanted := case
+      when v_option.kind in ('whole', 'number') and (
+        v_number >= v_option.low and v_number <= coalesce(v_option.high, v_number)
+        and (v_option.kind = 'number' or v_number = trunc(v_number))) is not true
+      then concat_ws(' ', case v_option.kind when 'whole' then 'a whole number' else 'a number' end,
+        'from', v_option.low, case when v_option.high is null then 'up' else 'to ' || v_option.high end)
+      when v_option.kind = 'text' and v_option.type <> 'string' then 'a string'
+      when v_option.kind = 'text' and not length(v_option.text) between coalesce(v_option.low, 0) and coalesce(v_option.high, 1048576)
+      then format('a string of %s characters', concat_ws(' to ', v_option.low, coalesce(v_option.high, 1048576)))
+      when v_option.kind = 'format' and (v_option.type = 'string' and v_option.text in ('png', 'jpg', 'jpeg', 'webp')) is not true
+      then 'png, jpg, jpeg or webp'
+      when v_option.kind = 'texts' and (
+        v_option.type = 'array' and jsonb_array_length(case v_option.type when 'array' then v_option.value else '[]' end) between 1 and v_max_sources
+        and not jsonb_path_exists(v_option.value, 'strict $[*] ? (@.type() != "string")')) is not true
+      then format('a list of 1 to %s strings', v_max_sources)
+    end;
+    if v_option.kind is null then
+      raise exception 'p_options: % is not an option, known are negative_prompt, width, height, num_inference_steps, guidance_scale, seed, output_format, num_outputs, source_image_url, source_image_urls, strength, priority and idempotency_key',
+        left(to_json(v_option.key)::text, 100) using errcode = '22023';
+    elsif v_wanted is not null then
+      raise exception 'p_options: % must be %, found %', v_option.key, v_wanted, case
+          when v_option.type = 'number' then left(v_option.text, 100)
+          when v_option.type = 'string' and v_option.kind in ('text', 'format') then 'another'
+          else 'a json ' || v_option.type
+        end
+        using errcode = '22023';
+    elsif v_option.kind = 'whole' then
+      v_options := jsonb_set(v_options, array[v_option.key], to_jsonb(trunc(v_number)));
+    end if;
+  end loop;
+  if v_options ?& '{source_image_url,source_image_urls}' then
+    raise exception 'p_options: source_image_url and source_image_urls are both there' using errcode = '22023';
+  end if;
+  return v_options;
+end
+$$;
+
+-- ── users/refuse.sql ──
+
+-- refuse: raises a refusal that PostgREST answers with this HTTP status: SQLSTATE PT403, PT409, PT429.
+--
+-- p_detail is for programs: {limit, allowed, used, until}. PostgREST puts the message into the status line too, so it is
+-- one short line of ASCII, whatever a caller's texts in it hold.
+create or replace function process_jobs.refuse(p_status text, p_message text, p_detail jsonb default null) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception using
+    errcode = 'PT' || p_status,
+    message = left(regexp_replace(p_message, '[^ -~]', '?', 'g'), 500),
+    detail = coalesce(p_detail::text, '');
+end
+$$;
+
+-- ── users/request_generation.sql ──
+
+-- request_generation: enqueues a generate-image job for the signed-in user and returns its generation, as they may see
+-- it: {id, status, …}.
+--
+-- p_prompt    not empty
+-- p_model_id  owner/name, owner/name:version or a version alone; where the user's models are limited, one of them, exactly
+--             as it is listed
+-- p_options   negative_prompt, width, height, num_inference_steps, guidance_scale, seed, output_format, num_outputs,
+--             source_image_url, source_image_urls and strength of a generate-image payload, and
+--             priority         higher runs first; 0 by default
+--             idempotency_key  1 to 200 characters: the same request with the same key is the same generation, as long as
+--                              its jobs are kept
+--
+-- Refuses (22023) arguments out of these bounds, naming the field; (PT403) what is not the user's, or more than they may
+-- ask for; (PT409) another request with a key that has been used; (PT429) more than they may ask for now; and with their
+-- own error, what the tables refuse.
+create or replace function public.request_generation(p_prompt text, p_model_id text, p_options jsonb default '{}') returns jsonb
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id text := process_jobs.signed_in_user();
+  v_options jsonb := process_jobs.read_options(p_options);
+  v_key text := v_options ->> 'idempotency_key';
+  v_priority int := coalesce((v_options ->> 'priority')::int, 0);
+  v_payload jsonb := jsonb_build_object('prompt', p_prompt, 'model_id', p_model_id)
+    || (v_options - '{priority,idempotency_key}'::text[]);
+  v_hash bytea := sha256(convert_to(jsonb_build_array(v_payload, v_priority)::text, 'UTF8'));
+  v_before record;
+  v_id text;
+begin
+  -- (What a worker takes for blanks: Unicode's White_Space.)
+  if coalesce(btrim(p_prompt, E' \t\n\u000b\f\r\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000'), '') = '' then
+    raise exception 'p_prompt is empty' using errcode = '22023';
+  elsif (p_model_id ~ '^([A-Za-z0-9][A-Za-z0-9_.-]{0,99}/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(:[0-9a-f]{64})?|[0-9a-f]{64})$') is not true then
+    raise exception 'p_model_id must be owner/name, owner/name:version or a version of 64 lowercase hex digits'
+      using errcode = '22023';
+  elsif process_jobs.json_refusal('the request', v_payload) is not null then
+    raise exception '%', process_jobs.json_refusal('the request', v_payload) using errcode = '22023';
+  end if;
+
+  perform process_jobs.take_users_turn(v_user_id);
+  if v_key is not null then
+    select r.* into v_before from process_jobs.requests r where r.user_id = v_user_id and r.idempotency_key = v_key;
+    if found and v_before.request_hash <> v_hash then
+      perform process_jobs.refuse('409', format('idempotency_key: %s was used for another request', to_json(v_key)));
+    elsif found then
+      return process_jobs.seen_generation(v_before.generation_id);
+    end if;
+  end if;
+  perform process_jobs.check_user_limits(v_user_id, v_payload, v_priority);
+  perform process_jobs.check_source_address(v_user_id, s.url, 'p_options: ' || s.field)
+  from (
+    select v_payload ->> 'source_image_url', 'source_image_url' where v_payload ? 'source_image_url'
+    union all
+    select u.url, format('source_image_urls[%s]', u.n - 1)
+    from jsonb_array_elements_text(coalesce(v_payload -> 'source_image_urls', '[]')) with ordinality u (url, n)
+  ) s (url, field);
+
+  v_id := process_jobs.new_generation_id();
+  insert into process_jobs.requests (user_id, generation_id, idempotency_key, request_hash)
+  values (v_user_id, v_id, v_key, v_hash);
+  perform process_jobs.insert_job(
+    'generate-image', v_payload || jsonb_build_object('generation_id', v_id, 'user_id', v_user_id), v_priority, null, null, null, v_user_id);
+  return process_jobs.seen_generation(v_id);
+end
+$$;
+
+revoke execute on function public.request_generation(text, text, jsonb) from public, anon, service_role;
+grant execute on function public.request_generation(text, text, jsonb) to authenticated;
+
+-- ── users/retry_generation.sql ──
+
+-- retry_generation: gives the last job of a generation of the signed-in user a new life (retry_job); true: it is under way
+-- again, false: it has not failed and was not cancelled, does not exist, or is somebody else's.
+--
+-- It counts as a request, and is refused as one (check_user_limits), but for the priority, which it has already.
+create or replace function public.retry_generation(p_id text) returns boolean
+language plpgsql
+security definer
+-- The app's own triggers fire here and must find the names that they always found.
+set search_path = pg_catalog, public, extensions, pg_temp
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  v_user_id text := process_jobs.signed_in_user();
+  v_job record;
+begin
+  perform process_jobs.take_users_turn(v_user_id);
+  select j.id, j.status, j.payload into v_job
+  from public.job_queue j
+  where j.payload ->> 'generation_id' = p_id and j.job_type in ('generate-image', 'download-image')
+    and j.payload ->> 'user_id' = v_user_id
+  order by j.created_at desc, j.id desc
+  limit 1;
+  if not found or v_job.status not in ('failed', 'cancelled') then
+    return false;
+  end if;
+  perform process_jobs.check_user_limits(v_user_id, v_job.payload, null);
+  if not public.retry_job(v_job.id) then
+    return false;
+  end if;
+  insert into process_jobs.requests (user_id, generation_id) values (v_user_id, p_id);
+  return true;
+end
+$$;
+
+revoke execute on function public.retry_generation(text) from public, anon, service_role;
+grant execute on function public.retry_generation(text) to authenticated;
+
+-- ── users/seen_generation.sql ──
+
+-- seen_generation: a generation as its user may see it: the columns of its row that `authenticated` may read, and in any
+-- case id and status; without a row, as where the app's own functions write it, the status is that of its last job.
+create or replace function process_jobs.seen_generation(p_id text) returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  v_table regclass := to_regclass('public.image_generations');
+  v_row jsonb;
+begin
+  if process_jobs.column_type('public.image_generations', 'id') is not null then
+    execute format('select to_jsonb(g) from public.image_generations g where g.id = %L::%s',
+      p_id, process_jobs.column_type('public.image_generations', 'id'))
+    into v_row;
+  end if;
+  return jsonb_build_object(
+    'id', coalesce(v_row -> 'id', to_jsonb(p_id)),
+    'status', coalesce(v_row -> 'status', (
+      select to_jsonb(case j.status when 'pending' then 'queued' else j.status end)
+      from public.job_queue j
+      where j.payload ->> 'generation_id' = p_id and j.job_type in ('generate-image', 'download-image')
+      order by j.created_at desc, j.id desc
+      limit 1
+    ))
+  ) || coalesce((
+    select jsonb_object_agg(c.key, c.value)
+    from jsonb_each(v_row) c
+    where has_column_privilege('authenticated', v_table, c.key, 'select')
+  ), '{}');
+end
+$$;
+
+-- ── users/signed_in_user.sql ──
+
+-- signed_in_user: the user of the caller's token, as auth.uid() says it, but as text, and without the schema auth.
+--
+-- Refuses (PT403) a token without a user, or with one whose id cannot be in a payload.
+create or replace function process_jobs.signed_in_user() returns text
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
+begin
+  if (v_user_id ~ '^[A-Za-z0-9_-]{1,128}$') is not true then
+    perform process_jobs.refuse('403', 'sign in first: the token names no user, or one whose id has other characters than A-Z a-z 0-9 _ -');
+  end if;
+  return v_user_id;
+end
+$$;
+
+-- ── users/take_users_turn.sql ──
+
+-- take_users_turn: takes the turn of a user's requests until the end of the transaction, before any lock of a row: of
+-- twenty at once each sees what those before it have taken.
+create or replace function process_jobs.take_users_turn(p_user_id text) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('process_jobs.requests: ' || p_user_id, 0));
+end
+$$;
+
 -- ── operate/before_drain.sql ──
 
 -- before_drain: the checks before a drain claims anything.
@@ -5227,12 +5935,14 @@ begin
 
   select array_agg(format('%s may not', p.oid::regprocedure)) into v_texts
   from pg_catalog.pg_proc p
-  where p.oid = any (process_jobs.public_functions()) and not has_function_privilege('service_role', p.oid, 'execute');
+  where p.oid = any (process_jobs.public_functions()) and p.oid <> all (process_jobs.user_functions())
+    and not has_function_privilege('service_role', p.oid, 'execute');
   return query select 'privileges of service_role', coalesce(array_to_string(v_texts, ', '), 'all functions'),
     case when v_texts is not null then 'run the migration again' end;
   select array_agg(format('%s may call %s', r.name, p.oid::regprocedure) order by r.name, p.proname) into v_texts
   from pg_catalog.pg_proc p cross join unnest('{anon,authenticated}'::text[]) r (name)
-  where p.oid = any (process_jobs.public_functions()) and has_function_privilege(r.name, p.oid, 'execute');
+  where p.oid = any (process_jobs.public_functions()) and has_function_privilege(r.name, p.oid, 'execute')
+    and not (p.oid = any (process_jobs.user_functions()) and r.name = 'authenticated');
   return query select 'privileges of users', coalesce(array_to_string(v_texts, ', '), 'none'),
     case when v_texts is not null then 'revoke execute on it, unless you have granted it yourself: a job may name any user, and costs money' end;
 
@@ -5361,7 +6071,7 @@ grant execute on function public.process_jobs_doctor() to service_role;
 
 -- ── operate/prune_jobs.sql ──
 
--- prune_jobs: deletes jobs that ended before a time; returns their number.
+-- prune_jobs: deletes jobs that ended before a time, and users' requests whose jobs are gone; returns the jobs' number.
 --
 -- p_ended_before  completed, failed and cancelled jobs with an earlier completed_at; at least an hour ago, because
 --                 a late webhook or a repeated settle may still refer to a job that has just ended
@@ -5401,6 +6111,18 @@ begin
   get diagnostics v_pruned = row_count;
   delete from public.generation_progress g
   where g.status in ('completed', 'failed', 'cancelled') and g.updated_at < p_ended_before;
+  -- What users' limits and keys need no more.
+  delete from process_jobs.requests r
+  where r.n = any (array(
+    select old.n
+    from process_jobs.requests old
+    where old.created_at < least(p_ended_before, now() - interval '1 day')
+      and not exists (
+        select from public.job_queue j
+        where j.payload ->> 'generation_id' = old.generation_id and j.job_type in ('generate-image', 'download-image'))
+    limit p_limit
+    for update skip locked
+  ));
   return v_pruned;
 end
 $$;
@@ -5689,7 +6411,7 @@ begin
       union all
       select 'pg_catalog.pg_class'::regclass, t.oid from pg_catalog.pg_class t
       where t.relnamespace = 'process_jobs'::regnamespace
-        or t.oid in ('public.job_types'::regclass, to_regclass('public.generation_progress')));
+        or t.oid in ('public.job_types'::regclass, 'public.user_limits'::regclass, to_regclass('public.generation_progress')));
   if v_dependents is not null then
     raise exception E'process-jobs cannot be taken out, for these depend on it:\n- %', v_dependents using errcode = '2BP01';
   end if;
@@ -5726,6 +6448,7 @@ begin
   drop schema process_jobs cascade;
   drop table public.job_types;
   drop table if exists public.generation_progress;
+  drop table public.user_limits;
   for v_object in select s.statement from unnest(v_statements) s (statement) loop
     execute v_object.statement;
   end loop;
@@ -5734,7 +6457,7 @@ $$;
 
 -- ── moved_in.sql ──
 
--- New objects belong to service_role alone, whatever the default grants are; the app's earlier grants stay.
+-- New objects belong to service_role alone, or to the app's users, whatever the default grants are; the app's earlier grants stay.
 do $$
 declare
   v_grant record;
@@ -5747,6 +6470,7 @@ begin
       where p.oid = any (process_jobs.public_functions()) and a.grantee <> p.proowner
         and pg_get_userbyid(a.grantee) <> 'service_role'
         and not exists (select from process_jobs_granted g where g.oid = p.oid)
+        and not (p.oid = any (process_jobs.user_functions()) and pg_get_userbyid(a.grantee) = 'authenticated')
     ) n
     union all
     select format('grant %s on %s %s to %s', a.privilege_type, g.kind,

@@ -1,5 +1,5 @@
 import type { Database } from "./database.d.ts";
-import type { JobTypes } from "./payloads.d.ts";
+import type { GenerateImage, JobTypes } from "./payloads.d.ts";
 
 export type { Database, Json } from "./database.d.ts";
 export type * from "./payloads.d.ts";
@@ -25,6 +25,30 @@ export type JobToEnqueue = {
   [Type in keyof Payloads]: { jobType: Type; payload: Payloads[Type] } & EnqueueOptions;
 }[keyof Payloads];
 
+/** What a user may ask for beside the prompt and the model. */
+export interface GenerationOptions
+  extends Omit<GenerateImage, "generation_id" | "user_id" | "prompt" | "model_id" | "model_version" | "published_schema"> {
+  /** Higher first; 0 by default. */
+  priority?: number | null;
+  /** 1 to 200 characters: the same request with the same key is the same generation. */
+  idempotency_key?: string | null;
+}
+
+/** A generation's row, as far as its user may read it. */
+export type Generation =
+  & Partial<Database["public"]["Tables"]["image_generations"]["Row"]>
+  & Pick<Database["public"]["Tables"]["image_generations"]["Row"], "id" | "status">;
+
+export interface MyLimits {
+  /** Null: requests are closed to this user; a limit of null is none. */
+  limits: Omit<Database["public"]["Tables"]["user_limits"]["Row"], "applies_to"> | null;
+  /** Generations under way, and requests of the last 24 hours. */
+  used: { open: number; day: number };
+  left: { open: number | null; day: number | null };
+  /** When the next request of the day is possible, where none is now. */
+  until: string | null;
+}
+
 export interface ProcessJobs {
   /** The job's id. Throws what the database refuses, with its `code`. */
   enqueue<Type extends keyof Payloads>(
@@ -38,6 +62,16 @@ export interface ProcessJobs {
   cancel(id: string): Promise<boolean>;
   /** True: the failed or cancelled job is pending again, or completed. */
   retry(id: string): Promise<boolean>;
+  /**
+   * For a signed-in user. Throws a refusal with its `code`: PT403, PT409 (another request with this key), PT429 (not
+   * now), and `details`, JSON.
+   */
+  requestGeneration(prompt: string, modelId: string, options?: GenerationOptions): Promise<Generation>;
+  /** True: cancelled, or on its way. */
+  cancelGeneration(id: string): Promise<boolean>;
+  /** True: it had failed or was cancelled, and is under way again. */
+  retryGeneration(id: string): Promise<boolean>;
+  myLimits(): Promise<MyLimits>;
   /** Null: there is none, or it is not the caller's to see. */
   job(id: string): Promise<Job | null>;
 }

@@ -1,5 +1,5 @@
 // The queue, by the caller's own supabase-js client. It asks as that client does: with a secret key, or as whoever the
-// project lets call these functions.
+// project lets call these functions: the app's own users, those that speak of generations.
 
 /** @param {{ rpc: Function, from: Function }} supabase */
 export function processJobs(supabase) {
@@ -39,6 +39,24 @@ export function processJobs(supabase) {
     },
     async retry(id) {
       return taken(await supabase.rpc("retry_job", { p_job_id: id }));
+    },
+    async requestGeneration(prompt, modelId, options = {}) {
+      return taken(
+        await supabase.rpc("request_generation", {
+          p_prompt: prompt,
+          p_model_id: modelId,
+          p_options: options,
+        }),
+      );
+    },
+    async cancelGeneration(id) {
+      return taken(await supabase.rpc("cancel_generation", { p_id: id }));
+    },
+    async retryGeneration(id) {
+      return taken(await supabase.rpc("retry_generation", { p_id: id }));
+    },
+    async myLimits() {
+      return taken(await supabase.rpc("my_limits", {}));
     },
     async job(id) {
       return taken(

@@ -282,9 +282,49 @@ export type Database = {
         };
         Relationships: [];
       };
+      user_limits: {
+        Row: {
+          applies_to: string;
+          allowed_models: string[] | null;
+          max_pixels: number | null;
+          max_outputs: number | null;
+          max_priority: number | null;
+          max_open: number | null;
+          max_per_day: number | null;
+          max_cost_per_month: number | null;
+          over_budget: "refuse" | "park" | null;
+        };
+        Insert: {
+          applies_to: string;
+          allowed_models?: string[] | null;
+          max_pixels?: number | null;
+          max_outputs?: number | null;
+          max_priority?: number | null;
+          max_open?: number | null;
+          max_per_day?: number | null;
+          max_cost_per_month?: number | null;
+          over_budget?: "refuse" | "park" | null;
+        };
+        Update: {
+          applies_to?: string;
+          allowed_models?: string[] | null;
+          max_pixels?: number | null;
+          max_outputs?: number | null;
+          max_priority?: number | null;
+          max_open?: number | null;
+          max_per_day?: number | null;
+          max_cost_per_month?: number | null;
+          over_budget?: "refuse" | "park" | null;
+        };
+        Relationships: [];
+      };
     };
     Views: Record<never, never>;
     Functions: {
+      cancel_generation: {
+        Args: { p_id: string };
+        Returns: boolean;
+      };
       cancel_job: {
         Args: { p_job_id: string; p_lease_token?: string };
         Returns: boolean;
@@ -317,6 +357,10 @@ export type Database = {
         Args: { p_model: string; p_schema?: Json; p_any_age?: boolean };
         Returns: Json;
       };
+      my_limits: {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
       pause_job_type: {
         Args: { p_job_type: string; p_reason: string };
         Returns: boolean;
@@ -341,8 +385,16 @@ export type Database = {
         Args: { p_job_type?: string; p_failed_after?: string; p_limit?: number; p_attempts?: number };
         Returns: number;
       };
+      request_generation: {
+        Args: { p_prompt: string; p_model_id: string; p_options?: Json };
+        Returns: Json;
+      };
       resume_job_type: {
         Args: { p_job_type: string };
+        Returns: boolean;
+      };
+      retry_generation: {
+        Args: { p_id: string };
         Returns: boolean;
       };
       retry_job: {

@@ -1,4 +1,4 @@
--- New objects belong to service_role alone, whatever the default grants are; the app's earlier grants stay.
+-- New objects belong to service_role alone, or to the app's users, whatever the default grants are; the app's earlier grants stay.
 do $$
 declare
   v_grant record;
@@ -11,6 +11,7 @@ begin
       where p.oid = any (process_jobs.public_functions()) and a.grantee <> p.proowner
         and pg_get_userbyid(a.grantee) <> 'service_role'
         and not exists (select from process_jobs_granted g where g.oid = p.oid)
+        and not (p.oid = any (process_jobs.user_functions()) and pg_get_userbyid(a.grantee) = 'authenticated')
     ) n
     union all
     select format('grant %s on %s %s to %s', a.privilege_type, g.kind,

@@ -255,12 +255,52 @@ async fn an_odd_queue_is_brought_over_with_all_its_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn users_of_the_original_app_request_a_picture() {
+    let (database, owner) = app("moving_in_users", &[ORIGINAL, LEFT_OVER]).await;
+    install(&owner).await.expect("it moves in");
+    let claims = format!(
+        "select set_config('request.jwt.claims', '{{\"role\": \"authenticated\", \"sub\": \"{USER}\"}}', false)"
+    );
+    owner
+        .batch_execute(&format!(
+            "delete from job_queue; delete from image_generations; insert into user_limits (applies_to) values ('all'); {claims}; set role authenticated"
+        ))
+        .await
+        .expect("a user");
+    let made = text(&owner, "select request_generation('a fox', 'a/b', '{\"width\": 640}')::text").await;
+    let made: serde_json::Value = serde_json::from_str(&made).expect("a generation");
+    assert_eq!(
+        (&made["status"], &made["user_id"], &made["model"]),
+        (&json!("queued"), &json!(USER), &json!("b")),
+        "{made}"
+    );
+    let seen = rows(&owner, "select id, status, width from image_generations").await;
+    assert_eq!(seen, [format!("{} queued 640", made["id"].as_str().expect("an id"))], "it is the user's to read");
+    owner.batch_execute("reset role").await.expect("the owner");
+    let claimed = exchange(&owner, json!([]), 9).await;
+    assert_eq!(work(&owner, &claimed["jobs"][0]).await, json!(true));
+    assert_eq!(
+        rows(
+            &owner,
+            "select g.status, j.created_by from image_generations g join job_queue j on j.job_type = 'generate-image'"
+        )
+        .await,
+        [format!("completed {USER}")]
+    );
+    let nobody = claims.replace(USER, "00000000-0000-4000-8000-00000000000f");
+    let refused = owner.batch_execute(&format!("{nobody}; select request_generation('a fox', 'a/b')")).await;
+    assert_eq!(refused.expect_err("no profile").code().map(tokio_postgres::error::SqlState::code), Some("23503"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_lists_everything_at_once() {
     let misfits = "
         create type job_status as enum ('pending', 'processing', 'done');
         create table job_queue (
             id uuid, job_type text, payload json, status job_status, priority smallint, scheduled_at timestamp, created_at timestamptz);
         create table job_types (name text);
+        create table user_limits (name text);
         create function enqueue_job(a text) returns uuid language sql as 'select null::uuid';
         create function queue_stats() returns int language sql as 'select 1'";
     let (database, owner) = app("moving_in_refused", &[misfits]).await;
@@ -277,9 +317,10 @@ async fn a_refusal_lists_everything_at_once() {
             "public.job_queue.status is of type job_status, which lacks 'completed': alter type job_status add value 'completed'",
             "public.job_queue.status is of type job_status, which lacks 'failed': alter type job_status add value 'failed'",
             "table public.job_types: process-jobs has one of this name; rename yours",
+            "table public.user_limits: process-jobs has one of this name; rename yours",
         ]
     );
-    owner.batch_execute("drop table job_queue, job_types; drop function enqueue_job, queue_stats; create view job_queue as select 1 as id").await.expect("another");
+    owner.batch_execute("drop table job_queue, job_types, user_limits; drop function enqueue_job, queue_stats; create view job_queue as select 1 as id").await.expect("another");
     assert!(refusals(&owner).await.contains(&"public.job_queue is no plain table".to_owned()));
 
     // A check of the app's own that takes no job of ours, seen by trying.

@@ -76,16 +76,19 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
         .map(|table| format!("authenticated {table}: SELECT"))
         .collect();
     expected.push("service_role generation_progress: SELECT".to_owned());
-    for table in ["image_generations", "images", "job_queue", "job_types"] {
+    for table in ["image_generations", "images", "job_queue", "job_types", "user_limits"] {
         expected.push(format!("service_role {table}: {service}"));
     }
     assert_eq!(granted.lines().collect::<Vec<_>>(), expected);
 
-    let callable = "select coalesce(string_agg(p.proname || ' ' || r.rolname, ', '), '')
+    let callable = "select coalesce(string_agg(p.proname || ' ' || r.rolname, ', ' order by p.proname), '')
         from pg_proc p cross join pg_roles r
         where p.pronamespace = 'public'::regnamespace and r.rolname in ('anon', 'authenticated')
           and has_function_privilege(r.oid, p.oid, 'execute')";
-    assert_eq!(client.query_one(callable, &[]).await.expect("privileges").get::<_, &str>(0), "");
+    assert_eq!(
+        client.query_one(callable, &[]).await.expect("privileges").get::<_, &str>(0),
+        "cancel_generation authenticated, my_limits authenticated, request_generation authenticated, retry_generation authenticated"
+    );
     let inner = "select string_agg(p.proname, ',' order by p.proname) from pg_proc p
         where p.pronamespace = 'public'::regnamespace and has_function_privilege('service_role', p.oid, 'execute')";
     let callable: String = client.query_one(inner, &[]).await.expect("privileges").get(0);
@@ -169,7 +172,9 @@ async fn a_restore_brings_back_what_was_dumped() {
             insert into process_jobs.undo (statement) values ('select 1');
             insert into generation_progress values ('u', 'g-2', 'completed', 100);
             select process_jobs.note_model_time('owner/name', 4.5);
-            insert into process_jobs.image_writers values ('images', 'app.write')",
+            insert into process_jobs.image_writers values ('images', 'app.write');
+            insert into user_limits (applies_to) values ('all');
+            insert into process_jobs.requests (user_id, generation_id) values ('u', 'g-1')",
         )
         .await
         .expect("jobs in several states");

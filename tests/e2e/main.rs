@@ -13,4 +13,5 @@ mod outcomes;
 mod queue;
 mod routes;
 mod support;
+mod users;
 mod webhooks;

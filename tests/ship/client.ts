@@ -20,7 +20,7 @@ function refusal(refused: Promise<unknown>): Promise<Error & { code?: string }> 
   }, (error) => error);
 }
 
-const [url, key] = Deno.args;
+const [url, key, publishable] = Deno.args;
 const supabase = createClient<Database>(url, key, { auth: { persistSession: false } });
 const jobs = processJobs(supabase);
 
@@ -77,6 +77,25 @@ assert(ofMany.message.startsWith("p_jobs[0].max_attempts must be"), ofMany.messa
 const lost = processJobs(createClient("http://127.0.0.1:9", key, { auth: { persistSession: false } }));
 assert((await refusal(lost.cancel(id))).message !== "", "a project that does not answer");
 
+// A signed-in user.
+const user = createClient<Database>(url, publishable, { auth: { persistSession: false } });
+await user.auth.signUp({ email: "user@app.example", password: "correct horse battery" });
+const mine = processJobs(user);
+assert((await mine.myLimits()).limits === null, "closed until an operator opens it");
+await supabase.from("user_limits").insert({ applies_to: "all", max_per_day: 1, max_open: 2 });
+const made = await mine.requestGeneration("a fox", payload.model_id, { width: 512, idempotency_key: "k" });
+assert(made.status === "queued" && made.prompt === "a fox" && made.width === 512, "the generation is answered");
+const seen = await user.from("image_generations").select("id").eq("id", made.id).single();
+assert(seen.data?.id === made.id, "and is the user's to read");
+const limited = await refusal(mine.requestGeneration("a dog", payload.model_id));
+assert(limited.code === "PT429" && limited.message.startsWith("1 of your 1 requests in 24 hours"), limited.message);
+const { limits, used, left, until } = await mine.myLimits();
+assert(limits?.max_per_day === 1 && used.open === 1 && left.open === 1 && left.day === 0, "what is left");
+assert(until !== null && new Date(until) > new Date(), "and until when");
+assert(await mine.cancelGeneration(made.id) && !await mine.cancelGeneration(made.id), "it is cancelled");
+assert((await refusal(mine.retryGeneration(made.id))).code === "PT429", "a retry counts as a request");
+assert(!await mine.retryGeneration("another"), "there is none");
+
 // Whatever the project's own types are.
 type Of<Functions> = {
   public: {
@@ -99,6 +118,8 @@ const _merged = () =>
 const _noPrompt = () => jobs.enqueue("generate-image", { generation_id: "g", user_id: "u", model_id: "m" });
 // @ts-expect-error: there is no such job type
 const _noType = () => jobs.enqueue("no-such-type", {});
+// @ts-expect-error: a version is not the user's to choose
+const _noOption = () => mine.requestGeneration("a fox", "m", { model_version: "v" });
 // @ts-expect-error: a misspelled field
 const _noField = () => jobs.enqueue("generate-image", { ...payload, model: "m" });
 // @ts-expect-error: a payload of another type

@@ -135,7 +135,7 @@ async fn the_package_goes_into_a_project_and_out_again() -> Result<()> {
     fs::copy(checkout().join("tests/ship/client.ts"), project.directory().join("client.ts"))?;
     let deno = Deno::Latest.binary()?;
     let run_client = ["run", "--check", "--quiet", "--no-lock", "--allow-net", "--allow-env", "client.ts"];
-    let asked = [run_client.as_slice(), &[stack.api_url(), stack.secret_key()]].concat();
+    let asked = [run_client.as_slice(), &[stack.api_url(), stack.secret_key(), stack.publishable_key()]].concat();
     let (done, said) = run(&project, &deno.to_string_lossy(), &asked)?;
     assert!(done && said.contains("the client does what its types say"), "{said}");
 

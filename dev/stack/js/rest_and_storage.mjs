@@ -1,4 +1,4 @@
-// Serves /rest/v1 and /storage/v1 over Postgres with @supabase/lite.
+// Serves /rest/v1, /storage/v1 and /auth/v1 over Postgres with @supabase/lite.
 //
 // Environment: DATABASE_URL, STORAGE_DIRECTORY, JWT_SECRET, and API_KEYS, a JSON object from
 // key to role. The three EXPERIMENTAL_STORAGE=1, LITE_TELEMETRY=0 and DO_NOT_TRACK=1 must be set
@@ -38,7 +38,7 @@ const roles = JSON.parse(Deno.env.get("API_KEYS"));
 
 const app = new App({
   connection,
-  auth: { enabled: false, jwt_secret: Deno.env.get("JWT_SECRET") },
+  auth: { enabled: true, jwt_secret: Deno.env.get("JWT_SECRET") },
   storage: { enabled: true, file_size_limit: "100MiB" },
   options: {
     server: {
@@ -66,7 +66,8 @@ if (Deno.env.get("WAS_THERE") === "1") connection.rlsState = "active";
 await connection.driver.listen("pgrst", () => connection.clearSchemaCache());
 
 // @supabase/lite answers 500 "SUP" where it does not know an SQLSTATE; PostgREST passes it on, and blames
-// the caller (400) unless its class says that the server or a concurrent transaction is at fault.
+// the caller (400) unless its class says that the server or a concurrent transaction is at fault, or the code is PT and
+// the status itself.
 const SERVER_FAULT = /^(08|25|2D|38|39|3B|40|53|54|55|57|58|F0|HV|XX|P0(?!001))/;
 const seen = new AsyncLocalStorage();
 connection.normalizeDbError = (error) => {
@@ -81,7 +82,8 @@ async function respond(request, info) {
   const answer = await seen.run(store, () => app.fetch(request, context));
   if (answer.status !== 500 || !store.error?.code) return answer;
   const { code, message, detail = null, hint = null } = store.error;
-  return Response.json({ code, details: detail, hint, message }, { status: SERVER_FAULT.test(code) ? 500 : 400 });
+  const status = /^PT(\d{3})$/.exec(code)?.[1] ?? (SERVER_FAULT.test(code) ? 500 : 400);
+  return Response.json({ code, details: detail, hint, message }, { status: Number(status) });
 }
 
 Deno.serve({ hostname: "127.0.0.1", port: 0 }, respond);

@@ -1,4 +1,4 @@
-//! One address for everything, as in a project: `/rest/v1`, `/storage/v1`, `/functions/v1/process-jobs`.
+//! One address for everything, as in a project: `/rest/v1`, `/storage/v1`, `/auth/v1`, `/functions/v1/process-jobs`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -121,7 +121,7 @@ fn is_of_rest_or_storage(path: &str) -> bool {
 }
 
 async fn pass_on(backends: &Backends, path: &str, request: Request<hyper::body::Incoming>) -> Response {
-    let target = if is_of_rest_or_storage(path) {
+    let target = if is_of_rest_or_storage(path) || path.starts_with("/auth/v1/") {
         format!("http://127.0.0.1:{}{path}", backends.rest_and_storage)
     } else if let Some(rest) =
         path.strip_prefix(FUNCTION).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']))

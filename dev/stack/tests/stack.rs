@@ -31,6 +31,8 @@ async fn rest_answers_as_postgrest_does() {
          create function nothing() returns double precision language sql as 'select null::double precision';
          create function refuse() returns boolean language plpgsql as
              $$ begin raise exception 'not like this' using hint = 'like that'; end $$;
+         create function later() returns boolean language plpgsql as
+             $$ begin raise exception 'not now' using errcode = 'PT429', detail = '{}'; end $$;
          create function deadlock() returns boolean language plpgsql as
              $$ begin raise exception 'deadlock detected' using errcode = '40P01'; end $$;
          notify pgrst, 'reload schema'",
@@ -61,6 +63,10 @@ async fn rest_answers_as_postgrest_does() {
     assert_eq!(
         rpc(&stack, key, "refuse", json!({})).await,
         (400, json!({"code": "P0001", "details": null, "hint": "like that", "message": "not like this"}))
+    );
+    assert_eq!(
+        rpc(&stack, key, "later", json!({})).await,
+        (429, json!({"code": "PT429", "details": "{}", "hint": null, "message": "not now"}))
     );
     let (status, body) = rpc(&stack, key, "deadlock", json!({})).await;
     assert_eq!((status, &body["code"]), (500, &json!("40P01")));

@@ -81,6 +81,11 @@ begin
       from process_jobs.model_times t
       where t.model = new.payload ->> 'model_id');
   end if;
+  -- A person has brought it back: it counts as under way again.
+  if tg_op = 'UPDATE' and new.status = 'pending' and old.status in ('failed', 'cancelled') then
+    update process_jobs.requests r set ended_at = null
+    where r.generation_id = new.payload ->> 'generation_id' and r.ended_at is not null;
+  end if;
 
   begin
     if v_ends then

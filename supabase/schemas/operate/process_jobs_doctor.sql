@@ -30,12 +30,14 @@ begin
 
   select array_agg(format('%s may not', p.oid::regprocedure)) into v_texts
   from pg_catalog.pg_proc p
-  where p.oid = any (process_jobs.public_functions()) and not has_function_privilege('service_role', p.oid, 'execute');
+  where p.oid = any (process_jobs.public_functions()) and p.oid <> all (process_jobs.user_functions())
+    and not has_function_privilege('service_role', p.oid, 'execute');
   return query select 'privileges of service_role', coalesce(array_to_string(v_texts, ', '), 'all functions'),
     case when v_texts is not null then 'run the migration again' end;
   select array_agg(format('%s may call %s', r.name, p.oid::regprocedure) order by r.name, p.proname) into v_texts
   from pg_catalog.pg_proc p cross join unnest('{anon,authenticated}'::text[]) r (name)
-  where p.oid = any (process_jobs.public_functions()) and has_function_privilege(r.name, p.oid, 'execute');
+  where p.oid = any (process_jobs.public_functions()) and has_function_privilege(r.name, p.oid, 'execute')
+    and not (p.oid = any (process_jobs.user_functions()) and r.name = 'authenticated');
   return query select 'privileges of users', coalesce(array_to_string(v_texts, ', '), 'none'),
     case when v_texts is not null then 'revoke execute on it, unless you have granted it yourself: a job may name any user, and costs money' end;
 

@@ -1,4 +1,4 @@
--- prune_jobs: deletes jobs that ended before a time; returns their number.
+-- prune_jobs: deletes jobs that ended before a time, and users' requests whose jobs are gone; returns the jobs' number.
 --
 -- p_ended_before  completed, failed and cancelled jobs with an earlier completed_at; at least an hour ago, because
 --                 a late webhook or a repeated settle may still refer to a job that has just ended
@@ -38,6 +38,18 @@ begin
   get diagnostics v_pruned = row_count;
   delete from public.generation_progress g
   where g.status in ('completed', 'failed', 'cancelled') and g.updated_at < p_ended_before;
+  -- What users' limits and keys need no more.
+  delete from process_jobs.requests r
+  where r.n = any (array(
+    select old.n
+    from process_jobs.requests old
+    where old.created_at < least(p_ended_before, now() - interval '1 day')
+      and not exists (
+        select from public.job_queue j
+        where j.payload ->> 'generation_id' = old.generation_id and j.job_type in ('generate-image', 'download-image'))
+    limit p_limit
+    for update skip locked
+  ));
   return v_pruned;
 end
 $$;

@@ -30,7 +30,7 @@ begin
       union all
       select 'pg_catalog.pg_class'::regclass, t.oid from pg_catalog.pg_class t
       where t.relnamespace = 'process_jobs'::regnamespace
-        or t.oid in ('public.job_types'::regclass, to_regclass('public.generation_progress')));
+        or t.oid in ('public.job_types'::regclass, 'public.user_limits'::regclass, to_regclass('public.generation_progress')));
   if v_dependents is not null then
     raise exception E'process-jobs cannot be taken out, for these depend on it:\n- %', v_dependents using errcode = '2BP01';
   end if;
@@ -67,6 +67,7 @@ begin
   drop schema process_jobs cascade;
   drop table public.job_types;
   drop table if exists public.generation_progress;
+  drop table public.user_limits;
   for v_object in select s.statement from unnest(v_statements) s (statement) loop
     execute v_object.statement;
   end loop;

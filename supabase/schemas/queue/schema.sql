@@ -54,4 +54,4 @@ create temp table process_jobs_granted on commit drop as
   union all
   select 'table', c.oid, coalesce(c.relacl, acldefault('r', c.relowner))
   from pg_catalog.pg_class c
-  where c.oid = to_regclass('public.job_types') and exists (select from process_jobs.releases);
+  where c.oid in (to_regclass('public.job_types'), to_regclass('public.user_limits')) and exists (select from process_jobs.releases);

@@ -50,7 +50,8 @@ begin
     where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
       claim_next_job,complete_job,enqueue_job,enqueue_jobs,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
       process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,
-      schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}');
+      schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job,
+      cancel_generation,my_limits,request_generation,retry_generation}');
 
   v_refusals := array(
     select format('function %s: process-jobs has one of this name; rename yours or drop it', t.signature)
@@ -66,7 +67,7 @@ begin
       case c.relkind when 'r' then 'table' when 'i' then 'index' when 'v' then 'view' else 'relation' end, c.relname)
     from pg_catalog.pg_class c
     where c.relnamespace = 'public'::regnamespace and (
-      c.relname in ('job_types', 'generation_progress')
+      c.relname in ('job_types', 'generation_progress', 'user_limits')
       or c.relname = 'job_queue_generation')
     union all
     select format('table public.%s: it belongs to %s, and %s may not change it', c.relname, pg_get_userbyid(c.relowner), current_user)

@@ -1,12 +1,13 @@
 begin;
-select plan(12);
+select plan(13);
 select is_empty(
   $$select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'
-    and relname in ('job_queue', 'job_types', 'image_generations', 'images', 'generation_progress') and not relrowsecurity$$,
+    and relname in ('job_queue', 'job_types', 'user_limits', 'image_generations', 'images', 'generation_progress') and not relrowsecurity$$,
   'row level security is on everywhere');
 select table_privs_are('public', 'job_queue', 'anon', '{}', 'anon has no privilege on job_queue');
 select table_privs_are('public', 'job_queue', 'authenticated', '{}', 'nor has authenticated');
 select table_privs_are('public', 'job_types', 'authenticated', '{}', 'nor on job_types');
+select table_privs_are('public', 'user_limits', 'authenticated', '{}', 'nor on user_limits');
 select is_empty(
   $$select r from unnest(array['anon', 'authenticated', 'service_role']) r where has_schema_privilege(r, 'process_jobs', 'usage, create')$$,
   'no role of the API looks into the private schema, where the stored key lies');

@@ -3,12 +3,15 @@
 begin;
 select plan(5);
 insert into job_types (job_type, starts_per_minute) values ('work', 600);
+insert into user_limits (applies_to, max_open, max_per_day, allowed_models) values ('all', 9, 9, '{a/b}');
+set local request.jwt.claims = '{"sub": "u", "app_metadata": {"plan": "pro"}}';
 create role attacker;
 grant usage on schema public to attacker;
 create temp table calls as
 select p.oid, p.proname::text as name
 from pg_proc p
-where p.pronamespace = 'public'::regnamespace and has_function_privilege('service_role', p.oid, 'execute')
+where p.pronamespace = 'public'::regnamespace
+  and (has_function_privilege('service_role', p.oid, 'execute') or has_function_privilege('authenticated', p.oid, 'execute'))
   and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e');
 select format('grant execute on function %s to attacker', string_agg(oid::regprocedure::text, ', ')) from calls \gexec
 
@@ -46,10 +49,14 @@ insert into statements (sql, functions) values
   ($$select public.retry_job('00000000-0000-0000-0000-000000000000')$$, '{retry_job}'),
   ($$select public.claim_next_job(p_worker => '{"version": "0.1.0"}')$$, '{claim_next_job}'),
   ($$select public.process_jobs_doctor()$$, '{process_jobs_doctor}'),
+  ($$select public.cancel_generation(g ->> 'id'), public.retry_generation(g ->> 'id'), public.my_limits() from public.request_generation('x', 'a/b',
+      '{"width": 8, "idempotency_key": "k", "source_image_url": "https://a.example/storage/v1/object/b/c"}') g$$, '{cancel_generation,retry_generation,my_limits,request_generation}'),
+  ($$select public.cancel_generation(g ->> 'id'), public.retry_generation(g ->> 'id'), public.my_limits() from public.request_generation('x', 'a/b',
+      '{"width": 8, "idempotency_key": "k", "source_image_urls": ["https://a.example/b%20c"]}') g$$, '{cancel_generation,retry_generation,my_limits,request_generation}'),
   ($$select public.prune_jobs(pg_catalog.now() - interval '1 day', 10)$$, '{prune_jobs}'),
   ($$select public.schedule_process_jobs('https://project.example/f', 'k'), public.unschedule_process_jobs()$$, '{schedule_process_jobs,unschedule_process_jobs}');
 grant select on statements to attacker;
-select set_eq('select unnest(functions) from statements', 'select name from calls', 'every function that service_role may execute is called');
+select set_eq('select unnest(functions) from statements', 'select name from calls', 'every function that service_role or authenticated may execute is called');
 
 create function pg_temp.call_all() returns void language plpgsql as $$
 declare
@@ -77,7 +84,7 @@ begin
   loop
     execute pg_catalog.format('create domain pg_temp.%I as pg_catalog.%I check (pg_temp.seen())', v_name, v_name);
   end loop;
-  foreach v_name in array '{job_queue,job_types,image_generations,images,job_troubles,model_schemas,pg_extension,pg_attribute}'::pg_catalog.name[] loop
+  foreach v_name in array '{job_queue,job_types,image_generations,images,job_troubles,model_schemas,pg_extension,pg_attribute,user_limits,requests}'::pg_catalog.name[] loop
     execute pg_catalog.format('create view pg_temp.%I as select pg_temp.seen()', v_name);
   end loop;
   create function pg_temp.now() returns pg_catalog.timestamptz language sql as 'select pg_catalog.now() where pg_temp.seen()';
