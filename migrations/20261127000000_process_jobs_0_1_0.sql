@@ -799,7 +799,8 @@ create table if not exists process_jobs.waiting_jobs (
   created_at timestamptz not null
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
 create index if not exists waiting_jobs_due on process_jobs.waiting_jobs (due_at);
-create index if not exists waiting_jobs_next on process_jobs.waiting_jobs (job_type, lane, due_at);
+-- (With the id, which no other index has in an order, so that no statistics make another one look as good.)
+create index if not exists waiting_jobs_order on process_jobs.waiting_jobs (job_type, lane, due_at, id);
 
 create table if not exists process_jobs.leases (
   token uuid primary key,
@@ -3113,6 +3114,7 @@ set search_path = pg_catalog, pg_temp
 -- As in exchange_jobs.
 set enable_seqscan = off
 set enable_sort = off
+set enable_incremental_sort = off
 set enable_bitmapscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -3143,14 +3145,14 @@ begin
           where w.job_type = l.job_type collate "C" and w.lane = l.lane and w.due_at >= b.waiting_jobs
             and not exists (
               select from process_jobs.job_troubles b where b.job_id = w.id and b.kind = 'claim' and b.retry_at > now())
-          order by w.due_at
+          order by w.due_at, w.id
           limit 1
         )
       ) next
       where (p_job_types is null or l.job_type = any (p_job_types)) and l.opens_at < 'infinity'
     ),
     (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
-  )) next (at) where next.at is not null);
+  ) offset 0) next (at) where next.at is not null);
 end
 $$;
 

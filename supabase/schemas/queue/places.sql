@@ -36,7 +36,8 @@ create table if not exists process_jobs.waiting_jobs (
   created_at timestamptz not null
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
 create index if not exists waiting_jobs_due on process_jobs.waiting_jobs (due_at);
-create index if not exists waiting_jobs_next on process_jobs.waiting_jobs (job_type, lane, due_at);
+-- (With the id, which no other index has in an order, so that no statistics make another one look as good.)
+create index if not exists waiting_jobs_order on process_jobs.waiting_jobs (job_type, lane, due_at, id);
 
 create table if not exists process_jobs.leases (
   token uuid primary key,

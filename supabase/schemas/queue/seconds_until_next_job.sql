@@ -12,6 +12,7 @@ set search_path = pg_catalog, pg_temp
 -- As in exchange_jobs.
 set enable_seqscan = off
 set enable_sort = off
+set enable_incremental_sort = off
 set enable_bitmapscan = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -42,14 +43,14 @@ begin
           where w.job_type = l.job_type collate "C" and w.lane = l.lane and w.due_at >= b.waiting_jobs
             and not exists (
               select from process_jobs.job_troubles b where b.job_id = w.id and b.kind = 'claim' and b.retry_at > now())
-          order by w.due_at
+          order by w.due_at, w.id
           limit 1
         )
       ) next
       where (p_job_types is null or l.job_type = any (p_job_types)) and l.opens_at < 'infinity'
     ),
     (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
-  )) next (at) where next.at is not null);
+  ) offset 0) next (at) where next.at is not null);
 end
 $$;
 
