@@ -19,6 +19,8 @@
 -- If a job ends while another session has locked its generation, or a stored picture cannot be recorded, the settle is
 -- refused. A job with a cancel request changes its generation only when it ends.
 --
+-- If generate-image ends before its prediction, a job watches that (watch_prediction).
+--
 -- Rows that a restore inserts, whose times are not of now, change nothing.
 create or replace function process_jobs.apply_image_job() returns trigger
 language plpgsql
@@ -54,6 +56,9 @@ begin
     return null;
   end if;
 
+  if v_ends and v_prediction_id is not null and new.job_type = 'generate-image' and new.status is distinct from old.status then
+    perform process_jobs.watch_prediction(new.id, new.life, v_prediction_id);
+  end if;
   if new.status = 'completed' and v_downloads then
     if jsonb_typeof(new.result -> 'images') = 'array' then
       perform process_jobs.record_images(new.id, new.payload, new.result -> 'images');

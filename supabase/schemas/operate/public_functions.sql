@@ -9,8 +9,8 @@ as $$
   from (
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
-      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int, jsonb, uuid)',
-      'complete_job(uuid, jsonb, text, uuid, text, text, jsonb)', 'complete_job(uuid, text, jsonb)',
+      'cancel_job(uuid, uuid, jsonb)', 'claim_next_job(text[], int, int, jsonb, uuid)',
+      'complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb)', 'complete_job(uuid, text, jsonb)',
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
       'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
@@ -20,8 +20,8 @@ as $$
       'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
       'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
       'schedule_process_jobs(text, text, text, int)', 'seconds_until_next_job(text[])',
-      'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text)', 'unschedule_process_jobs()',
-      'wake_job(uuid, jsonb, int)'
+      'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text, jsonb)', 'unschedule_process_jobs()',
+      'wake_job(uuid, jsonb, int, jsonb)'
     ]) f (signature)
   ) s
   where s.function is not null
