@@ -4695,7 +4695,8 @@ $$;
 -- ── costs/check_budget.sql ──
 
 -- check_budget: for a user's request: null where there is budget left, else when the request may begin, if it is to be
--- parked, or a refusal (PT429, which PostgREST answers as 429) that says what is used and when the month ends.
+-- parked, or a refusal (PT429, which PostgREST answers as 429) that says what is used and when the month ends; its detail
+-- has the same as json.
 --
 -- p_max_cost_per_month  the user's budget in US dollars, null: none
 -- p_over_budget         'park' or 'refuse'
@@ -4722,7 +4723,7 @@ begin
   ) then
     raise exception 'the budget for %, all users together, is used; the next begins on % 00:00 UTC',
       to_char(v_month at time zone 'UTC', 'FMMonth YYYY'), to_char(v_next_month at time zone 'UTC', 'YYYY-MM-DD')
-      using errcode = 'PT429';
+      using errcode = 'PT429', detail = jsonb_build_object('limit', 'project_budget', 'until', v_next_month);
   end if;
   if p_max_cost_per_month is null then
     return null;
@@ -4738,7 +4739,8 @@ begin
   raise exception 'your budget for % is used: % of % US dollars; the next begins on % 00:00 UTC',
     to_char(v_month at time zone 'UTC', 'FMMonth YYYY'), round(v_used, 2), p_max_cost_per_month,
     to_char(v_next_month at time zone 'UTC', 'YYYY-MM-DD')
-    using errcode = 'PT429';
+    using errcode = 'PT429', detail = jsonb_build_object(
+      'limit', 'max_cost_per_month', 'allowed', p_max_cost_per_month, 'used', v_used, 'until', v_next_month);
 end
 $$;
 
@@ -4851,7 +4853,7 @@ end
 $$;
 
 create or replace trigger process_jobs_look_at_budget
-  after insert or update of max_cost_per_month on public.project_budget
+  after update of max_cost_per_month on public.project_budget
   for each row
   execute function process_jobs.look_at_changed_budget();
 

@@ -1,5 +1,6 @@
 -- check_budget: for a user's request: null where there is budget left, else when the request may begin, if it is to be
--- parked, or a refusal (PT429, which PostgREST answers as 429) that says what is used and when the month ends.
+-- parked, or a refusal (PT429, which PostgREST answers as 429) that says what is used and when the month ends; its detail
+-- has the same as json.
 --
 -- p_max_cost_per_month  the user's budget in US dollars, null: none
 -- p_over_budget         'park' or 'refuse'
@@ -26,7 +27,7 @@ begin
   ) then
     raise exception 'the budget for %, all users together, is used; the next begins on % 00:00 UTC',
       to_char(v_month at time zone 'UTC', 'FMMonth YYYY'), to_char(v_next_month at time zone 'UTC', 'YYYY-MM-DD')
-      using errcode = 'PT429';
+      using errcode = 'PT429', detail = jsonb_build_object('limit', 'project_budget', 'until', v_next_month);
   end if;
   if p_max_cost_per_month is null then
     return null;
@@ -42,6 +43,7 @@ begin
   raise exception 'your budget for % is used: % of % US dollars; the next begins on % 00:00 UTC',
     to_char(v_month at time zone 'UTC', 'FMMonth YYYY'), round(v_used, 2), p_max_cost_per_month,
     to_char(v_next_month at time zone 'UTC', 'YYYY-MM-DD')
-    using errcode = 'PT429';
+    using errcode = 'PT429', detail = jsonb_build_object(
+      'limit', 'max_cost_per_month', 'allowed', p_max_cost_per_month, 'used', v_used, 'until', v_next_month);
 end
 $$;

@@ -65,6 +65,6 @@ end
 $$;
 
 create or replace trigger process_jobs_look_at_budget
-  after insert or update of max_cost_per_month on public.project_budget
+  after update of max_cost_per_month on public.project_budget
   for each row
   execute function process_jobs.look_at_changed_budget();
