@@ -295,12 +295,8 @@ pub async fn heartbeat(ctx: &Ctx, job: &Job) -> Result<bool, CallError> {
 /// Records an event for a job and wakes it. Returns false if it is not news, for another life, or the job has ended;
 /// `usage`, what has ended, is recorded all the same.
 pub async fn wake(ctx: &Ctx, job_id: &str, life: u32, event: Value, usage: Value) -> Result<bool, CallError> {
-    let arguments = vec![
-        ("p_job_id", job_id.into()),
-        ("p_life", life.into()),
-        ("p_event", event),
-        ("p_usage", vec![usage].into()),
-    ];
+    let arguments =
+        vec![("p_job_id", job_id.into()), ("p_life", life.into()), ("p_event", event), ("p_usage", vec![usage].into())];
     recorded("wake_job", call(ctx, "wake_job", arguments).await?)
 }
 

@@ -132,7 +132,9 @@ impl Prediction {
             Status::Canceled => "canceled",
             Status::Aborted => "aborted",
         };
-        let model = Some(&*self.model).filter(|model| model.len() <= 200 && super::model_path(model).is_some());
+        let is_name =
+            |model: &&str| (1..=200).contains(&model.len()) && model.bytes().all(|byte| byte.is_ascii_graphic());
+        let model = Some(&*self.model).filter(is_name);
         let seconds = self.predict_seconds.filter(|seconds| (0.0..=MAX_PREDICT_SECONDS).contains(seconds));
         let images = match self.status {
             Status::Succeeded if self.data_removed => None,

@@ -71,8 +71,10 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
           and exists (select from aclexplode(c.relacl) a where a.grantee = r.oid)";
     let granted: String = client.query_one(granted, &[]).await.expect("privileges").get(0);
     let service = "DELETE,INSERT,SELECT,UPDATE";
-    let mut expected: Vec<String> =
-        ["image_generations", "images", "usage_ledger"].iter().map(|table| format!("authenticated {table}: SELECT")).collect();
+    let mut expected: Vec<String> = ["image_generations", "images", "usage_ledger"]
+        .iter()
+        .map(|table| format!("authenticated {table}: SELECT"))
+        .collect();
     for (table, granted) in [
         ("costs_by_model", "SELECT"),
         ("costs_by_user", "SELECT"),
@@ -188,7 +190,9 @@ async fn a_restore_brings_back_what_was_dumped() {
     let restored = to.session().await;
     // The migrations' own rows.
     restored
-        .batch_execute("truncate job_types, model_prices, project_budget, process_jobs.releases, process_jobs.image_tables")
+        .batch_execute(
+            "truncate job_types, model_prices, project_budget, process_jobs.releases, process_jobs.image_tables",
+        )
         .await
         .expect("room for the types");
     let mut psql = std::process::Command::new("psql")

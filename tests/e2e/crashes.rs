@@ -224,7 +224,8 @@ async fn what_a_job_has_not_seen_to_end_is_recorded_all_the_same() {
     })
     .await;
     stack.replicate().fail_next(Endpoint::Get, Fault::Hang, 1);
-    let at_work = "select count(*) from job_queue where status = 'processing' and payload ->> 'generation_id' = 'killed'";
+    let at_work =
+        "select count(*) from job_queue where status = 'processing' and payload ->> 'generation_id' = 'killed'";
     until(&stack, "it is looked at", async || {
         tick(&stack, &mut ticked).await;
         count(&stack, at_work).await == 1
