@@ -4229,7 +4229,8 @@ grant execute on function public.keep_model_schema(text, jsonb, boolean) to serv
 -- ── images/keep_users_apart.sql ──
 
 -- keep_users_apart: trigger on job_queue. If an app lets users write jobs, a user may only ask for pictures of their
--- own, because the job's effects (apply_image_job) bypass the policies of the image tables.
+-- own, because the job's effects (apply_image_job) bypass the policies of the image tables; and not for watch-prediction,
+-- which says whose a prediction was.
 --
 -- It runs as the writing role: functions of the app and of process-jobs may name any user. Refuses (42501).
 create or replace function process_jobs.keep_users_apart() returns trigger
@@ -4237,6 +4238,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if current_user in ('anon', 'authenticated') and new.job_type = 'watch-prediction' then
+    raise exception 'job_type: watch-prediction is not for users' using errcode = '42501';
+  end if;
   if current_user in ('anon', 'authenticated') and new.payload ->> 'user_id' is distinct from
     nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
   then
@@ -4249,7 +4253,7 @@ $$;
 create or replace trigger process_jobs_keep_users_apart
   before insert or update of job_type, payload on public.job_queue
   for each row
-  when (new.job_type in ('generate-image', 'download-image'))
+  when (new.job_type in ('generate-image', 'download-image', 'watch-prediction'))
   execute function process_jobs.keep_users_apart();
 
 -- ── images/look_at_image_tables.sql ──
@@ -4791,7 +4795,8 @@ $$;
 --
 -- Called wherever something is recorded, with each drain, each tick, and each change of the budget; looks every 5 s, or at
 -- a hundredth of the time where the sum takes long, unless p_anew. Waits for nobody: where another session looks, or has
--- the type's row, it is left to the next call.
+-- the type's row, it is left to the next call. What stands in the way of a pause or its end is a warning: no job's outcome
+-- is refused for it.
 create or replace function process_jobs.look_at_budget(p_anew boolean default false) returns void
 language plpgsql
 security definer
@@ -4829,14 +4834,23 @@ begin
   for no key update skip locked;
   if not found then
     return;
-  elsif v_is_over then
-    perform public.pause_job_type('generate-image', format(
-      'the project''s budget for %s is used: %s of %s US dollars; it goes on by itself on %s (UTC), or when project_budget is raised',
-      to_char(v_month at time zone 'UTC', 'FMMonth YYYY'), round(v_used, 2), v_budget,
-      to_char(v_month at time zone 'UTC' + interval '1 month', 'YYYY-MM-DD')));
-  else
-    perform public.resume_job_type('generate-image');
   end if;
+  begin
+    if v_is_over then
+      perform public.pause_job_type('generate-image', format(
+        'the project''s budget for %s is used: %s of %s US dollars; it goes on by itself on %s (UTC), or when project_budget is raised',
+        to_char(v_month at time zone 'UTC', 'FMMonth YYYY'), round(v_used, 2), v_budget,
+        to_char(v_month at time zone 'UTC' + interval '1 month', 'YYYY-MM-DD')));
+    else
+      perform public.resume_job_type('generate-image');
+    end if;
+  exception
+    when others then
+      if process_jobs.is_server_state(sqlstate) then
+        raise;
+      end if;
+      raise warning 'generate-image could not be paused or resumed for the budget: %', sqlerrm;
+  end;
 end
 $$;
 

@@ -455,6 +455,9 @@ async fn habits_of_an_app_go_on() {
     };
     let refused = owner.batch_execute(&ask("somebody-else")).await.expect_err("not one's own");
     assert_eq!(refused.as_db_error().expect("refused").message(), "payload: user_id must be your own");
+    let watch = ask(USER).replace("generate-image", "watch-prediction");
+    let refused = owner.batch_execute(&watch).await.expect_err("not for users");
+    assert_eq!(refused.as_db_error().expect("refused").message(), "job_type: watch-prediction is not for users");
     owner.batch_execute(&ask(USER)).await.expect("one's own");
     owner.batch_execute("reset role").await.expect("the owner");
     assert_eq!(

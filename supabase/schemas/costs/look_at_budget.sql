@@ -3,7 +3,8 @@
 --
 -- Called wherever something is recorded, with each drain, each tick, and each change of the budget; looks every 5 s, or at
 -- a hundredth of the time where the sum takes long, unless p_anew. Waits for nobody: where another session looks, or has
--- the type's row, it is left to the next call.
+-- the type's row, it is left to the next call. What stands in the way of a pause or its end is a warning: no job's outcome
+-- is refused for it.
 create or replace function process_jobs.look_at_budget(p_anew boolean default false) returns void
 language plpgsql
 security definer
@@ -41,14 +42,23 @@ begin
   for no key update skip locked;
   if not found then
     return;
-  elsif v_is_over then
-    perform public.pause_job_type('generate-image', format(
-      'the project''s budget for %s is used: %s of %s US dollars; it goes on by itself on %s (UTC), or when project_budget is raised',
-      to_char(v_month at time zone 'UTC', 'FMMonth YYYY'), round(v_used, 2), v_budget,
-      to_char(v_month at time zone 'UTC' + interval '1 month', 'YYYY-MM-DD')));
-  else
-    perform public.resume_job_type('generate-image');
   end if;
+  begin
+    if v_is_over then
+      perform public.pause_job_type('generate-image', format(
+        'the project''s budget for %s is used: %s of %s US dollars; it goes on by itself on %s (UTC), or when project_budget is raised',
+        to_char(v_month at time zone 'UTC', 'FMMonth YYYY'), round(v_used, 2), v_budget,
+        to_char(v_month at time zone 'UTC' + interval '1 month', 'YYYY-MM-DD')));
+    else
+      perform public.resume_job_type('generate-image');
+    end if;
+  exception
+    when others then
+      if process_jobs.is_server_state(sqlstate) then
+        raise;
+      end if;
+      raise warning 'generate-image could not be paused or resumed for the budget: %', sqlerrm;
+  end;
 end
 $$;
 

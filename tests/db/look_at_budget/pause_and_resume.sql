@@ -1,5 +1,5 @@
 begin;
-select plan(15);
+select plan(18);
 create function pg_temp.reason() returns text language sql as $$ select paused_reason from job_types where job_type = 'generate-image' $$;
 create function pg_temp.use(p_id text, p_cost numeric, p_at timestamptz default now()) returns void language sql as $$
   insert into usage_ledger (id, job_id, user_id, status, cost, created_at) values (p_id, gen_random_uuid(), 'u-1', 'succeeded', p_cost, p_at) $$;
@@ -48,6 +48,20 @@ select is(pg_temp.reason(), 'by hand', 'and stays');
 select resume_job_type('generate-image');
 update project_budget set max_cost_per_month = 1;
 select matches(pg_temp.reason(), 'is used', 'once resumed it is paused again');
+
+-- What the app's own triggers refuse.
+select enqueue_job('generate-image', '{"generation_id": "g-1", "user_id": "u-1"}') as id \gset
+update job_queue set started_at = now() where id = :'id';
+create function pg_temp.refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$;
+create trigger refuse before update of started_at on job_queue for each row execute function pg_temp.refuse();
+set local client_min_messages = error;
+select lives_ok('update project_budget set max_cost_per_month = 1000', 'a type that cannot be resumed refuses nothing');
+set local client_min_messages = warning;
+select matches(pg_temp.reason(), 'is used', 'it stays paused');
+drop trigger refuse on job_queue;
+select process_jobs.look_at_budget(true);
+select results_eq(format('select t.paused_at, j.started_at from job_types t, job_queue j where t.job_type = ''generate-image'' and j.id = %L', :'id'),
+  'values (null::timestamptz, null::timestamptz)', 'until it can be, and then its jobs'' time has not passed');
 select throws_ok($$update project_budget set max_cost_per_month = 'NaN'$$, '23514', null, 'a budget is a number');
 select throws_ok($$insert into project_budget values (false)$$, '23514', null, 'there is one');
 select * from finish();
