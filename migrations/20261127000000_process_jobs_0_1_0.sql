@@ -125,8 +125,8 @@ as $$
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
       'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)',
-      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int, jsonb, uuid)',
-      'complete_job(uuid, jsonb, text, uuid, text, text, jsonb)', 'complete_job(uuid, text, jsonb)',
+      'cancel_job(uuid, uuid, jsonb)', 'claim_next_job(text[], int, int, jsonb, uuid)',
+      'complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb)', 'complete_job(uuid, text, jsonb)',
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
       'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
@@ -136,8 +136,8 @@ as $$
       'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
       'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
       'schedule_process_jobs(text, text, text, int)', 'seconds_until_next_job(text[])',
-      'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text)', 'unschedule_process_jobs()',
-      'wake_job(uuid, jsonb, int)'
+      'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text, jsonb)', 'unschedule_process_jobs()',
+      'wake_job(uuid, jsonb, int, jsonb)'
     ]) f (signature)
   ) s
   where s.function is not null
@@ -244,7 +244,8 @@ begin
       case c.relkind when 'r' then 'table' when 'i' then 'index' when 'v' then 'view' else 'relation' end, c.relname)
     from pg_catalog.pg_class c
     where c.relnamespace = 'public'::regnamespace and (
-      c.relname in ('job_types', 'generation_progress', 'user_limits')
+      c.relname in ('job_types', 'generation_progress', 'user_limits', 'model_prices', 'usage_ledger', 'project_budget', 'costs_by_user', 'costs_by_model')
+        and obj_description(c.oid, 'pg_class') is distinct from 'made by process-jobs'
       or c.relname = 'job_queue_generation')
     union all
     select format('table public.%s: it belongs to %s, and %s may not change it', c.relname, pg_get_userbyid(c.relowner), current_user)
@@ -599,6 +600,13 @@ begin
   update public.image_generations set progress = 100 where status = 'completed';
 end
 $$;
+
+-- ── steps/0.1.0_usage.sql ──
+
+-- 0.1.0, for databases of its development: outcomes and events carry what has ended outside (record_usage).
+drop function if exists public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb),
+  public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text), public.cancel_job(uuid, uuid),
+  public.wake_job(uuid, jsonb, int);
 
 -- ── policy/job_types.sql ──
 
@@ -1050,6 +1058,131 @@ begin
 end
 $$;
 
+-- ── costs/model_prices.sql ──
+
+-- model_prices: what a model costs, in US dollars, one row a model; the operator's to edit. No upgrade changes a row.
+--
+-- model       as Replicate names it, `owner/name`, without a version
+-- per_second  for each second that a prediction ran, whatever its end
+-- per_image   for each picture that a prediction gave
+-- as_of       when it was read
+-- source      where it was read
+--
+-- A price counts for what is recorded from then on (record_usage).
+do $$
+begin
+  if to_regclass('public.model_prices') is not null then
+    return;
+  end if;
+  create table public.model_prices (
+    model text primary key,
+    per_second numeric,
+    per_image numeric,
+    as_of date not null default current_date,
+    source text,
+    constraint model_prices_model_is_a_name check (model ~ '^[^:A-Z]{1,200}$'),
+    -- NaN counts as greater than every number.
+    constraint model_prices_per_second_bounded check (per_second between 0 and 1000),
+    constraint model_prices_per_image_bounded check (per_image between 0 and 1000)
+  );
+  revoke all on public.model_prices from public, anon, authenticated, service_role;
+  grant select, insert, update, delete on public.model_prices to service_role;
+  alter table public.model_prices enable row level security;
+end
+$$;
+
+-- What Replicate publishes on its page of prices, read in a copy of that date. Of other models the price is on the model's own page, and is for the
+-- operator to enter.
+insert into public.model_prices (model, per_image, as_of, source)
+values
+  ('black-forest-labs/flux-schnell', 0.003, '2026-10-07', 'https://replicate.com/pricing, by a copy'),
+  ('black-forest-labs/flux-dev', 0.025, '2026-10-07', 'https://replicate.com/pricing, by a copy'),
+  ('black-forest-labs/flux-1.1-pro', 0.04, '2026-10-07', 'https://replicate.com/pricing, by a copy'),
+  ('ideogram-ai/ideogram-v3-quality', 0.09, '2026-10-07', 'https://replicate.com/pricing, by a copy')
+on conflict (model) do nothing;
+
+-- ── costs/usage_ledger.sql ──
+
+-- usage_ledger: one row per prediction that has ended, whoever saw its end first. Rows are only ever inserted, by
+-- record_usage.
+--
+-- id               the prediction's, so that nothing is counted twice
+-- job_id, user_id  the job that made it, and the user of that job's payload
+-- model            `owner/name`; null: Replicate did not say
+-- status           how it ended: succeeded, failed, canceled, aborted (never started)
+-- predict_seconds  the model's own time; null: Replicate did not say
+-- images           how many it gave; null: Replicate has removed them before anybody looked
+-- cost             in US dollars by model_prices as they were then; null: no price was known
+-- created_at       when it was recorded; the month in which it counts is this one's, in UTC
+--
+-- Users read their own rows if the schema auth exists. The table stays when process-jobs is taken out.
+do $$
+begin
+  if to_regclass('public.usage_ledger') is not null then
+    return;
+  end if;
+  create table public.usage_ledger (
+    id text primary key,
+    job_id uuid not null,
+    user_id text,
+    model text,
+    status text not null,
+    predict_seconds double precision,
+    images int,
+    cost numeric,
+    created_at timestamptz not null default now(),
+    constraint usage_ledger_status_is_known check (status in ('succeeded', 'failed', 'canceled', 'aborted'))
+  );
+  revoke all on public.usage_ledger from public, anon, authenticated, service_role;
+  grant select on public.usage_ledger to authenticated, service_role;
+  alter table public.usage_ledger enable row level security;
+  comment on table public.usage_ledger is 'made by process-jobs';
+  create index usage_ledger_of_user on public.usage_ledger (user_id, created_at) include (cost);
+  create index usage_ledger_by_time on public.usage_ledger (created_at) include (cost);
+end
+$$;
+
+do $$
+begin
+  if to_regprocedure('auth.uid()') is null then
+    raise notice 'auth.uid() does not exist: users read usage_ledger through service_role only';
+  else
+    drop policy if exists "users read their own usage" on public.usage_ledger;
+    create policy "users read their own usage" on public.usage_ledger
+      for select to authenticated using (user_id = (select auth.uid())::text);
+  end if;
+end
+$$;
+
+-- ── costs/project_budget.sql ──
+
+-- project_budget: what all users together may cost in a month (UTC); one row, the operator's to edit.
+--
+-- max_cost_per_month  in US dollars; null: no budget
+-- over_budget         what becomes of a user's request over it: 'refuse' (default), or 'park': it waits with the type
+-- look_again_at       when it is looked at next (look_at_budget)
+do $$
+begin
+  if to_regclass('public.project_budget') is not null then
+    return;
+  end if;
+  create table public.project_budget (
+    only_row boolean primary key default true,
+    max_cost_per_month numeric,
+    over_budget text not null default 'refuse',
+    look_again_at timestamptz not null default now(),
+    constraint project_budget_is_one_row check (only_row),
+    -- NaN counts as greater than every number.
+    constraint project_budget_max_cost_bounded check (max_cost_per_month between 0 and 1000000000),
+    constraint project_budget_over_budget_is_known check (over_budget in ('refuse', 'park'))
+  );
+  insert into public.project_budget default values;
+  revoke all on public.project_budget from public, anon, authenticated, service_role;
+  grant select, update on public.project_budget to service_role;
+  alter table public.project_budget enable row level security;
+end
+$$;
+
 -- ── users/user_limits.sql ──
 
 -- user_limits: what the app's users may ask for; an operator edits it, and without a row nobody may ask for anything.
@@ -1166,7 +1299,9 @@ $$;
 --
 -- A job with a cancel request counts as begun, so that a pause of its type does not stop it. If a worker fails to end
 -- it, it is retried as after any error; after the last attempt it is cancelled all the same.
-create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null) returns boolean
+--
+-- p_usage, which goes with a p_lease_token, is as for complete_job.
+create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null, p_usage jsonb default null) returns boolean
 language plpgsql
 security definer
 -- The app's own triggers fire here and must find the names that they always found.
@@ -1180,7 +1315,8 @@ as $$
 begin
   if p_lease_token is not null then
     return p_job_id is not null and process_jobs.settle_one(jsonb_build_object(
-      'outcome', 'cancelled', 'job_id', p_job_id, 'lease_token', p_lease_token));
+      'outcome', 'cancelled', 'job_id', p_job_id, 'lease_token', p_lease_token)
+      || case when p_usage is null then '{}' else jsonb_build_object('usage', p_usage) end);
   end if;
 
   update public.job_queue j
@@ -1204,8 +1340,8 @@ begin
 end
 $$;
 
-revoke execute on function public.cancel_job(uuid, uuid) from public, anon, authenticated;
-grant execute on function public.cancel_job(uuid, uuid) to service_role;
+revoke execute on function public.cancel_job(uuid, uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.cancel_job(uuid, uuid, jsonb) to service_role;
 
 -- ── queue/check_job.sql ──
 
@@ -1658,6 +1794,7 @@ create or replace trigger process_jobs_clear_places
 --                pending by hand. null, as before leases: any job that is processing
 -- p_error_kind   a word for the entry in errors, default 'error'
 -- p_follow_ups   [{job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}]
+-- p_usage        [{id, status, model?, predict_seconds?, images?}] for usage_ledger, recorded whatever the answer is
 --
 -- p_error and its entry in errors are cut to 2000 characters. Refuses (22023) an unknown p_retry, an
 -- empty p_error, p_error together with p_result or follow-ups, and follow-ups that enqueue_job would refuse.
@@ -1669,7 +1806,8 @@ create or replace function public.complete_job(
   p_lease_token uuid default null,
   p_retry text default 'backoff',
   p_error_kind text default null,
-  p_follow_ups jsonb default '[]'
+  p_follow_ups jsonb default '[]',
+  p_usage jsonb default null
 ) returns boolean
 language plpgsql
 security definer
@@ -1704,12 +1842,13 @@ begin
   return process_jobs.settle_one(jsonb_build_object(
     'outcome', case when p_error is null then 'completed' else 'failed' end,
     'job_id', p_job_id, 'lease_token', v_lease_token, 'result', p_result, 'follow_ups', p_follow_ups,
-    'error', p_error, 'error_kind', p_error_kind, 'retry', p_retry));
+    'error', p_error, 'error_kind', p_error_kind, 'retry', p_retry)
+    || case when p_usage is null then '{}' else jsonb_build_object('usage', p_usage) end);
 end
 $$;
 
-revoke execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb) from public, anon, authenticated;
-grant execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb) to service_role;
+revoke execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb) from public, anon, authenticated;
+grant execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb) to service_role;
 
 -- ── queue/counts_starts.sql ──
 
@@ -3171,6 +3310,7 @@ grant execute on function public.seconds_until_next_job(text[]) to service_role;
 --              refused completion, kept for retry_job
 --   snoozed    "delay_seconds", "checkpoint", "progress", "hold_job_type", "pause_reason"
 --   cancelled
+--   each       "usage", recorded also where the outcome is not (record_usage)
 --
 -- Where the columns go, by the status that comes of an outcome:
 --
@@ -3239,6 +3379,9 @@ begin
     perform process_jobs.check_outcomes(p_outcomes);
   end if;
 
+  if jsonb_path_exists(p_outcomes, '$[*].usage') then
+    perform process_jobs.record_usage(p_outcomes);
+  end if;
   with settled as (
     update public.job_queue j
     set status = case
@@ -3388,6 +3531,7 @@ $$;
 -- p_hold_job_type  true: no job of this type begins for p_delay_seconds, or, if this one has begun, no job of this type
 --                  that has begun continues (a longer hold stays)
 -- p_pause_reason   not null: no job of this type begins until resume_job_type
+-- p_usage          as for complete_job
 --
 -- A job that waits without a checkpoint has not begun: started_at becomes null, so that the wait does not count toward
 -- its age. Refuses (22023) arguments out of these bounds.
@@ -3398,7 +3542,8 @@ create or replace function public.snooze_job(
   p_checkpoint jsonb default null,
   p_progress int default null,
   p_hold_job_type boolean default false,
-  p_pause_reason text default null
+  p_pause_reason text default null,
+  p_usage jsonb default null
 ) returns boolean
 language plpgsql
 security definer
@@ -3411,12 +3556,13 @@ begin
   return process_jobs.settle_one(jsonb_build_object(
     'outcome', 'snoozed', 'job_id', p_job_id, 'lease_token', p_lease_token, 'delay_seconds', p_delay_seconds,
     'checkpoint', p_checkpoint, 'progress', p_progress, 'hold_job_type', p_hold_job_type,
-    'pause_reason', p_pause_reason));
+    'pause_reason', p_pause_reason)
+    || case when p_usage is null then '{}' else jsonb_build_object('usage', p_usage) end);
 end
 $$;
 
-revoke execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text) from public, anon, authenticated;
-grant execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text) to service_role;
+revoke execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text, jsonb) from public, anon, authenticated;
+grant execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text, jsonb) to service_role;
 
 -- ── queue/sweep_leases.sql ──
 
@@ -3638,9 +3784,10 @@ $$;
 -- pending     -> due now, whatever it waits for; once it has begun, even during a hold of its type
 -- processing  -> continues; if its run parks it, which cannot have seen the event, it is due at once
 --
+-- p_usage is as for complete_job: recorded whatever the answer is.
 -- p_event is kept until the next one or the job's end, and returned with every claim: the run decides its meaning.
 -- Refuses (22023) one that is not a json object, or is larger or deeper than a payload may be.
-create or replace function public.wake_job(p_job_id uuid, p_event jsonb, p_life int default null) returns boolean
+create or replace function public.wake_job(p_job_id uuid, p_event jsonb, p_life int default null, p_usage jsonb default null) returns boolean
 language plpgsql
 security definer
 -- The app's own triggers fire here and must find the names that they always found.
@@ -3660,6 +3807,9 @@ begin
     raise exception '%', v_refusal using errcode = '22023';
   end if;
 
+  if p_usage is not null then
+    perform process_jobs.record_usage(jsonb_build_array(jsonb_build_object('job_id', p_job_id, 'usage', p_usage)));
+  end if;
   update public.job_queue j
   set event = p_event,
     scheduled_at = case
@@ -3673,8 +3823,8 @@ begin
 end
 $$;
 
-revoke execute on function public.wake_job(uuid, jsonb, int) from public, anon, authenticated;
-grant execute on function public.wake_job(uuid, jsonb, int) to service_role;
+revoke execute on function public.wake_job(uuid, jsonb, int, jsonb) from public, anon, authenticated;
+grant execute on function public.wake_job(uuid, jsonb, int, jsonb) to service_role;
 
 -- ── policy/available_starts.sql ──
 
@@ -3850,6 +4000,8 @@ grant execute on function public.resume_job_type(text) to service_role;
 -- If a job ends while another session has locked its generation, or a stored picture cannot be recorded, the settle is
 -- refused. A job with a cancel request changes its generation only when it ends.
 --
+-- If generate-image ends before its prediction, a job watches that (watch_prediction).
+--
 -- Its progress is that of the model for nine tenths, told by the model's log or else by the time that has passed of its
 -- usual time (model_times), and that of the download from there on: models take tens of seconds, downloads a few. It
 -- moves when a look at the prediction parks the job, and is 100 when the generation is completed.
@@ -3894,6 +4046,9 @@ begin
     return null;
   end if;
 
+  if v_ends and v_prediction_id is not null and new.job_type = 'generate-image' and new.status is distinct from old.status then
+    perform process_jobs.watch_prediction(new.id, new.life, v_prediction_id);
+  end if;
   if new.status = 'completed' and v_downloads then
     if jsonb_typeof(new.result -> 'images') = 'array' then
       perform process_jobs.record_images(new.id, new.payload, new.result -> 'images');
@@ -4138,7 +4293,7 @@ $$;
 -- The job types of the image worker, with the default retry policy: 5 s, 10 s, 20 s … 600 s, each ±25 %. Replicate
 -- takes 600 creates a minute from an account; 500 a minute and 50 at once stay below that.
 insert into public.job_types (job_type, starts_per_minute)
-values ('generate-image', 500), ('download-image', null)
+values ('generate-image', 500), ('download-image', null), ('watch-prediction', null)
 on conflict (job_type) do nothing;
 
 -- ── images/image_tables_shape.sql ──
@@ -4246,7 +4401,8 @@ grant execute on function public.keep_model_schema(text, jsonb, boolean) to serv
 -- ── images/keep_users_apart.sql ──
 
 -- keep_users_apart: trigger on job_queue. If an app lets users write jobs, a user may only ask for pictures of their
--- own, because the job's effects (apply_image_job) bypass the policies of the image tables.
+-- own, because the job's effects (apply_image_job) bypass the policies of the image tables; and not for watch-prediction,
+-- which says whose a prediction was.
 --
 -- It runs as the writing role: functions of the app and of process-jobs may name any user. Refuses (42501).
 create or replace function process_jobs.keep_users_apart() returns trigger
@@ -4254,6 +4410,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if current_user in ('anon', 'authenticated') and new.job_type = 'watch-prediction' then
+    raise exception 'job_type: watch-prediction is not for users' using errcode = '42501';
+  end if;
   if current_user in ('anon', 'authenticated') and new.payload ->> 'user_id' is distinct from
     nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
   then
@@ -4266,7 +4425,7 @@ $$;
 create or replace trigger process_jobs_keep_users_apart
   before insert or update of job_type, payload on public.job_queue
   for each row
-  when (new.job_type in ('generate-image', 'download-image'))
+  when (new.job_type in ('generate-image', 'download-image', 'watch-prediction'))
   execute function process_jobs.keep_users_apart();
 
 -- ── images/look_at_image_tables.sql ──
@@ -4923,6 +5082,296 @@ begin
 end
 $$;
 
+-- ── images/watch_prediction.sql ──
+
+-- watch_prediction: has a job of its own see the end of a prediction whose job ends before it, so that what it used is
+-- recorded; nothing where it is recorded already. For apply_image_job.
+--
+-- It happens where a worker was killed at the last attempt, where JOB_TIMEOUT_MS is over, or a cancel could not be waited
+-- for. It begins 15 s later, when mostly the prediction has ended, and before new work, because an hour later Replicate
+-- tells no more how many pictures there were.
+create or replace function process_jobs.watch_prediction(p_job_id uuid, p_life int, p_prediction_id text) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+  if exists (select from public.usage_ledger l where l.id = p_prediction_id)
+    or not exists (select from public.job_types t where t.job_type = 'watch-prediction')
+  then
+    return;
+  end if;
+  perform process_jobs.insert_job(
+    'watch-prediction', jsonb_build_object('prediction_id', p_prediction_id, 'job_id', p_job_id, 'life', p_life),
+    1000000, 10, now() + interval '15 seconds', 'watch-prediction:' || left(p_prediction_id, 150), null);
+end
+$$;
+
+-- ── costs/check_budget.sql ──
+
+-- check_budget: for a user's request: null where there is budget left, else when the request may begin, if it is to be
+-- parked, or a refusal (PT429, which PostgREST answers as 429) that says what is used and when the month ends; its detail
+-- has the same as json.
+--
+-- p_max_cost_per_month  the user's budget in US dollars, null: none
+-- p_over_budget         'park' or 'refuse'
+--
+-- What is under way counts once it has ended, and what has no known price counts as nothing. Over the project's budget
+-- requests are refused, or wait with their type, as project_budget says.
+create or replace function process_jobs.check_budget(p_user_id text, p_max_cost_per_month numeric, p_over_budget text)
+returns timestamptz
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  v_month constant timestamptz := date_trunc('month', now(), 'UTC');
+  v_next_month constant timestamptz := (v_month at time zone 'UTC' + interval '1 month') at time zone 'UTC';
+  v_used numeric;
+begin
+  if exists (
+    select from public.job_types t, public.project_budget b
+    where t.job_type = 'generate-image' and process_jobs.is_over_budget(t.paused_reason) and b.over_budget = 'refuse'
+  ) then
+    raise exception 'the budget for %, all users together, is used; the next begins on % 00:00 UTC',
+      to_char(v_month at time zone 'UTC', 'FMMonth YYYY'), to_char(v_next_month at time zone 'UTC', 'YYYY-MM-DD')
+      using errcode = 'PT429', detail = jsonb_build_object('limit', 'project_budget', 'until', v_next_month);
+  end if;
+  if p_max_cost_per_month is null then
+    return null;
+  end if;
+  v_used := process_jobs.cost_of_month(p_user_id);
+  if v_used < p_max_cost_per_month then
+    return null;
+  elsif p_over_budget = 'park' then
+    return v_next_month;
+  end if;
+  raise exception 'your budget for % is used: % of % US dollars; the next begins on % 00:00 UTC',
+    to_char(v_month at time zone 'UTC', 'FMMonth YYYY'), round(v_used, 2), p_max_cost_per_month,
+    to_char(v_next_month at time zone 'UTC', 'YYYY-MM-DD')
+    using errcode = 'PT429', detail = jsonb_build_object(
+      'limit', 'max_cost_per_month', 'allowed', p_max_cost_per_month, 'used', v_used, 'until', v_next_month);
+end
+$$;
+
+-- ── costs/cost_of_month.sql ──
+
+-- cost_of_month: what a user's predictions of this month (UTC) have cost, in US dollars; one without a known price counts
+-- as nothing.
+create or replace function process_jobs.cost_of_month(p_user_id text) returns numeric
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+  return (
+    select coalesce(sum(l.cost), 0)
+    from public.usage_ledger l
+    where l.user_id = p_user_id and l.created_at >= date_trunc('month', now(), 'UTC'));
+end
+$$;
+
+-- ── costs/costs_by_model.sql ──
+
+-- costs_by_model: what each model has used in each month (UTC). cost counts what has no known price as 0; unpriced tells how
+-- many predictions that are.
+create or replace view public.costs_by_model with (security_invoker = true) as
+  select date_trunc('month', l.created_at at time zone 'UTC')::date as month, l.model, count(*) as predictions,
+    coalesce(sum(l.images), 0) as images, coalesce(sum(l.predict_seconds), 0) as predict_seconds,
+    coalesce(sum(l.cost), 0) as cost, count(*) filter (where l.cost is null) as unpriced
+  from public.usage_ledger l
+  group by 1, 2;
+
+revoke all on public.costs_by_model from public, anon, authenticated, service_role;
+grant select on public.costs_by_model to service_role;
+
+-- ── costs/costs_by_user.sql ──
+
+-- costs_by_user: what each user has used in each month (UTC). cost counts what has no known price as 0; unpriced tells how
+-- many predictions that are.
+create or replace view public.costs_by_user with (security_invoker = true) as
+  select date_trunc('month', l.created_at at time zone 'UTC')::date as month, l.user_id, count(*) as predictions,
+    coalesce(sum(l.images), 0) as images, coalesce(sum(l.predict_seconds), 0) as predict_seconds,
+    coalesce(sum(l.cost), 0) as cost, count(*) filter (where l.cost is null) as unpriced
+  from public.usage_ledger l
+  group by 1, 2;
+
+revoke all on public.costs_by_user from public, anon, authenticated, service_role;
+grant select on public.costs_by_user to service_role;
+
+-- ── costs/is_over_budget.sql ──
+
+-- is_over_budget: whether a type's paused_reason is that of look_at_budget.
+create or replace function process_jobs.is_over_budget(p_paused_reason text) returns boolean
+language sql
+immutable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select p_paused_reason like 'the project''s budget for % is used: %'
+$$;
+
+-- ── costs/look_at_budget.sql ──
+
+-- look_at_budget: pauses generate-image while the project's budget for the month is used, and resumes it once it is not: in
+-- the next month, or where the budget has been raised. A pause by a person, or for another reason, stays.
+--
+-- Called wherever something is recorded, with each drain, each tick, and each change of the budget; looks every 5 s, or at
+-- a hundredth of the time where the sum takes long, unless p_anew. Waits for nobody: where another session looks, or has
+-- the type's row, it is left to the next call. What stands in the way of a pause or its end is a warning: no job's outcome
+-- is refused for it.
+create or replace function process_jobs.look_at_budget(p_anew boolean default false) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  v_month constant timestamptz := date_trunc('month', now(), 'UTC');
+  v_looked_at constant timestamptz := clock_timestamp();
+  v_budget numeric;
+  v_used numeric;
+  v_is_over boolean := false;
+  v_paused_reason text;
+begin
+  select b.max_cost_per_month into v_budget
+  from public.project_budget b
+  where p_anew or b.look_again_at <= v_looked_at
+  for no key update skip locked;
+  if not found then
+    return;
+  end if;
+  if v_budget is not null then
+    select coalesce(sum(l.cost), 0) into v_used from public.usage_ledger l where l.created_at >= v_month;
+    v_is_over := v_used >= v_budget;
+  end if;
+  update public.project_budget
+  set look_again_at = v_looked_at + greatest(interval '5 seconds', 100 * (clock_timestamp() - v_looked_at));
+
+  select t.paused_reason into v_paused_reason
+  from public.job_types t
+  where t.job_type = 'generate-image'
+    and case when v_is_over then t.paused_at is null else process_jobs.is_over_budget(t.paused_reason) end
+  for no key update skip locked;
+  if not found then
+    return;
+  end if;
+  begin
+    if v_is_over then
+      perform public.pause_job_type('generate-image', format(
+        'the project''s budget for %s is used: %s of %s US dollars; it goes on by itself on %s (UTC), or when project_budget is raised',
+        to_char(v_month at time zone 'UTC', 'FMMonth YYYY'), round(v_used, 2), v_budget,
+        to_char(v_month at time zone 'UTC' + interval '1 month', 'YYYY-MM-DD')));
+    else
+      perform public.resume_job_type('generate-image');
+    end if;
+  exception
+    when others then
+      if process_jobs.is_server_state(sqlstate) then
+        raise;
+      end if;
+      raise warning 'generate-image could not be paused or resumed for the budget: %', sqlerrm;
+  end;
+end
+$$;
+
+-- look_at_changed_budget: trigger on project_budget: a changed budget counts at once.
+create or replace function process_jobs.look_at_changed_budget() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform process_jobs.look_at_budget(true);
+  return null;
+end
+$$;
+
+create or replace trigger process_jobs_look_at_budget
+  after update of max_cost_per_month on public.project_budget
+  for each row
+  execute function process_jobs.look_at_changed_budget();
+
+-- ── costs/record_usage.sql ──
+
+-- record_usage: writes into usage_ledger what has ended outside; what is there already stays as it is.
+--
+-- p_outcomes  a json array of objects, those with "job_id" and "usage": [{id, status, model?, predict_seconds?, images?}],
+--             as usage_ledger has them; a model's version is cut off
+--
+-- The cost is seconds and pictures by the model's price; of an aborted one, which never started, nothing. It is unknown
+-- without a price, and where the price is for something that is not known.
+--
+-- An end outside is a fact whosever the job is: settle_jobs records it also with an outcome that comes too late, and
+-- wake_job for a job that has ended. Both call it before they lock a job. Refuses (22023) a usage out of bounds.
+create or replace function process_jobs.record_usage(p_outcomes jsonb) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- As in exchange_jobs.
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_refusal text;
+begin
+  if jsonb_path_exists(p_outcomes, '$[*] ? (@.usage.type() != "array" || exists(@.usage[*] ? (@.type() != "object")))') then
+    raise exception 'p_usage must be a json array of objects' using errcode = '22023';
+  end if;
+  select min(case
+      when (length(u.id) between 1 and 200) is not true then 'p_usage: id must have 1 to 200 characters'
+      when (u.status in ('succeeded', 'failed', 'canceled', 'aborted')) is not true then
+        format('p_usage: status must be succeeded, failed, canceled or aborted, not %s', coalesce(quote_literal(left(u.status, 100)), 'null'))
+      when length(u.model) > 300 then 'p_usage: model must have at most 300 characters'
+      -- NaN counts as greater than every number.
+      when u.predict_seconds not between 0 and 1000000 then
+        format('p_usage: predict_seconds must be between 0 and 1000000, not %s', u.predict_seconds)
+      when u.images not between 0 and 1000 then format('p_usage: images must be between 0 and 1000, not %s', u.images)
+    end)
+  into v_refusal
+  from jsonb_to_recordset(p_outcomes) o (usage jsonb)
+  cross join lateral jsonb_to_recordset(o.usage) u (
+    id text, model text, status text, predict_seconds double precision, images int);
+  if v_refusal is not null then
+    raise exception '%', v_refusal using errcode = '22023';
+  end if;
+
+  -- In the order of the ids: two calls with the same ones must not wait for each other in a ring.
+  insert into public.usage_ledger (id, job_id, user_id, model, status, predict_seconds, images, cost)
+  select u.id, o.job_id, left(j.payload ->> 'user_id', 200), nullif(lower(split_part(u.model, ':', 1)), ''), u.status,
+    u.predict_seconds, u.images,
+    case
+      when coalesce(p.per_second, p.per_image) is null then null
+      when u.status = 'aborted' then 0
+      when p.per_second is not null and u.predict_seconds is null or p.per_image is not null and u.images is null then null
+      else coalesce(u.predict_seconds::numeric * p.per_second, 0) + coalesce(u.images * p.per_image, 0)
+    end
+  from jsonb_to_recordset(p_outcomes) o (job_id uuid, usage jsonb)
+  cross join lateral jsonb_to_recordset(o.usage) u (
+    id text, model text, status text, predict_seconds double precision, images int)
+  left join public.job_queue j on j.id = o.job_id
+  left join public.model_prices p on p.model = lower(split_part(u.model, ':', 1))
+  where o.job_id is not null
+  order by u.id
+  on conflict (id) do nothing;
+  perform process_jobs.look_at_budget();
+end
+$$;
+
 -- ── schedule/extensions.sql ──
 
 -- Creates pg_cron and pg_net, which schedule_process_jobs needs, if the server offers them.
@@ -5180,6 +5629,8 @@ declare
   v_secret_key text;
   v_request_id bigint;
 begin
+  -- In the new month no drain would come to resume the type.
+  perform process_jobs.look_at_budget();
   if public.seconds_until_next_job() is distinct from 0 then
     return null;
   end if;
@@ -5465,8 +5916,8 @@ $$;
 -- my_limits: {limits, used, left, until} of the signed-in user; limits is null if requests are not open to them.
 --
 -- limits  the columns of user_limits that count for them; null: no limit
--- used    {open, day}: generations under way, requests of the last 24 hours
--- left    {open, day}: how many more are possible now; null: no limit
+-- used    {open, day, cost}: generations under way, requests of the last 24 hours, US dollars of this month (UTC)
+-- left    {open, day, cost}: how much more is possible now; null: no limit
 -- until   when the next request of the day is possible, if none is now
 create or replace function public.my_limits() returns jsonb
 language plpgsql
@@ -5478,14 +5929,18 @@ declare
   v_user_id text := process_jobs.signed_in_user();
   v_limits public.user_limits := process_jobs.limits_of(v_user_id);
   v_open bigint := cardinality(process_jobs.open_generations(v_user_id));
+  v_cost numeric := process_jobs.cost_of_month(v_user_id);
   v_day record;
 begin
   v_limits.max_priority := coalesce(v_limits.max_priority, 0);
   select d.used, d.until into v_day from process_jobs.day_of(v_user_id, v_limits.max_per_day) d;
   return jsonb_build_object(
     'limits', case when v_limits.applies_to is not null then to_jsonb(v_limits) - 'applies_to' end,
-    'used', jsonb_build_object('open', v_open, 'day', v_day.used),
-    'left', jsonb_build_object('open', v_limits.max_open - least(v_open, v_limits.max_open), 'day', v_limits.max_per_day - least(v_day.used, v_limits.max_per_day)),
+    'used', jsonb_build_object('open', v_open, 'day', v_day.used, 'cost', v_cost),
+    'left', jsonb_build_object(
+      'open', v_limits.max_open - least(v_open, v_limits.max_open),
+      'day', v_limits.max_per_day - least(v_day.used, v_limits.max_per_day),
+      'cost', v_limits.max_cost_per_month - least(v_cost, v_limits.max_cost_per_month)),
     'until', v_day.until);
 end
 $$;
@@ -5706,7 +6161,9 @@ declare
   v_payload jsonb := jsonb_build_object('prompt', p_prompt, 'model_id', p_model_id)
     || (v_options - '{priority,idempotency_key}'::text[]);
   v_hash bytea := sha256(convert_to(jsonb_build_array(v_payload, v_priority)::text, 'UTF8'));
+  v_limits public.user_limits := process_jobs.limits_of(v_user_id);
   v_before record;
+  v_begins_at timestamptz;
   v_id text;
 begin
   -- (What a worker takes for blanks: Unicode's White_Space.)
@@ -5729,6 +6186,7 @@ begin
     end if;
   end if;
   perform process_jobs.check_user_limits(v_user_id, v_payload, v_priority);
+  v_begins_at := process_jobs.check_budget(v_user_id, v_limits.max_cost_per_month, v_limits.over_budget);
   perform process_jobs.check_source_address(v_user_id, s.url, 'p_options: ' || s.field)
   from (
     select v_payload ->> 'source_image_url', 'source_image_url' where v_payload ? 'source_image_url'
@@ -5741,7 +6199,7 @@ begin
   insert into process_jobs.requests (user_id, generation_id, idempotency_key, request_hash)
   values (v_user_id, v_id, v_key, v_hash);
   perform process_jobs.insert_job(
-    'generate-image', v_payload || jsonb_build_object('generation_id', v_id, 'user_id', v_user_id), v_priority, null, null, null, v_user_id);
+    'generate-image', v_payload || jsonb_build_object('generation_id', v_id, 'user_id', v_user_id), v_priority, null, v_begins_at, null, v_user_id);
   return process_jobs.seen_generation(v_id);
 end
 $$;
@@ -5754,7 +6212,8 @@ grant execute on function public.request_generation(text, text, jsonb) to authen
 -- retry_generation: gives the last job of a generation of the signed-in user a new life (retry_job); true: it is under way
 -- again, false: it has not failed and was not cancelled, does not exist, or is somebody else's.
 --
--- It counts as a request, and is refused as one (check_user_limits), but for the priority, which it has already.
+-- It counts as a request, and is refused as one (check_user_limits, check_budget), but for the priority, which it has
+-- already; over the user's budget it is not parked.
 create or replace function public.retry_generation(p_id text) returns boolean
 language plpgsql
 security definer
@@ -5766,6 +6225,7 @@ set jit = off
 as $$
 declare
   v_user_id text := process_jobs.signed_in_user();
+  v_limits public.user_limits := process_jobs.limits_of(v_user_id);
   v_job record;
 begin
   perform process_jobs.take_users_turn(v_user_id);
@@ -5779,6 +6239,7 @@ begin
     return false;
   end if;
   perform process_jobs.check_user_limits(v_user_id, v_job.payload, null);
+  perform process_jobs.check_budget(v_user_id, v_limits.max_cost_per_month, 'refuse');
   if not public.retry_job(v_job.id) then
     return false;
   end if;
@@ -5872,7 +6333,7 @@ $$;
 --           "bucket"}, kept for process_jobs_doctor
 --
 -- Refuses (55000), with a sentence, a worker too old for this schema or one that needs a newer schema. If the image
--- tables cannot be looked at, the drain goes on.
+-- tables or the budget cannot be looked at, the drain goes on.
 create or replace function process_jobs.before_drain(p_worker jsonb, p_job_types text[]) returns void
 language plpgsql
 security definer
@@ -5896,9 +6357,10 @@ begin
   end if;
   begin
     perform process_jobs.look_at_image_tables();
+    perform process_jobs.look_at_budget();
   exception
     when others then
-      raise warning 'the image tables could not be looked at: %', sqlerrm;
+      raise warning 'the image tables or the budget could not be looked at: %', sqlerrm;
   end;
 end
 $$;
@@ -6384,7 +6846,7 @@ $$;
 -- uninstall: removes process-jobs from the database and restores the app's former state: its queue in its old form and
 -- its old functions.
 --
--- The job_queue, image_generations and images that process-jobs made stay with their rows, unless p_drop_tables. The
+-- The job_queue, image_generations, images and usage_ledger that process-jobs made stay with their rows, unless p_drop_tables. The
 -- schedule and the stored key are removed. Refuses (2BP01) while an object of the app depends on one of process-jobs.
 create or replace function process_jobs.uninstall(p_drop_tables boolean default false) returns void
 language plpgsql
@@ -6413,7 +6875,8 @@ begin
       union all
       select 'pg_catalog.pg_class'::regclass, t.oid from pg_catalog.pg_class t
       where t.relnamespace = 'process_jobs'::regnamespace
-        or t.oid in ('public.job_types'::regclass, 'public.user_limits'::regclass, to_regclass('public.generation_progress')));
+        or t.oid in ('public.job_types'::regclass, 'public.user_limits'::regclass, 'public.model_prices'::regclass,
+          'public.project_budget'::regclass, to_regclass('public.generation_progress')));
   if v_dependents is not null then
     raise exception E'process-jobs cannot be taken out, for these depend on it:\n- %', v_dependents using errcode = '2BP01';
   end if;
@@ -6439,7 +6902,7 @@ begin
     union all
     select format('drop table public.%I cascade', c.relname)
     from pg_catalog.pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relname in ('images', 'image_generations', 'job_queue')
+    where c.relnamespace = 'public'::regnamespace and c.relname in ('images', 'image_generations', 'job_queue', 'usage_ledger')
       and p_drop_tables and obj_description(c.oid, 'pg_class') = 'made by process-jobs'
   loop
     execute v_object.statement;
@@ -6447,10 +6910,10 @@ begin
   if obj_description(to_regclass('public.job_queue'), 'pg_class') = 'made by process-jobs' then
     alter table public.job_queue alter column id set default gen_random_uuid();
   end if;
+  drop view if exists public.costs_by_user, public.costs_by_model;
   drop schema process_jobs cascade;
-  drop table public.job_types;
+  drop table public.job_types, public.user_limits, public.model_prices, public.project_budget;
   drop table if exists public.generation_progress;
-  drop table public.user_limits;
   for v_object in select s.statement from unnest(v_statements) s (statement) loop
     execute v_object.statement;
   end loop;

@@ -42,9 +42,9 @@ export type Generation =
 export interface MyLimits {
   /** Null: requests are closed to this user; a limit of null is none. */
   limits: Omit<Database["public"]["Tables"]["user_limits"]["Row"], "applies_to"> | null;
-  /** Generations under way, and requests of the last 24 hours. */
-  used: { open: number; day: number };
-  left: { open: number | null; day: number | null };
+  /** Generations under way, requests of the last 24 hours, US dollars of this month (UTC). */
+  used: { open: number; day: number; cost: number };
+  left: { open: number | null; day: number | null; cost: number | null };
   /** When the next request of the day is possible, where none is now. */
   until: string | null;
 }

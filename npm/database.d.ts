@@ -282,6 +282,87 @@ export type Database = {
         };
         Relationships: [];
       };
+      model_prices: {
+        Row: {
+          model: string;
+          per_second: number | null;
+          per_image: number | null;
+          as_of: string;
+          source: string | null;
+        };
+        Insert: {
+          model: string;
+          per_second?: number | null;
+          per_image?: number | null;
+          as_of?: string;
+          source?: string | null;
+        };
+        Update: {
+          model?: string;
+          per_second?: number | null;
+          per_image?: number | null;
+          as_of?: string;
+          source?: string | null;
+        };
+        Relationships: [];
+      };
+      project_budget: {
+        Row: {
+          only_row: boolean;
+          max_cost_per_month: number | null;
+          over_budget: "refuse" | "park";
+          look_again_at: string;
+        };
+        Insert: {
+          only_row?: boolean;
+          max_cost_per_month?: number | null;
+          over_budget?: "refuse" | "park";
+          look_again_at?: string;
+        };
+        Update: {
+          only_row?: boolean;
+          max_cost_per_month?: number | null;
+          over_budget?: "refuse" | "park";
+          look_again_at?: string;
+        };
+        Relationships: [];
+      };
+      usage_ledger: {
+        Row: {
+          id: string;
+          job_id: string;
+          user_id: string | null;
+          model: string | null;
+          status: "succeeded" | "failed" | "canceled" | "aborted";
+          predict_seconds: number | null;
+          images: number | null;
+          cost: number | null;
+          created_at: string;
+        };
+        Insert: {
+          id: string;
+          job_id: string;
+          user_id?: string | null;
+          model?: string | null;
+          status: "succeeded" | "failed" | "canceled" | "aborted";
+          predict_seconds?: number | null;
+          images?: number | null;
+          cost?: number | null;
+          created_at?: string;
+        };
+        Update: {
+          id?: string;
+          job_id?: string;
+          user_id?: string | null;
+          model?: string | null;
+          status?: "succeeded" | "failed" | "canceled" | "aborted";
+          predict_seconds?: number | null;
+          images?: number | null;
+          cost?: number | null;
+          created_at?: string;
+        };
+        Relationships: [];
+      };
       user_limits: {
         Row: {
           applies_to: string;
@@ -319,14 +400,39 @@ export type Database = {
         Relationships: [];
       };
     };
-    Views: Record<never, never>;
+    Views: {
+      costs_by_model: {
+        Row: {
+          month: string | null;
+          model: string | null;
+          predictions: number | null;
+          images: number | null;
+          predict_seconds: number | null;
+          cost: number | null;
+          unpriced: number | null;
+        };
+        Relationships: [];
+      };
+      costs_by_user: {
+        Row: {
+          month: string | null;
+          user_id: string | null;
+          predictions: number | null;
+          images: number | null;
+          predict_seconds: number | null;
+          cost: number | null;
+          unpriced: number | null;
+        };
+        Relationships: [];
+      };
+    };
     Functions: {
       cancel_generation: {
         Args: { p_id: string };
         Returns: boolean;
       };
       cancel_job: {
-        Args: { p_job_id: string; p_lease_token?: string };
+        Args: { p_job_id: string; p_lease_token?: string; p_usage?: Json };
         Returns: boolean;
       };
       claim_next_job: {
@@ -334,7 +440,7 @@ export type Database = {
         Returns: { id: string; job_type: string; payload: Json; status: string; priority: number; attempt_number: number; max_attempts: number; life: number; checkpoint: Json; event: Json; cancel_requested: boolean; lease_token: string; lease_expires_at: string; lease_seconds: number; created_at: string; started_at: string; age_seconds: number; search_from: string; seconds_until_next: number }[];
       };
       complete_job: {
-        Args: { p_job_id: string; p_result?: Json; p_error?: string; p_lease_token?: string; p_retry?: string; p_error_kind?: string; p_follow_ups?: Json };
+        Args: { p_job_id: string; p_result?: Json; p_error?: string; p_lease_token?: string; p_retry?: string; p_error_kind?: string; p_follow_ups?: Json; p_usage?: Json };
         Returns: boolean;
       };
       enqueue_job: {
@@ -410,7 +516,7 @@ export type Database = {
         Returns: number;
       };
       snooze_job: {
-        Args: { p_job_id: string; p_lease_token: string; p_delay_seconds: number; p_checkpoint?: Json; p_progress?: number; p_hold_job_type?: boolean; p_pause_reason?: string };
+        Args: { p_job_id: string; p_lease_token: string; p_delay_seconds: number; p_checkpoint?: Json; p_progress?: number; p_hold_job_type?: boolean; p_pause_reason?: string; p_usage?: Json };
         Returns: boolean;
       };
       unschedule_process_jobs: {
@@ -418,7 +524,7 @@ export type Database = {
         Returns: boolean;
       };
       wake_job: {
-        Args: { p_job_id: string; p_event: Json; p_life?: number };
+        Args: { p_job_id: string; p_event: Json; p_life?: number; p_usage?: Json };
         Returns: boolean;
       };
     };

@@ -45,8 +45,17 @@ export interface GenerateImage {
   published_schema?: boolean | null;
 }
 
+/** The payload of a `watch-prediction` job. */
+export interface WatchPrediction {
+  prediction_id: string;
+  /** The job that made it, and the life in which it did. */
+  job_id: string;
+  life: number;
+}
+
 /** By job type. */
 export interface JobTypes {
   "download-image": DownloadImage;
   "generate-image": GenerateImage;
+  "watch-prediction": WatchPrediction;
 }

@@ -5,7 +5,7 @@ use crate::error::JobError;
 use crate::fields::{self, Fields};
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::ready;
 use std::time::Duration;
 
@@ -37,6 +37,9 @@ pub struct Job {
     pub age: Duration,
     /// RFC 3339. The job did nothing outside before this time.
     pub search_from: String,
+    /// What the run has seen to have ended outside, for `usage_ledger`; it is recorded with the run's outcome, whatever
+    /// that is.
+    pub usage: RefCell<Vec<Value>>,
 }
 
 impl Job {
@@ -70,7 +73,13 @@ impl Job {
             cancel_requested: fields.value("cancel_requested").is_some_and(|it| *it == true),
             age: fields::seconds(age_seconds).unwrap_or_default(),
             search_from: text("search_from")?,
+            usage: RefCell::default(),
         })
+    }
+
+    /// Reports what has ended outside; `None`: it has not.
+    pub fn note_usage(&self, usage: Option<Value>) {
+        self.usage.borrow_mut().extend(usage);
     }
 
     /// Fails if half of the lease or less is left. Called before an effect that must not happen twice and that the next

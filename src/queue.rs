@@ -221,6 +221,9 @@ fn settling(job: &Job, outcome: &Outcome) -> (&'static str, &'static str, Vec<(&
         }
         Outcome::Cancelled => ("cancelled", "cancel_job", Vec::new()),
     };
+    if !job.usage.borrow().is_empty() {
+        arguments.push(("p_usage", job.usage.borrow().as_slice().into()));
+    }
     arguments.retain(|(_, value)| !value.is_null());
     (name, function, arguments)
 }
@@ -289,9 +292,11 @@ pub async fn heartbeat(ctx: &Ctx, job: &Job) -> Result<bool, CallError> {
     Ok(extended)
 }
 
-/// Records an event for a job and wakes it. Returns false if it is not news, for another life, or the job has ended.
-pub async fn wake(ctx: &Ctx, job_id: &str, life: u32, event: &Value) -> Result<bool, CallError> {
-    let arguments = vec![("p_job_id", job_id.into()), ("p_life", life.into()), ("p_event", event.clone())];
+/// Records an event for a job and wakes it. Returns false if it is not news, for another life, or the job has ended;
+/// `usage`, what has ended, is recorded all the same.
+pub async fn wake(ctx: &Ctx, job_id: &str, life: u32, event: Value, usage: Value) -> Result<bool, CallError> {
+    let arguments =
+        vec![("p_job_id", job_id.into()), ("p_life", life.into()), ("p_event", event), ("p_usage", vec![usage].into())];
     recorded("wake_job", call(ctx, "wake_job", arguments).await?)
 }
 

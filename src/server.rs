@@ -263,7 +263,7 @@ fn path_of_nul(value: &Value) -> Option<String> {
 }
 
 /// Wakes the job whose prediction has ended. Answers with success once the event is kept, so that Replicate tries again
-/// until then. An event that is not news changes nothing.
+/// until then. An event that is not news wakes nothing; what the prediction used is recorded, also for a job that has ended.
 async fn receive_webhook(ctx: &Ctx, request: &Request, job_id: &str, life: u32) -> Answer {
     let Some(webhooks) = &ctx.config.webhooks else { return Answer::error(404, "there are no webhooks") };
     if request.body.len() > BODY_MAX_BYTES {
@@ -279,15 +279,14 @@ async fn receive_webhook(ctx: &Ctx, request: &Request, job_id: &str, life: u32) 
         return Answer::error(401, message);
     }
     let body = json::read(&request.body).ok_or_else(|| "body is not JSON".to_owned());
-    let read = body.and_then(|body| Ok((Prediction::read(&body)?.status, callback::event(&body))));
-    let (status, event) = match read {
+    let read = body.and_then(|body| Ok((Prediction::read(&body)?.usage(), callback::event(&body))));
+    let (usage, event) = match read {
         Ok(read) => read,
         Err(message) => return Answer::error(400, &message),
     };
-    if status.is_running() {
-        return woken(false);
-    }
-    match queue::wake(ctx, job_id, life, &event).await {
+    // It still runs.
+    let Some(usage) = usage else { return woken(false) };
+    match queue::wake(ctx, job_id, life, event, usage).await {
         Ok(news) => woken(news),
         Err(error) => Answer::not_done(&error),
     }

@@ -5,7 +5,7 @@ pub(crate) mod images;
 
 use crate::job::Handler;
 
-pub const ALL: &[Handler] = &[images::download::HANDLER, images::generate::HANDLER];
+pub const ALL: &[Handler] = &[images::download::HANDLER, images::generate::HANDLER, images::watch::HANDLER];
 
 #[cfg(test)]
 mod tests {

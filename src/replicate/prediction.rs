@@ -2,7 +2,7 @@
 
 use crate::address::is_address;
 use crate::fields::Fields;
-use crate::json;
+use crate::json::{self, object};
 use crate::text::{cleaned, cut};
 use serde_json::Value;
 
@@ -122,6 +122,32 @@ impl Prediction {
         })
     }
 
+    /// What it used, for the ledger; `None` while it runs. What Replicate does not tell, or tells out of all bounds, is
+    /// left out.
+    pub fn usage(&self) -> Option<Value> {
+        let status = match self.status {
+            Status::Starting | Status::Processing | Status::Unknown => return None,
+            Status::Succeeded => "succeeded",
+            Status::Failed => "failed",
+            Status::Canceled => "canceled",
+            Status::Aborted => "aborted",
+        };
+        let is_name =
+            |model: &&str| (1..=200).contains(&model.len()) && model.bytes().all(|byte| byte.is_ascii_graphic());
+        let model = Some(&*self.model).filter(is_name);
+        let seconds = self.predict_seconds.filter(|seconds| (0.0..=MAX_PREDICT_SECONDS).contains(seconds));
+        let images = match self.status {
+            Status::Succeeded if self.data_removed => None,
+            Status::Succeeded => Some(self.output_urls().len()),
+            _ => Some(0),
+        };
+        let mut usage = vec![("id", self.id.as_str().into()), ("status", status.into())];
+        usage.extend(model.map(|model| ("model", model.into())));
+        usage.extend(seconds.map(|seconds| ("predict_seconds", seconds.into())));
+        usage.extend(images.map(|images| ("images", images.into())));
+        Some(object(usage))
+    }
+
     /// The `version` of the `POST /v1/predictions` that created it; empty if Replicate does not say.
     pub fn sent_to(&self) -> String {
         match self.version.as_str() {
@@ -133,7 +159,7 @@ impl Prediction {
 }
 
 /// True if it can be part of a URL unchanged.
-fn is_path_segment(id: &str) -> bool {
+pub fn is_path_segment(id: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     (1..=200).contains(&id.len()) && id.bytes().all(fits) && !matches!(id, "." | "..")
 }
@@ -144,6 +170,8 @@ fn is_time(text: &str) -> bool {
     (20..=40).contains(&text.len()) && text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(fits)
 }
 
+/// More than any prediction takes; what is not told in seconds is left out.
+const MAX_PREDICT_SECONDS: f64 = 1e6;
 /// More than any model returns; further URLs are ignored.
 const MAX_OUTPUTS: usize = 100;
 
@@ -255,6 +283,35 @@ mod tests {
             assert_eq!(prediction(json!({ "error": error })).error.as_deref(), Some(found), "{error}");
         }
         assert_eq!(prediction(json!({ "error": null })).error, None);
+    }
+
+    #[test]
+    fn usage_is_told_once_it_has_ended_and_as_far_as_it_is_known() {
+        let output = json!(["https://a/1.png", "https://a/2.png"]);
+        let table = [
+            (json!({ "status": "processing", "metrics": { "predict_time": 1.5 } }), json!(null)),
+            (json!({ "status": "queued" }), json!(null)),
+            (
+                json!({ "status": "succeeded", "model": "o/n", "output": output, "metrics": { "predict_time": 1.5 } }),
+                json!({ "id": "p1", "status": "succeeded", "model": "o/n", "predict_seconds": 1.5, "images": 2 }),
+            ),
+            (
+                json!({ "status": "succeeded", "model": "o/n", "data_removed": true }),
+                json!({ "id": "p1", "status": "succeeded", "model": "o/n" }),
+            ),
+            (
+                json!({ "status": "failed", "model": "o/\0", "output": output, "metrics": { "predict_time": -1 } }),
+                json!({ "id": "p1", "status": "failed", "images": 0 }),
+            ),
+            (
+                json!({ "status": "canceled", "metrics": { "predict_time": 1e300 } }),
+                json!({ "id": "p1", "status": "canceled", "images": 0 }),
+            ),
+            (json!({ "status": "aborted" }), json!({ "id": "p1", "status": "aborted", "images": 0 })),
+        ];
+        for (fields, usage) in table {
+            assert_eq!(prediction(fields.clone()).usage().unwrap_or_default(), usage, "{fields}");
+        }
     }
 
     #[test]

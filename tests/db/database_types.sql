@@ -50,6 +50,15 @@ tables as (
   from columns
   group by relname
 ),
+views as (
+  select c.relname, format(e'      %s: {\n        Row: {\n%s        };\n        Relationships: [];\n      };\n', c.relname,
+    string_agg(format(e'          %s: %s | null;\n', a.attname, t.name), '' order by a.attnum)) as text
+  from pg_class c
+  join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+  join type_of t on t.oid = a.atttypid
+  where c.relnamespace = 'public'::regnamespace and c.relkind = 'v'
+  group by c.relname
+),
 arguments as (
   select p.oid, a.number, a.name, t.name as type, coalesce(p.proargmodes[a.number], 'i') as mode,
     a.number > p.pronargs - p.pronargdefaults as is_optional
@@ -77,6 +86,8 @@ select e'// Made of supabase/schemas: WRITE_DOCS=1 cargo xtask test db\n\n'
   || e'/** What process-jobs has in your project: merge it with your own, or give it to `createClient<Database>`. */\n'
   || e'export type Database = {\n  public: {\n    Tables: {\n'
   || (select string_agg(text, '' order by relname) from tables)
-  || e'    };\n    Views: Record<never, never>;\n    Functions: {\n'
+  || e'    };\n    Views: {\n'
+  || (select string_agg(text, '' order by relname) from views)
+  || e'    };\n    Functions: {\n'
   || (select string_agg(text, '' order by proname, text) from functions)
   || e'    };\n    Enums: Record<never, never>;\n    CompositeTypes: Record<never, never>;\n  };\n};\n'

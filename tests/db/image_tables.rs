@@ -337,7 +337,8 @@ async fn what_the_app_does_meanwhile_holds() {
     let job = begun(&owner).await.expect("to be cancelled");
     assert_eq!(job["cancel_requested"], json!(true));
     assert_eq!(rows(&owner, states).await, ["generate-image processing t failed Cancelled by user"]);
-    exchange(&owner, json!([outcome(&job, json!({ "outcome": "cancelled" }))]), 0).await;
+    let ended = json!([{ "id": "p", "status": "canceled", "images": 0 }]);
+    exchange(&owner, json!([outcome(&job, json!({ "outcome": "cancelled", "usage": ended }))]), 0).await;
     assert_eq!(rows(&owner, states).await, ["generate-image cancelled t failed Cancelled by user"]);
 
     // Begun again under its id, and cancelled before anything was begun.

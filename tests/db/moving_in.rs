@@ -155,6 +155,8 @@ async fn the_original_app_goes_on_and_gets_its_queue_back() {
     assert_eq!(rows(&owner, "select error_details from failed_jobs_recent union all select error_details from job_queue where error_message = 'boom'").await.last().map(String::as_str), Some("{\"code\": 1}"));
 
     owner.batch_execute("select process_jobs.uninstall()").await.expect("uninstall");
+    // What was used stays.
+    owner.batch_execute("drop table usage_ledger").await.expect("the ledger");
     assert_eq!(shape(&owner).await, before, "the app is as it was");
     assert_eq!(rows(&owner, "select count(*) > 8 from job_queue").await, ["t"], "with all its jobs");
     owner
@@ -301,6 +303,8 @@ async fn a_refusal_lists_everything_at_once() {
             id uuid, job_type text, payload json, status job_status, priority smallint, scheduled_at timestamp, created_at timestamptz);
         create table job_types (name text);
         create table user_limits (name text);
+        create view costs_by_user as select 1 as cost;
+        create table usage_ledger (id text);
         create function enqueue_job(a text) returns uuid language sql as 'select null::uuid';
         create function queue_stats() returns int language sql as 'select 1'";
     let (database, owner) = app("moving_in_refused", &[misfits]).await;
@@ -317,10 +321,12 @@ async fn a_refusal_lists_everything_at_once() {
             "public.job_queue.status is of type job_status, which lacks 'completed': alter type job_status add value 'completed'",
             "public.job_queue.status is of type job_status, which lacks 'failed': alter type job_status add value 'failed'",
             "table public.job_types: process-jobs has one of this name; rename yours",
+            "table public.usage_ledger: process-jobs has one of this name; rename yours",
             "table public.user_limits: process-jobs has one of this name; rename yours",
+            "view public.costs_by_user: process-jobs has one of this name; rename yours",
         ]
     );
-    owner.batch_execute("drop table job_queue, job_types, user_limits; drop function enqueue_job, queue_stats; create view job_queue as select 1 as id").await.expect("another");
+    owner.batch_execute("drop table job_queue, job_types, user_limits, usage_ledger; drop view costs_by_user; drop function enqueue_job, queue_stats; create view job_queue as select 1 as id").await.expect("another");
     assert!(refusals(&owner).await.contains(&"public.job_queue is no plain table".to_owned()));
 
     // A check of the app's own that takes no job of ours, seen by trying.
@@ -491,6 +497,9 @@ async fn habits_of_an_app_go_on() {
     };
     let refused = owner.batch_execute(&ask("somebody-else")).await.expect_err("not one's own");
     assert_eq!(refused.as_db_error().expect("refused").message(), "payload: user_id must be your own");
+    let watch = ask(USER).replace("generate-image", "watch-prediction");
+    let refused = owner.batch_execute(&watch).await.expect_err("not for users");
+    assert_eq!(refused.as_db_error().expect("refused").message(), "job_type: watch-prediction is not for users");
     owner.batch_execute(&ask(USER)).await.expect("one's own");
     owner.batch_execute("reset role").await.expect("the owner");
     assert_eq!(

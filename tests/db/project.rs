@@ -66,18 +66,29 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
           select string_agg(a.privilege_type, ',' order by a.privilege_type)
           from aclexplode(c.relacl) a where a.grantee = r.oid)), e'\n' order by r.rolname, c.relname)
         from pg_class c cross join pg_roles r
-        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'S')
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v', 'S')
           and r.rolname in ('anon', 'authenticated', 'service_role')
           and exists (select from aclexplode(c.relacl) a where a.grantee = r.oid)";
     let granted: String = client.query_one(granted, &[]).await.expect("privileges").get(0);
     let service = "DELETE,INSERT,SELECT,UPDATE";
-    let mut expected: Vec<String> = ["generation_progress", "image_generations", "images"]
+    let mut expected: Vec<String> = ["generation_progress", "image_generations", "images", "usage_ledger"]
         .iter()
         .map(|table| format!("authenticated {table}: SELECT"))
         .collect();
-    expected.push("service_role generation_progress: SELECT".to_owned());
-    for table in ["image_generations", "images", "job_queue", "job_types", "user_limits"] {
-        expected.push(format!("service_role {table}: {service}"));
+    for (table, granted) in [
+        ("costs_by_model", "SELECT"),
+        ("costs_by_user", "SELECT"),
+        ("generation_progress", "SELECT"),
+        ("image_generations", service),
+        ("images", service),
+        ("job_queue", service),
+        ("job_types", service),
+        ("model_prices", service),
+        ("project_budget", "SELECT,UPDATE"),
+        ("usage_ledger", "SELECT"),
+        ("user_limits", service),
+    ] {
+        expected.push(format!("service_role {table}: {granted}"));
     }
     assert_eq!(granted.lines().collect::<Vec<_>>(), expected);
 
@@ -170,6 +181,8 @@ async fn a_restore_brings_back_what_was_dumped() {
             insert into process_jobs.marks values ('generate-image', 0, 0, now(), gen_random_uuid(), now());
             insert into process_jobs.time_marks values ('leases', now(), now());
             insert into process_jobs.undo (statement) values ('select 1');
+            insert into usage_ledger (id, job_id, status, cost) values ('p', gen_random_uuid(), 'failed', 5);
+            update project_budget set max_cost_per_month = 10;
             insert into generation_progress values ('u', 'g-2', 'completed', 100);
             select process_jobs.note_model_time('owner/name', 4.5);
             insert into process_jobs.image_writers values ('images', 'app.write');
@@ -186,7 +199,9 @@ async fn a_restore_brings_back_what_was_dumped() {
     let restored = to.session().await;
     // The migrations' own rows.
     restored
-        .batch_execute("truncate job_types, process_jobs.releases, process_jobs.image_tables")
+        .batch_execute(
+            "truncate job_types, model_prices, project_budget, process_jobs.releases, process_jobs.image_tables",
+        )
         .await
         .expect("room for the types");
     let mut psql = std::process::Command::new("psql")

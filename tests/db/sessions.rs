@@ -561,3 +561,63 @@ async fn claims_do_not_walk_again_and_again_over_what_is_gone() {
     assert!(second < 200, "the second does not: {second} pages, the first {first}");
     database.drop().await;
 }
+
+/// Twenty sessions tell the same ends in every order, by outcomes and by events, while the project's budget runs out.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_twenty_sessions_tell_at_once_is_counted_once() {
+    const PREDICTIONS: usize = 200;
+    let database = Database::create("sessions_usage").await;
+    let admin = database.session().await;
+    let prepare = "insert into job_types (job_type) values ('work');
+        insert into job_queue (job_type, payload) select 'work', '{\"user_id\": \"u-1\"}' from generate_series(1, 100);
+        update project_budget set max_cost_per_month = 0.3";
+    admin.batch_execute(prepare).await.expect("jobs and a budget");
+
+    let mut sessions = JoinSet::new();
+    for number in 0..20_u64 {
+        let client = database.session().await;
+        sessions.spawn(async move {
+            let mut random = fastrand::Rng::with_seed(number);
+            let mut ids: Vec<usize> = (0..PREDICTIONS).collect();
+            random.shuffle(&mut ids);
+            for ids in ids.chunks(10) {
+                let usage: Value = ids
+                    .iter()
+                    .map(|id| json!({ "id": format!("p-{id}"), "status": "succeeded", "images": 1, "predict_seconds": 0.5, "model": "black-forest-labs/flux-schnell" }))
+                    .collect();
+                let told = if number % 2 == 0 {
+                    let wake = "select wake_job(id, '{}', p_usage => $1) from job_queue order by random() limit 1";
+                    client.execute(wake, &[&usage]).await
+                } else {
+                    let exchange = "with claimed as (select * from claim_next_job(p_limit => 2))
+                        select exchange_jobs((select jsonb_agg(jsonb_build_object('outcome', 'snoozed', 'delay_seconds', 0, 'job_id', id,
+                            'lease_token', lease_token, 'usage', $1::jsonb)) from claimed)) from claimed limit 1";
+                    client.execute(exchange, &[&usage]).await
+                };
+                told.expect("tell");
+                client.batch_execute("update project_budget set look_again_at = now()").await.expect("look again");
+            }
+        });
+    }
+    while let Some(session) = sessions.join_next().await {
+        session.expect("a session");
+    }
+    let counted =
+        "select count(*), sum(images), sum(predict_seconds), sum(cost)::float8, min(user_id) from usage_ledger";
+    let counted = admin.query_one(counted, &[]).await.expect("the ledger");
+    let all = PREDICTIONS as i64;
+    assert_eq!((counted.get::<_, i64>(0), counted.get::<_, i64>(1), counted.get::<_, f64>(2)), (all, all, 100.0));
+    assert!((counted.get::<_, f64>(3) - 0.6).abs() < 1e-9);
+    assert_eq!(counted.get::<_, &str>(4), "u-1");
+    let paused = "select paused_reason like 'the project''s budget for % is used: %' from job_types where job_type = 'generate-image'";
+    assert!(admin.query_one(paused, &[]).await.expect("the type").get::<_, bool>(0));
+    assert_eq!(
+        admin
+            .query_one("select count(*) from job_queue where status = 'pending'", &[])
+            .await
+            .expect("jobs")
+            .get::<_, i64>(0),
+        100
+    );
+    database.drop().await;
+}

@@ -206,6 +206,69 @@ async fn counts(stack: &Stack, id: &str) -> Counts {
     }
 }
 
+/// Without webhooks, where a job ends before its prediction: killed at its last attempt, past `JOB_TIMEOUT_MS`, or
+/// cancelled past it. A job of its own sees the end; where a job sees it itself, there is none.
+#[tokio::test]
+async fn what_a_job_has_not_seen_to_end_is_recorded_all_the_same() {
+    let stack = start(settings(&[("POLL_INTERVAL_MS", "200"), ("JOB_TIMEOUT_MS", "10000")])).await;
+    shorten(&stack).await;
+    let sql = "select enqueue_job('generate-image', $1, p_max_attempts => 1)";
+    for (id, marker) in [("killed", "[hang]"), ("refused", "[fail:E005]"), ("made", "")] {
+        let payload = generate(id, &format!("{id} {marker}"));
+        stack.sql().await.unwrap().execute(sql, &[&payload]).await.unwrap();
+    }
+    let mut ticked = None;
+    until(&stack, "the others have ended", async || {
+        tick(&stack, &mut ticked).await;
+        count(&stack, "select count(*) from job_queue where status in ('completed', 'failed')").await == 3
+    })
+    .await;
+    stack.replicate().fail_next(Endpoint::Get, Fault::Hang, 1);
+    let at_work =
+        "select count(*) from job_queue where status = 'processing' and payload ->> 'generation_id' = 'killed'";
+    until(&stack, "it is looked at", async || {
+        tick(&stack, &mut ticked).await;
+        count(&stack, at_work).await == 1
+    })
+    .await;
+    stack.function().kill().await.unwrap();
+    let timed_out = enqueue(&stack, "generate-image", &generate("late", "late [hang]")).await;
+    until(&stack, "all have ended", async || {
+        tick(&stack, &mut ticked).await;
+        count(&stack, "select count(*) from job_queue where status in ('pending', 'processing')").await == 0
+    })
+    .await;
+    assert_eq!(job(&stack, &timed_out).await["status"], "failed");
+    let killed = "select to_jsonb(g) from image_generations g where id = 'killed'";
+    let killed = row(&stack, killed, &[]).await["error_message"].to_string();
+    assert!(killed.contains("the worker was killed or lost"), "{killed}");
+    assert_eq!(stack.replicate().predictions().len(), 4);
+    ledger_is_what_was_used(&stack).await;
+    let watched = "select count(*) from job_queue where job_type = 'watch-prediction' and status = 'completed'";
+    assert!((1..=2).contains(&count(&stack, watched).await));
+    stack.stop().await.unwrap();
+}
+
+/// The ledger has a row for each prediction of the stand-in's that has ended, with its end, seconds and pictures, and no
+/// other.
+async fn ledger_is_what_was_used(stack: &Stack) {
+    let rows = "select id, status, predict_seconds, images, cost::float8, user_id from usage_ledger order by id";
+    let rows = stack.sql().await.unwrap().query(rows, &[]).await.unwrap();
+    let mut used = stack.replicate().predictions();
+    used.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!(rows.len(), used.len(), "rows of the ledger and predictions");
+    for (row, prediction) in rows.iter().zip(&used) {
+        let told = prediction.to_json("");
+        let images = prediction.output.as_array().map_or(0, Vec::len) as i32;
+        assert_eq!(row.get::<_, &str>(0), prediction.id);
+        assert_eq!(row.get::<_, &str>(1), prediction.status.as_str(), "{told}");
+        assert_eq!(row.get::<_, Option<f64>>(2), told["metrics"]["predict_time"].as_f64(), "{told}");
+        assert_eq!(row.get::<_, Option<i32>>(3), Some(images), "{told}");
+        assert!((row.get::<_, f64>(4) - 0.003 * f64::from(images)).abs() < 1e-9, "{told}");
+        assert_eq!(row.get::<_, &str>(5), "user-123", "{told}");
+    }
+}
+
 /// Between the two marks.
 fn write_to_readme(table: &str) {
     let path = local_stack::repository().join("README.md");
@@ -286,6 +349,7 @@ async fn two_hundred_generations_survive_random_kills_drops_and_webhooks() {
     assert_eq!(count(&stack, "select count(*) from images").await, all);
     assert_eq!(count(&stack, "select count(*) from storage.objects").await, all);
     assert_eq!(stack.replicate().predictions().len() as i64, all, "a prediction was paid twice");
+    ledger_is_what_was_used(&stack).await;
     let lost = "select coalesce(sum(jsonb_array_length(errors)), 0) from job_queue";
     println!(
         "{all} generations, {} boots of the function, {} failed attempts, {} webhook tries",

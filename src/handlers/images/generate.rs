@@ -112,6 +112,7 @@ async fn look_or_create(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
         }
         None => {
             let (prediction, sent) = found_or_created(ctx, job, &submission).await?;
+            job.note_usage(prediction.usage());
             checkpoint.attempt_number = job.attempt_number;
             checkpoint.sent = sent;
             prediction
@@ -120,15 +121,17 @@ async fn look_or_create(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     checkpoint.prediction_id = Some(prediction.id.clone());
 
     if prediction.status.is_running() && job.age >= ctx.config.job_timeout {
-        // Replicate ends it by itself at the same time; this only saves the rest.
-        let _ = replicate::cancel(ctx, &prediction.id).await;
+        // Replicate ends it by itself at the same time; this only saves the rest. Mostly it goes on for a moment, and a job
+        // of its own sees its end: `watch-prediction`.
+        let _ = canceled(ctx, job, &prediction.id).await;
         return Err(timed_out(ctx, &format!("prediction {} was not done", prediction.id)));
     }
     let sent = submitted::shown(&submission, checkpoint.sent.clone().unwrap_or_default());
     decide(job, &submission, &sent, &prediction, poll_delay(ctx, job), checkpoint.to_json())
 }
 
-/// The job's known prediction in its present state: from a webhook's event, else from a look.
+/// The job's known prediction in its present state: from a webhook's event, with which its usage was recorded, else from
+/// a look.
 async fn known(ctx: &Ctx, job: &Job, checkpoint: &Checkpoint) -> Result<Option<Prediction>, JobError> {
     let prediction_id = match told(job, checkpoint) {
         // An event too small for the output is used only for its id.
@@ -139,7 +142,9 @@ async fn known(ctx: &Ctx, job: &Job, checkpoint: &Checkpoint) -> Result<Option<P
             None => return Ok(None),
         },
     };
-    look(ctx, &prediction_id).await.map(Some)
+    let prediction = look(ctx, &prediction_id).await?;
+    job.note_usage(prediction.usage());
+    Ok(Some(prediction))
 }
 
 /// Finds or creates a prediction for a job that has no usable one, and returns its sent input.
@@ -165,7 +170,7 @@ async fn found_or_created(
     Ok((prediction, Some(submitted::kept(&sent.model))))
 }
 
-fn timed_out(ctx: &Ctx, what: &str) -> JobError {
+pub fn timed_out(ctx: &Ctx, what: &str) -> JobError {
     let seconds = ctx.config.job_timeout.as_secs();
     JobError::never("timed_out", format!("{what} within JOB_TIMEOUT_MS ({seconds} s)"))
 }
@@ -180,20 +185,21 @@ async fn end(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     if job.age >= ctx.config.job_timeout {
         // Replicate has ended every prediction by itself; this only makes sure.
         if let Some(id) = &checkpoint.prediction_id {
-            let _ = replicate::cancel(ctx, id).await;
+            let _ = canceled(ctx, job, id).await;
         }
         return Ok(Outcome::Cancelled);
     }
     let told = told(job, &checkpoint).map(|prediction| prediction.id);
     let mut goes_on = match &checkpoint.prediction_id {
-        Some(id) if told.as_ref() != Some(id) => goes_on(replicate::cancel(ctx, id).await)?,
+        Some(id) if told.as_ref() != Some(id) => goes_on(canceled(ctx, job, id).await)?,
         Some(_) | None => false,
     };
     // An attempt that ended without reporting may have left another prediction.
     if !goes_on && job.attempt_number > 1 && checkpoint.attempt_number < job.attempt_number {
         let found = lost_create::find(ctx, job, &Submission::read(job)?).await?.map(|(found, _)| found);
+        job.note_usage(found.as_ref().and_then(Prediction::usage));
         if let Some(found) = found.filter(|found| found.status.is_running()) {
-            goes_on = self::goes_on(replicate::cancel(ctx, &found.id).await)?;
+            goes_on = self::goes_on(canceled(ctx, job, &found.id).await)?;
             checkpoint.prediction_id = Some(found.id);
         }
     }
@@ -201,6 +207,13 @@ async fn end(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
         return Ok(Outcome::Snoozed { delay: CANCEL_DELAY, checkpoint: checkpoint.to_json(), progress: None });
     }
     Ok(Outcome::Cancelled)
+}
+
+/// Tells a prediction to end, and reports it where it has.
+async fn canceled(ctx: &Ctx, job: &Job, prediction_id: &str) -> Result<Prediction, JobError> {
+    let prediction = replicate::cancel(ctx, prediction_id).await?;
+    job.note_usage(prediction.usage());
+    Ok(prediction)
 }
 
 /// True if a prediction that was told to end still runs. One that Replicate does not know yet may appear in a moment.
@@ -222,7 +235,7 @@ fn told(job: &Job, checkpoint: &Checkpoint) -> Option<Prediction> {
 
 /// Looks at a prediction. Replicate sometimes lags: a prediction that it does not know may appear in a moment, and is
 /// looked for as long as the job may last.
-async fn look(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobError> {
+pub async fn look(ctx: &Ctx, prediction_id: &str) -> Result<Prediction, JobError> {
     match replicate::get(ctx, prediction_id).await {
         Err(error) if error.kind == NOT_FOUND => Err(JobError { again: Again::Backoff, ..error }),
         answer => answer,
@@ -324,7 +337,7 @@ fn download(job: &Job, submission: &Submission, prediction: &Prediction, mut out
 }
 
 /// A quarter of the job's age, so that a picture is late by a quarter at most and a slow one costs few calls.
-fn poll_delay(ctx: &Ctx, job: &Job) -> Duration {
+pub fn poll_delay(ctx: &Ctx, job: &Job) -> Duration {
     let shortest = ctx.config.poll_interval * if ctx.config.webhooks.is_some() { SWEEP } else { 1 };
     (job.age / 4).clamp(shortest, shortest.max(MAX_POLL_INTERVAL))
 }

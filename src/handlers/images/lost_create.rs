@@ -38,7 +38,7 @@ pub async fn find(
         sources,
         forms,
     };
-    let found = wanted.look(ctx, &job.search_from).await?;
+    let found = wanted.look(ctx, job).await?;
     Ok(found.map(|found| {
         let sent = submitted::told(&found, &wanted.forms);
         (found, sent)
@@ -65,6 +65,8 @@ struct Wanted<'a> {
 enum Likeness {
     /// The create.
     Same,
+    /// The create, but no picture comes of it.
+    Ended,
     /// It may be: it has the same model, prompt, seed and sources. The rest of its input agrees with today's, or was
     /// mapped otherwise.
     Alike {
@@ -74,22 +76,23 @@ enum Likeness {
 }
 
 impl Wanted<'_> {
-    /// Finds a prediction made since `created_after` (RFC 3339) for this job that has not ended badly: the create whose
-    /// answer was lost, if there was one. Fails for good if the list is too long to exclude one.
-    async fn look(&self, ctx: &Ctx, created_after: &str) -> Result<Option<Prediction>, JobError> {
+    /// Finds a prediction made for this job that has not ended badly: the create whose answer was lost, if there was one.
+    /// Reports what those used that have. Fails for good if the list is too long to exclude one.
+    async fn look(&self, ctx: &Ctx, job: &Job) -> Result<Option<Prediction>, JobError> {
         // Another catalogue may have sent another form, so a prediction that is only alike counts if none is the same.
         let mut alike: Option<(Prediction, bool)> = None;
-        let same = replicate::list(ctx, created_after, |prediction, has_id| {
+        let same = replicate::list(ctx, &job.search_from, |prediction, has_id| {
             match self.likeness(&prediction) {
                 Likeness::Same if has_id => return ControlFlow::Break(Ok(prediction)),
                 Likeness::Same => {
                     let message = "replicate lists the prediction under an id that fits into no path";
                     return ControlFlow::Break(Err(JobError::never(CREATE_UNKNOWN, message)));
                 }
+                Likeness::Ended if has_id => job.note_usage(prediction.usage()),
                 Likeness::Alike { agrees } if alike.as_ref().is_none_or(|(_, known)| agrees && !known) => {
                     alike = Some((prediction, agrees));
                 }
-                Likeness::Alike { .. } | Likeness::Other => {}
+                Likeness::Ended | Likeness::Alike { .. } | Likeness::Other => {}
             }
             ControlFlow::Continue(())
         })
@@ -105,10 +108,18 @@ impl Wanted<'_> {
         }
     }
 
-    /// Compares a prediction that has, or may get, a picture with the wanted create.
+    /// Compares a prediction with the wanted create, and tells whether it has, or may get, a picture.
     fn likeness(&self, prediction: &Prediction) -> Likeness {
         let gives = prediction.status.is_running() || prediction.status == Status::Succeeded;
-        if !gives || prediction.data_removed || prediction.is_from_web {
+        match self.resemblance(prediction) {
+            likeness if gives && !prediction.data_removed => likeness,
+            Likeness::Same => Likeness::Ended,
+            Likeness::Ended | Likeness::Alike { .. } | Likeness::Other => Likeness::Other,
+        }
+    }
+
+    fn resemblance(&self, prediction: &Prediction) -> Likeness {
+        if prediction.is_from_web {
             return Likeness::Other;
         }
         // A listed webhook decides.
@@ -243,11 +254,12 @@ mod tests {
             (row(json!([])), Other),
             (json!({ "model": "o/m", "input": { "prompt": "a", "seed": own } }), Other),
             (json!({ "model": "O/N", "version": "hidden", "input": { "prompt": "a", "seed": own } }), Same),
-            (json!({ "model": "o/n", "input": { "prompt": "a", "seed": own }, "status": "failed" }), Other),
+            (json!({ "model": "o/n", "input": { "prompt": "a", "seed": own }, "status": "failed" }), Ended),
+            (json!({ "model": "o/n", "input": { "prompt": "a", "steps": 3 }, "status": "failed" }), Other),
             (json!({ "model": "o/n", "input": { "prompt": "a", "seed": own }, "status": "queued" }), Same),
             (
                 json!({ "model": "o/n", "input": { "prompt": "a", "seed": own }, "status": "succeeded", "data_removed": true }),
-                Other,
+                Ended,
             ),
             (json!({ "model": "o/n", "input": { "prompt": "a", "steps": 4 }, "source": "web" }), Other),
             (
@@ -314,7 +326,7 @@ mod tests {
             assert_eq!(wanted().likeness(&found), likeness, "{webhook}");
         }
         let ended = json!({ "webhook": "https://f/webhooks/replicate?job=j", "status": "failed" });
-        assert_eq!(wanted().likeness(&prediction(ended)), Other);
+        assert_eq!(wanted().likeness(&prediction(ended)), Ended);
     }
 
     #[test]

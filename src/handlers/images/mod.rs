@@ -1,4 +1,5 @@
-//! Pictures: `generate-image` has Replicate make one, `download-image` carries it into Storage.
+//! Pictures: `generate-image` has Replicate make one, `download-image` carries it into Storage;
+//! `watch-prediction` sees the end of one whose job has ended before it.
 
 pub mod callback;
 pub mod download;
@@ -11,6 +12,7 @@ mod submission;
 mod submit;
 mod submitted;
 mod svg;
+pub mod watch;
 
 use crate::fields::{Fields, Kind};
 

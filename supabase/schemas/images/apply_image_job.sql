@@ -19,6 +19,8 @@
 -- If a job ends while another session has locked its generation, or a stored picture cannot be recorded, the settle is
 -- refused. A job with a cancel request changes its generation only when it ends.
 --
+-- If generate-image ends before its prediction, a job watches that (watch_prediction).
+--
 -- Its progress is that of the model for nine tenths, told by the model's log or else by the time that has passed of its
 -- usual time (model_times), and that of the download from there on: models take tens of seconds, downloads a few. It
 -- moves when a look at the prediction parks the job, and is 100 when the generation is completed.
@@ -63,6 +65,9 @@ begin
     return null;
   end if;
 
+  if v_ends and v_prediction_id is not null and new.job_type = 'generate-image' and new.status is distinct from old.status then
+    perform process_jobs.watch_prediction(new.id, new.life, v_prediction_id);
+  end if;
   if new.status = 'completed' and v_downloads then
     if jsonb_typeof(new.result -> 'images') = 'array' then
       perform process_jobs.record_images(new.id, new.payload, new.result -> 'images');

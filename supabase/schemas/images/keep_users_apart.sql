@@ -1,5 +1,6 @@
 -- keep_users_apart: trigger on job_queue. If an app lets users write jobs, a user may only ask for pictures of their
--- own, because the job's effects (apply_image_job) bypass the policies of the image tables.
+-- own, because the job's effects (apply_image_job) bypass the policies of the image tables; and not for watch-prediction,
+-- which says whose a prediction was.
 --
 -- It runs as the writing role: functions of the app and of process-jobs may name any user. Refuses (42501).
 create or replace function process_jobs.keep_users_apart() returns trigger
@@ -7,6 +8,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if current_user in ('anon', 'authenticated') and new.job_type = 'watch-prediction' then
+    raise exception 'job_type: watch-prediction is not for users' using errcode = '42501';
+  end if;
   if current_user in ('anon', 'authenticated') and new.payload ->> 'user_id' is distinct from
     nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
   then
@@ -19,5 +23,5 @@ $$;
 create or replace trigger process_jobs_keep_users_apart
   before insert or update of job_type, payload on public.job_queue
   for each row
-  when (new.job_type in ('generate-image', 'download-image'))
+  when (new.job_type in ('generate-image', 'download-image', 'watch-prediction'))
   execute function process_jobs.keep_users_apart();

@@ -4,7 +4,7 @@
 --           "bucket"}, kept for process_jobs_doctor
 --
 -- Refuses (55000), with a sentence, a worker too old for this schema or one that needs a newer schema. If the image
--- tables cannot be looked at, the drain goes on.
+-- tables or the budget cannot be looked at, the drain goes on.
 create or replace function process_jobs.before_drain(p_worker jsonb, p_job_types text[]) returns void
 language plpgsql
 security definer
@@ -28,9 +28,10 @@ begin
   end if;
   begin
     perform process_jobs.look_at_image_tables();
+    perform process_jobs.look_at_budget();
   exception
     when others then
-      raise warning 'the image tables could not be looked at: %', sqlerrm;
+      raise warning 'the image tables or the budget could not be looked at: %', sqlerrm;
   end;
 end
 $$;

@@ -10,8 +10,8 @@ as $$
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
       'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)',
-      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int, jsonb, uuid)',
-      'complete_job(uuid, jsonb, text, uuid, text, text, jsonb)', 'complete_job(uuid, text, jsonb)',
+      'cancel_job(uuid, uuid, jsonb)', 'claim_next_job(text[], int, int, jsonb, uuid)',
+      'complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb)', 'complete_job(uuid, text, jsonb)',
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
       'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
@@ -21,8 +21,8 @@ as $$
       'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
       'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
       'schedule_process_jobs(text, text, text, int)', 'seconds_until_next_job(text[])',
-      'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text)', 'unschedule_process_jobs()',
-      'wake_job(uuid, jsonb, int)'
+      'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text, jsonb)', 'unschedule_process_jobs()',
+      'wake_job(uuid, jsonb, int, jsonb)'
     ]) f (signature)
   ) s
   where s.function is not null

@@ -1,7 +1,7 @@
 -- uninstall: removes process-jobs from the database and restores the app's former state: its queue in its old form and
 -- its old functions.
 --
--- The job_queue, image_generations and images that process-jobs made stay with their rows, unless p_drop_tables. The
+-- The job_queue, image_generations, images and usage_ledger that process-jobs made stay with their rows, unless p_drop_tables. The
 -- schedule and the stored key are removed. Refuses (2BP01) while an object of the app depends on one of process-jobs.
 create or replace function process_jobs.uninstall(p_drop_tables boolean default false) returns void
 language plpgsql
@@ -30,7 +30,8 @@ begin
       union all
       select 'pg_catalog.pg_class'::regclass, t.oid from pg_catalog.pg_class t
       where t.relnamespace = 'process_jobs'::regnamespace
-        or t.oid in ('public.job_types'::regclass, 'public.user_limits'::regclass, to_regclass('public.generation_progress')));
+        or t.oid in ('public.job_types'::regclass, 'public.user_limits'::regclass, 'public.model_prices'::regclass,
+          'public.project_budget'::regclass, to_regclass('public.generation_progress')));
   if v_dependents is not null then
     raise exception E'process-jobs cannot be taken out, for these depend on it:\n- %', v_dependents using errcode = '2BP01';
   end if;
@@ -56,7 +57,7 @@ begin
     union all
     select format('drop table public.%I cascade', c.relname)
     from pg_catalog.pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relname in ('images', 'image_generations', 'job_queue')
+    where c.relnamespace = 'public'::regnamespace and c.relname in ('images', 'image_generations', 'job_queue', 'usage_ledger')
       and p_drop_tables and obj_description(c.oid, 'pg_class') = 'made by process-jobs'
   loop
     execute v_object.statement;
@@ -64,10 +65,10 @@ begin
   if obj_description(to_regclass('public.job_queue'), 'pg_class') = 'made by process-jobs' then
     alter table public.job_queue alter column id set default gen_random_uuid();
   end if;
+  drop view if exists public.costs_by_user, public.costs_by_model;
   drop schema process_jobs cascade;
-  drop table public.job_types;
+  drop table public.job_types, public.user_limits, public.model_prices, public.project_budget;
   drop table if exists public.generation_progress;
-  drop table public.user_limits;
   for v_object in select s.statement from unnest(v_statements) s (statement) loop
     execute v_object.statement;
   end loop;

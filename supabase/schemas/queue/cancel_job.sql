@@ -10,7 +10,9 @@
 --
 -- A job with a cancel request counts as begun, so that a pause of its type does not stop it. If a worker fails to end
 -- it, it is retried as after any error; after the last attempt it is cancelled all the same.
-create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null) returns boolean
+--
+-- p_usage, which goes with a p_lease_token, is as for complete_job.
+create or replace function public.cancel_job(p_job_id uuid, p_lease_token uuid default null, p_usage jsonb default null) returns boolean
 language plpgsql
 security definer
 -- The app's own triggers fire here and must find the names that they always found.
@@ -24,7 +26,8 @@ as $$
 begin
   if p_lease_token is not null then
     return p_job_id is not null and process_jobs.settle_one(jsonb_build_object(
-      'outcome', 'cancelled', 'job_id', p_job_id, 'lease_token', p_lease_token));
+      'outcome', 'cancelled', 'job_id', p_job_id, 'lease_token', p_lease_token)
+      || case when p_usage is null then '{}' else jsonb_build_object('usage', p_usage) end);
   end if;
 
   update public.job_queue j
@@ -48,5 +51,5 @@ begin
 end
 $$;
 
-revoke execute on function public.cancel_job(uuid, uuid) from public, anon, authenticated;
-grant execute on function public.cancel_job(uuid, uuid) to service_role;
+revoke execute on function public.cancel_job(uuid, uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.cancel_job(uuid, uuid, jsonb) to service_role;

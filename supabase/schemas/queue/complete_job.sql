@@ -12,6 +12,7 @@
 --                pending by hand. null, as before leases: any job that is processing
 -- p_error_kind   a word for the entry in errors, default 'error'
 -- p_follow_ups   [{job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}]
+-- p_usage        [{id, status, model?, predict_seconds?, images?}] for usage_ledger, recorded whatever the answer is
 --
 -- p_error and its entry in errors are cut to 2000 characters. Refuses (22023) an unknown p_retry, an
 -- empty p_error, p_error together with p_result or follow-ups, and follow-ups that enqueue_job would refuse.
@@ -23,7 +24,8 @@ create or replace function public.complete_job(
   p_lease_token uuid default null,
   p_retry text default 'backoff',
   p_error_kind text default null,
-  p_follow_ups jsonb default '[]'
+  p_follow_ups jsonb default '[]',
+  p_usage jsonb default null
 ) returns boolean
 language plpgsql
 security definer
@@ -58,9 +60,10 @@ begin
   return process_jobs.settle_one(jsonb_build_object(
     'outcome', case when p_error is null then 'completed' else 'failed' end,
     'job_id', p_job_id, 'lease_token', v_lease_token, 'result', p_result, 'follow_ups', p_follow_ups,
-    'error', p_error, 'error_kind', p_error_kind, 'retry', p_retry));
+    'error', p_error, 'error_kind', p_error_kind, 'retry', p_retry)
+    || case when p_usage is null then '{}' else jsonb_build_object('usage', p_usage) end);
 end
 $$;
 
-revoke execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb) from public, anon, authenticated;
-grant execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb) to service_role;
+revoke execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb) from public, anon, authenticated;
+grant execute on function public.complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb) to service_role;

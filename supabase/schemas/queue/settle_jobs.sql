@@ -8,6 +8,7 @@
 --              refused completion, kept for retry_job
 --   snoozed    "delay_seconds", "checkpoint", "progress", "hold_job_type", "pause_reason"
 --   cancelled
+--   each       "usage", recorded also where the outcome is not (record_usage)
 --
 -- Where the columns go, by the status that comes of an outcome:
 --
@@ -76,6 +77,9 @@ begin
     perform process_jobs.check_outcomes(p_outcomes);
   end if;
 
+  if jsonb_path_exists(p_outcomes, '$[*].usage') then
+    perform process_jobs.record_usage(p_outcomes);
+  end if;
   with settled as (
     update public.job_queue j
     set status = case

@@ -10,6 +10,7 @@
 -- p_hold_job_type  true: no job of this type begins for p_delay_seconds, or, if this one has begun, no job of this type
 --                  that has begun continues (a longer hold stays)
 -- p_pause_reason   not null: no job of this type begins until resume_job_type
+-- p_usage          as for complete_job
 --
 -- A job that waits without a checkpoint has not begun: started_at becomes null, so that the wait does not count toward
 -- its age. Refuses (22023) arguments out of these bounds.
@@ -20,7 +21,8 @@ create or replace function public.snooze_job(
   p_checkpoint jsonb default null,
   p_progress int default null,
   p_hold_job_type boolean default false,
-  p_pause_reason text default null
+  p_pause_reason text default null,
+  p_usage jsonb default null
 ) returns boolean
 language plpgsql
 security definer
@@ -33,9 +35,10 @@ begin
   return process_jobs.settle_one(jsonb_build_object(
     'outcome', 'snoozed', 'job_id', p_job_id, 'lease_token', p_lease_token, 'delay_seconds', p_delay_seconds,
     'checkpoint', p_checkpoint, 'progress', p_progress, 'hold_job_type', p_hold_job_type,
-    'pause_reason', p_pause_reason));
+    'pause_reason', p_pause_reason)
+    || case when p_usage is null then '{}' else jsonb_build_object('usage', p_usage) end);
 end
 $$;
 
-revoke execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text) from public, anon, authenticated;
-grant execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text) to service_role;
+revoke execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text, jsonb) from public, anon, authenticated;
+grant execute on function public.snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text, jsonb) to service_role;

@@ -4,9 +4,10 @@
 -- pending     -> due now, whatever it waits for; once it has begun, even during a hold of its type
 -- processing  -> continues; if its run parks it, which cannot have seen the event, it is due at once
 --
+-- p_usage is as for complete_job: recorded whatever the answer is.
 -- p_event is kept until the next one or the job's end, and returned with every claim: the run decides its meaning.
 -- Refuses (22023) one that is not a json object, or is larger or deeper than a payload may be.
-create or replace function public.wake_job(p_job_id uuid, p_event jsonb, p_life int default null) returns boolean
+create or replace function public.wake_job(p_job_id uuid, p_event jsonb, p_life int default null, p_usage jsonb default null) returns boolean
 language plpgsql
 security definer
 -- The app's own triggers fire here and must find the names that they always found.
@@ -26,6 +27,9 @@ begin
     raise exception '%', v_refusal using errcode = '22023';
   end if;
 
+  if p_usage is not null then
+    perform process_jobs.record_usage(jsonb_build_array(jsonb_build_object('job_id', p_job_id, 'usage', p_usage)));
+  end if;
   update public.job_queue j
   set event = p_event,
     scheduled_at = case
@@ -39,5 +43,5 @@ begin
 end
 $$;
 
-revoke execute on function public.wake_job(uuid, jsonb, int) from public, anon, authenticated;
-grant execute on function public.wake_job(uuid, jsonb, int) to service_role;
+revoke execute on function public.wake_job(uuid, jsonb, int, jsonb) from public, anon, authenticated;
+grant execute on function public.wake_job(uuid, jsonb, int, jsonb) to service_role;

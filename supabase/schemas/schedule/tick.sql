@@ -15,6 +15,8 @@ declare
   v_secret_key text;
   v_request_id bigint;
 begin
+  -- In the new month no drain would come to resume the type.
+  perform process_jobs.look_at_budget();
   if public.seconds_until_next_job() is distinct from 0 then
     return null;
   end if;

@@ -67,7 +67,8 @@ begin
       case c.relkind when 'r' then 'table' when 'i' then 'index' when 'v' then 'view' else 'relation' end, c.relname)
     from pg_catalog.pg_class c
     where c.relnamespace = 'public'::regnamespace and (
-      c.relname in ('job_types', 'generation_progress', 'user_limits')
+      c.relname in ('job_types', 'generation_progress', 'user_limits', 'model_prices', 'usage_ledger', 'project_budget', 'costs_by_user', 'costs_by_model')
+        and obj_description(c.oid, 'pg_class') is distinct from 'made by process-jobs'
       or c.relname = 'job_queue_generation')
     union all
     select format('table public.%s: it belongs to %s, and %s may not change it', c.relname, pg_get_userbyid(c.relowner), current_user)

@@ -26,7 +26,9 @@ declare
   v_payload jsonb := jsonb_build_object('prompt', p_prompt, 'model_id', p_model_id)
     || (v_options - '{priority,idempotency_key}'::text[]);
   v_hash bytea := sha256(convert_to(jsonb_build_array(v_payload, v_priority)::text, 'UTF8'));
+  v_limits public.user_limits := process_jobs.limits_of(v_user_id);
   v_before record;
+  v_begins_at timestamptz;
   v_id text;
 begin
   -- (What a worker takes for blanks: Unicode's White_Space.)
@@ -49,6 +51,7 @@ begin
     end if;
   end if;
   perform process_jobs.check_user_limits(v_user_id, v_payload, v_priority);
+  v_begins_at := process_jobs.check_budget(v_user_id, v_limits.max_cost_per_month, v_limits.over_budget);
   perform process_jobs.check_source_address(v_user_id, s.url, 'p_options: ' || s.field)
   from (
     select v_payload ->> 'source_image_url', 'source_image_url' where v_payload ? 'source_image_url'
@@ -61,7 +64,7 @@ begin
   insert into process_jobs.requests (user_id, generation_id, idempotency_key, request_hash)
   values (v_user_id, v_id, v_key, v_hash);
   perform process_jobs.insert_job(
-    'generate-image', v_payload || jsonb_build_object('generation_id', v_id, 'user_id', v_user_id), v_priority, null, null, null, v_user_id);
+    'generate-image', v_payload || jsonb_build_object('generation_id', v_id, 'user_id', v_user_id), v_priority, null, v_begins_at, null, v_user_id);
   return process_jobs.seen_generation(v_id);
 end
 $$;

@@ -1,7 +1,8 @@
 -- retry_generation: gives the last job of a generation of the signed-in user a new life (retry_job); true: it is under way
 -- again, false: it has not failed and was not cancelled, does not exist, or is somebody else's.
 --
--- It counts as a request, and is refused as one (check_user_limits), but for the priority, which it has already.
+-- It counts as a request, and is refused as one (check_user_limits, check_budget), but for the priority, which it has
+-- already; over the user's budget it is not parked.
 create or replace function public.retry_generation(p_id text) returns boolean
 language plpgsql
 security definer
@@ -13,6 +14,7 @@ set jit = off
 as $$
 declare
   v_user_id text := process_jobs.signed_in_user();
+  v_limits public.user_limits := process_jobs.limits_of(v_user_id);
   v_job record;
 begin
   perform process_jobs.take_users_turn(v_user_id);
@@ -26,6 +28,7 @@ begin
     return false;
   end if;
   perform process_jobs.check_user_limits(v_user_id, v_job.payload, null);
+  perform process_jobs.check_budget(v_user_id, v_limits.max_cost_per_month, 'refuse');
   if not public.retry_job(v_job.id) then
     return false;
   end if;

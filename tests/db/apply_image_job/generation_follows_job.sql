@@ -18,7 +18,8 @@ select complete_job(:'id', p_error => 'replicate answered 503', p_lease_token =>
 select results_eq('select status, error_message from image_generations', $$values ('processing', null::text)$$, 'retrying: still processing, no error');
 update job_queue set scheduled_at = now();
 select lease_token from claim_next_job() \gset
-select complete_job(:'id', p_error => 'nsfw', p_lease_token => :'lease_token', p_retry => 'never');
+select complete_job(:'id', p_error => 'nsfw', p_lease_token => :'lease_token', p_retry => 'never',
+  p_usage => '[{"id": "p-1", "status": "failed", "images": 0}]');
 select results_eq('select status, error_message from image_generations', $$values ('failed', 'nsfw')$$, 'failed: failed, with its error');
 
 select enqueue_job('generate-image', :'payload') as id \gset

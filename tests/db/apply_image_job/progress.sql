@@ -7,7 +7,7 @@ create function pg_temp.version() returns text language sql as $$ select xmin ||
 create function pg_temp.look(p_progress int, p_age interval default '0') returns text language plpgsql as $$
 begin
   update job_queue set started_at = now() - p_age, scheduled_at = now() where status = 'pending';
-  perform snooze_job(c.id, c.lease_token, 0, '{"prediction_id": "p-1"}', p_progress) from claim_next_job() c;
+  perform snooze_job(c.id, c.lease_token, 0, '{"prediction_id": "p-1"}', p_progress) from claim_next_job('{generate-image,download-image}') c;
   return pg_temp.seen();
 end
 $$;
@@ -65,7 +65,7 @@ select is(pg_temp.look(null, '1 hour'), 'processing 90', 'a usual time that is o
 update job_queue set scheduled_at = now();
 select complete_job(id, '{"prediction_id": "p-1", "predict_seconds": 7.5}', p_lease_token => lease_token,
   p_follow_ups => jsonb_build_array(jsonb_build_object('job_type', 'download-image', 'payload', :'payload'::jsonb)))
-from claim_next_job();
+from claim_next_job('{generate-image}');
 select is(pg_temp.seen(), 'downloading 90', 'generated');
 select is((select recent[1] from process_jobs.model_times), 7.5::double precision, 'its time is counted');
 select snooze_job(id, lease_token, 0, '{"stored": []}', 50) from claim_next_job();

@@ -1,6 +1,6 @@
 -- With the schemas auth and storage of a Supabase project, as far as the migrations look at them.
 begin;
-select plan(9);
+select plan(12);
 set local client_min_messages = error;
 create schema auth;
 create function auth.uid() returns uuid language sql stable as $$ select nullif(current_setting('request.jwt.claims', true)::jsonb ->> 'sub', '')::uuid $$;
@@ -10,6 +10,7 @@ create table storage.buckets (
   id text primary key, name text not null, public boolean, file_size_limit bigint, allowed_mime_types text[]);
 \ir ../../../supabase/schemas/images/image_generations.sql
 \ir ../../../supabase/schemas/images/images.sql
+\ir ../../../supabase/schemas/costs/usage_ledger.sql
 \ir ../../../supabase/schemas/images/generated_images_bucket.sql
 \ir ../../../supabase/schemas/images/generated_images_bucket.sql
 select results_eq('select id, public, file_size_limit, cardinality(allowed_mime_types) from storage.buckets',
@@ -24,16 +25,25 @@ insert into image_generations (id, user_id) values
 insert into images (generation_id, user_id, filename, storage_path)
 select id, user_id, id || '.png', user_id || '/' || id || '.png' from image_generations;
 
+insert into usage_ledger (id, job_id, user_id, status) select id, gen_random_uuid(), user_id, 'failed' from image_generations
+union all select 'nobodys', gen_random_uuid(), null, 'failed';
+
 -- pgTAP's own state belongs to the superuser: what a user sees is kept and looked at afterwards.
 set local request.jwt.claims = '{"role": "authenticated", "sub": "11111111-1111-1111-1111-111111111111"}';
 set local role authenticated;
 select string_agg(id, ',') as generations_seen from image_generations \gset
 select string_agg(generation_id, ',') as images_seen from images \gset
+select string_agg(id, ',') as usage_seen from usage_ledger \gset
 set local request.jwt.claims = '{"role": "authenticated"}';
 select count(*) as seen_without_sub from image_generations \gset
+select count(*) as used_without_sub from usage_ledger \gset
 reset role;
 select is(:'generations_seen'::text, 'mine', 'a user sees their own generations only');
 select is(:'images_seen'::text, 'mine', 'and their own images only');
+select is(:'usage_seen'::text, 'mine', 'and what their own have used');
+select is(:used_without_sub, 0, 'nobody sees what belongs to nobody');
+select throws_ok($$set local role authenticated; insert into usage_ledger (id, job_id, status) values ('x', gen_random_uuid(), 'failed')$$, '42501', null, 'a user writes no usage');
+reset role;
 select is(:seen_without_sub, 0, 'a token without a user sees none');
 select throws_ok('set local role anon; select * from image_generations', '42501', null, 'anon may not read generations');
 reset role;

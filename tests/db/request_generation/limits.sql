@@ -76,7 +76,7 @@ update user_limits set max_per_day = 2;
 select is((my_limits() ->> 'until')::timestamptz, now() + interval '10 hours', 'under a lower limit later');
 update user_limits set max_per_day = 4;
 select lives_ok($$select request_generation('x', 'a/b')$$, 'one is left');
-select is(my_limits() - 'limits', '{"used": {"open": 1, "day": 4}, "left": {"open": null, "day": 0}, "until": null}'::jsonb || jsonb_build_object('until', now() + interval '3 hours'), 'none is left');
+select is(my_limits() - 'limits', '{"used": {"open": 1, "day": 4, "cost": 0}, "left": {"open": null, "day": 0, "cost": null}, "until": null}'::jsonb || jsonb_build_object('until', now() + interval '3 hours'), 'none is left');
 update user_limits set max_per_day = 0;
 select throws_ok($$select request_generation('x', 'a/b')$$, 'PT403', 'requests are closed to you: max_open or max_per_day is 0', 'a limit of 0 closes');
 select * from finish();
