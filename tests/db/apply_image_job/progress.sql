@@ -30,16 +30,16 @@ select is(pg_temp.look(100), 'processing 90', 'the whole log is nine tenths');
 
 -- Attempts of one life.
 update job_queue set scheduled_at = now();
-select complete_job(id, p_error => 'replicate answered 503', p_lease_token => lease_token) from claim_next_job();
+select complete_job(id, p_error => 'replicate answered 503', p_lease_token => lease_token) from claim_next_job('{generate-image,download-image}');
 select is(pg_temp.seen(), 'processing 90', 'an error that is tried again takes nothing back');
 update job_queue set scheduled_at = now(), progress = null;
-select complete_job(id, p_error => 'nsfw', p_lease_token => lease_token, p_retry => 'never') from claim_next_job();
+select complete_job(id, p_error => 'nsfw', p_lease_token => lease_token, p_retry => 'never') from claim_next_job('{generate-image,download-image}');
 select is(pg_temp.seen(), 'failed 90', 'a failed one stays where it was');
 select retry_job(:'id');
 select is(pg_temp.seen(), 'queued 0', 'a retry begins anew');
 select is(pg_temp.look(30), 'processing 27', 'and goes on from there');
 select cancel_job(:'id');
-select cancel_job(id, lease_token) from claim_next_job();
+select cancel_job(id, lease_token) from claim_next_job('{generate-image,download-image}');
 select is(pg_temp.seen(), 'cancelled 27', 'a cancelled one stays where it was');
 
 -- Its usual time.
@@ -68,11 +68,11 @@ select complete_job(id, '{"prediction_id": "p-1", "predict_seconds": 7.5}', p_le
 from claim_next_job('{generate-image}');
 select is(pg_temp.seen(), 'downloading 90', 'generated');
 select is((select recent[1] from process_jobs.model_times), 7.5::double precision, 'its time is counted');
-select snooze_job(id, lease_token, 0, '{"stored": []}', 50) from claim_next_job();
+select snooze_job(id, lease_token, 0, '{"stored": []}', 50) from claim_next_job('{generate-image,download-image}');
 select is(pg_temp.seen(), 'downloading 90', 'half of its pictures: four points');
-select snooze_job(id, lease_token, 0, '{"stored": []}', 99) from claim_next_job();
+select snooze_job(id, lease_token, 0, '{"stored": []}', 99) from claim_next_job('{generate-image,download-image}');
 select is(pg_temp.seen(), 'downloading 98', 'nearly all');
-select heartbeat_job(id, lease_token, null, 100) from claim_next_job();
+select heartbeat_job(id, lease_token, null, 100) from claim_next_job('{generate-image,download-image}');
 select pg_temp.version() as version \gset
 update job_queue set progress = 1 where job_type = 'generate-image' and status = 'completed';
 select is(pg_temp.version(), :'version', 'a job that has ended tells no progress');
