@@ -9,7 +9,7 @@ as $$
   from (
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
-      'cancel_job(uuid, uuid)', 'claim_next_job(text[], int, int, jsonb, uuid)',
+      'cancel_job(uuid, uuid)', 'change_priority(uuid, int)', 'claim_next_job(text[], int, int, jsonb, uuid)',
       'complete_job(uuid, jsonb, text, uuid, text, text, jsonb)', 'complete_job(uuid, text, jsonb)',
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
