@@ -224,6 +224,7 @@ export type Database = {
           held_until: string | null;
           begun_held_until: string | null;
           priority_ages_seconds: number | null;
+          fair_key: string | null;
         };
         Insert: {
           job_type: string;
@@ -238,6 +239,7 @@ export type Database = {
           held_until?: string | null;
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
+          fair_key?: string | null;
         };
         Update: {
           job_type?: string;
@@ -252,6 +254,7 @@ export type Database = {
           held_until?: string | null;
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
+          fair_key?: string | null;
         };
         Relationships: [];
       };
@@ -260,6 +263,10 @@ export type Database = {
     Functions: {
       cancel_job: {
         Args: { p_job_id: string; p_lease_token?: string };
+        Returns: boolean;
+      };
+      change_priority: {
+        Args: { p_job_id: string; p_priority: number };
         Returns: boolean;
       };
       claim_next_job: {

@@ -117,7 +117,9 @@ async fn wait(cluster: &Cluster, sql: &Client, neighbour: i64) -> Result<f64> {
     let small = "select extract(epoch from first_started_at - created_at)::float8 * 1000
         from job_queue where payload ->> 'user_id' = 'small' and first_started_at is not null";
     let mut waits: Vec<f64> = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(60);
     while waits.len() < JOBS {
+        ensure!(Instant::now() < deadline, "{} of {JOBS} jobs are claimed", waits.len());
         tokio::time::sleep(AT_WORK).await;
         waits = sql.query(small, &[]).await?.iter().map(|row| row.get(0)).collect();
     }
@@ -134,7 +136,7 @@ async fn work(client: &Client, over: &AtomicBool) -> Result<()> {
     let exchange = client.prepare("select exchange_jobs($1, '{no-op}', $2)").await?;
     let mut outcomes = json!([]);
     while !over.load(Ordering::Relaxed) {
-        let answer: Value = serde_json::from_str(client.query_one(&exchange, &[&outcomes, &BATCH]).await?.get(0))?;
+        let answer: Value = client.query_one(&exchange, &[&outcomes, &BATCH]).await?.get(0);
         let jobs = answer["jobs"].as_array().map_or(&[][..], Vec::as_slice);
         let completed = |job: &Value| json!({ "outcome": "completed", "job_id": job["id"], "lease_token": job["lease_token"], "result": {} });
         outcomes = jobs.iter().map(completed).collect();
