@@ -615,11 +615,42 @@ async fn sixteen_sessions_that_enqueue_for_the_same_owners_never_deadlock_and_ta
     }
     sessions.join_all().await;
     admin.execute("select enqueue_job('work', '{\"owner\": \"small\"}')", &[]).await.expect("enqueue");
-    let owners = admin.query("select payload ->> 'owner' from claim_next_job(p_limit => 1000)", &[]).await.expect("claim");
+    let owners =
+        admin.query("select payload ->> 'owner' from claim_next_job(p_limit => 1000)", &[]).await.expect("claim");
     let owners: Vec<&str> = owners.iter().map(|row| row.get(0)).collect();
     assert_eq!(owners.len(), 321);
     let ahead = owners.iter().position(|&owner| owner == "small").expect("the small owner's");
     assert!(ahead <= 10, "{ahead} of the noisy owner's jobs go before the small one's");
+    database.drop().await;
+}
+
+/// Nor does one that is open for long, or that sees the queue as it was, keep others of its owner from enqueueing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enqueue_hardly_waits_for_an_open_transaction_of_the_same_owner() {
+    let database = Database::create("sessions_fair_open").await;
+    let (open, other) = (database.session().await, database.session().await);
+    let insert = "insert into job_types (job_type, fair_key) values ('work', 'owner');
+        insert into job_queue (job_type, payload) select 'work', '{\"owner\": \"a\"}' from generate_series(1, 5)";
+    open.batch_execute(insert).await.expect("enqueue");
+    let enqueue = "select enqueue_jobs('[{\"job_type\": \"work\", \"payload\": {\"owner\": \"a\"}},
+        {\"job_type\": \"work\", \"payload\": {\"owner\": \"b\"}}]')";
+
+    open.batch_execute("begin isolation level repeatable read").await.expect("begin");
+    open.batch_execute("select count(*) from job_queue").await.expect("a look");
+    other.batch_execute(enqueue).await.expect("enqueue");
+    open.batch_execute(enqueue).await.expect("what has changed since that look is no error");
+    open.batch_execute("rollback; begin").await.expect("begin anew");
+    open.batch_execute(enqueue).await.expect("enqueue");
+    let started = Instant::now();
+    other.batch_execute(enqueue).await.expect("enqueue beside it");
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    open.batch_execute("commit").await.expect("commit");
+
+    // The first five of a and the first of b, then those of the three calls, of which the last two did not know of each
+    // other.
+    let owners = "select string_agg(payload ->> 'owner', '') from claim_next_job(p_limit => 100)";
+    let owners: String = other.query_one(owners, &[]).await.expect("claim").get(0);
+    assert_eq!(owners, "aababbaaaaa");
     database.drop().await;
 }
 

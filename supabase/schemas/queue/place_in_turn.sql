@@ -48,7 +48,7 @@ begin
           ),
           (
             select t.turn from process_jobs.turns t
-            where t.job_type = p.job_type and t.priority = p.priority
+            where t.job_type = p.job_type and t.priority = p.priority and t.turn > 0
             order by t.turn desc
             limit 1
           ),

@@ -126,9 +126,7 @@ impl Model {
             Operation::Fail { job, token, .. }
             | Operation::Snooze { job, token, .. }
             | Operation::Heartbeat { job, token, .. } => self.aim_at(job, token, settled),
-            Operation::ChangePriority { job, .. } => {
-                self.aim_at(job, Token::None, |job| job.status == Status::Pending)
-            }
+            Operation::ChangePriority { job, .. } => self.aim_at(job, Token::None, |job| job.status == Status::Pending),
             Operation::Cancel { job, token: Token::None } | Operation::Wake { job, .. } => {
                 self.aim_at(job, Token::None, Job::unfinished)
             }
