@@ -125,7 +125,7 @@ as $$
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
       'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)',
-      'cancel_job(uuid, uuid, jsonb)', 'claim_next_job(text[], int, int, jsonb, uuid)',
+      'cancel_job(uuid, uuid, jsonb)', 'change_priority(uuid, int)', 'claim_next_job(text[], int, int, jsonb, uuid)',
       'complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb)', 'complete_job(uuid, text, jsonb)',
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
@@ -225,7 +225,8 @@ begin
         else p.prorettype in ('void'::regtype, 'boolean'::regtype) and not p.proretset
       end
     where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
-      claim_next_job,complete_job,enqueue_job,enqueue_jobs,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
+      claim_next_job,complete_job,enqueue_job,enqueue_jobs,cancel_job,change_priority,exchange_jobs,heartbeat_job,
+      keep_model_schema,pause_job_type,
       process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,
       schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job,
       cancel_generation,my_limits,request_generation,retry_generation}');
@@ -601,6 +602,21 @@ begin
 end
 $$;
 
+-- ── steps/0.1.0_turns.sql ──
+
+-- 0.1.0, for databases of its development: job types may have a fair_key.
+do $$
+begin
+  if to_regclass('public.job_types') is null or process_jobs.column_type('public.job_types', 'fair_key') is not null then
+    return;
+  end if;
+  alter table public.job_types
+    add column fair_key text,
+    add constraint job_types_fair_or_ageing check (fair_key is null or priority_ages_seconds is null);
+  alter table if exists process_jobs.waiting_jobs alter column rank drop not null;
+end
+$$;
+
 -- ── steps/0.1.0_usage.sql ──
 
 -- 0.1.0, for databases of its development: outcomes and events carry what has ended outside (record_usage).
@@ -621,6 +637,9 @@ drop function if exists public.complete_job(uuid, jsonb, text, uuid, text, text,
 --                    of that tenth were left at start_tokens_at (available_starts)
 -- priority_ages_seconds  after each so many seconds a waiting job counts as one priority higher; null: never, so that
 --                    the highest priority always goes first. 0.001 to a million
+-- fair_key           the key of the payload that names a job's owner, as 'user_id': of jobs of one priority each owner's go
+--                    in turns with the others'; null: in the order in which they were made. Not beside
+--                    priority_ages_seconds: a turn is no time
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
 -- held_until         no job of the type begins before this time
 -- begun_held_until   no job of the type that has begun continues before this time, except a woken one
@@ -639,6 +658,7 @@ create table if not exists public.job_types (
   held_until timestamptz,
   begun_held_until timestamptz,
   priority_ages_seconds double precision,
+  fair_key text,
   constraint job_types_backoff_is_positive check (
     backoff_base_seconds > 0 and backoff_max_seconds >= backoff_base_seconds
   ),
@@ -651,6 +671,7 @@ create table if not exists public.job_types (
     and start_tokens_at between '1970-01-01 00:00:00+00' and '9999-12-31 00:00:00+00'
   ),
   constraint job_types_priority_ages_bounded check (priority_ages_seconds between 0.001 and 1000000),
+  constraint job_types_fair_or_ageing check (fair_key is null or priority_ages_seconds is null),
   constraint job_types_times_are_finite check (
     isfinite(paused_at) is not false and isfinite(held_until) is not false and isfinite(begun_held_until) is not false
   ),
@@ -781,10 +802,13 @@ create index if not exists job_troubles_retry_at on process_jobs.job_troubles (r
 -- marks            of a lane in which a claim had to pass over many entries that were gone already: before (rank,
 --                  created_at, id) there was none, so claims begin there until look_at (raise_marks, lower_marks)
 -- time_marks       the same of waiting_jobs and leases, by their times
+-- turns            of a type with a fair_key, by priority and owner: the last turn that was given, and how many with it.
+--                  The owner is a hash of what the payload has under that key
 --
 -- lane  0: has not begun, 1: has begun, 2: has begun and was woken
 -- rank  the lower, the sooner. -priority; where the type has priority_ages_seconds, the microsecond of created_at less
---       priority times as many
+--       priority times as many; in lane 0 of a type that has a fair_key, -priority * 2^31 and the job's turn: 0 for one that
+--       comes back, else as place_in_turn has given it, and null while it waits
 --
 -- claim_jobs, settle_jobs and take_back_jobs move jobs from one place to another and raise job_queue.moves with it;
 -- after any other change of rows the triggers of keep_places.sql do. Whoever changes the places of a job has its row locked
@@ -803,7 +827,7 @@ create table if not exists process_jobs.waiting_jobs (
   job_type text collate "C" not null,
   lane smallint not null,
   due_at timestamptz not null,
-  rank bigint not null,
+  rank bigint,
   created_at timestamptz not null
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
 create index if not exists waiting_jobs_due on process_jobs.waiting_jobs (due_at);
@@ -847,6 +871,17 @@ create table if not exists process_jobs.time_marks (
   look_at timestamptz not null
 );
 
+create table if not exists process_jobs.turns (
+  job_type text collate "C" not null,
+  priority int not null,
+  owner bigint not null,
+  turn bigint not null,
+  jobs bigint not null,
+  primary key (job_type, priority, owner)
+);
+-- (Of all rows, but told so that no plan takes it for the key.)
+create index if not exists turns_last on process_jobs.turns (job_type, priority, turn) where turn > 0;
+
 -- begins: before these times waiting_jobs and leases have had nothing lately.
 create or replace view process_jobs.begins as
 select
@@ -860,10 +895,15 @@ create or replace view process_jobs.places as
 select j.id, j.job_type::text collate "C" as job_type,
   case when j.checkpoint is null then 0 when j.woken_at is null then 1 else 2 end::smallint as lane,
   case
+    when t.fair_key is not null and j.checkpoint is null then
+      case
+        when j.first_started_at is null or j.life > 1 and j.started_at is null then null
+        else -j.priority::bigint << 31
+      end
     when t.priority_ages_seconds is null then -j.priority::bigint
     else (extract(epoch from j.created_at) * 1000000 - j.priority * t.priority_ages_seconds * 1000000)::bigint
   end as rank,
-  j.created_at, j.scheduled_at as due_at
+  j.created_at, j.scheduled_at as due_at, t.fair_key is not null and j.checkpoint is null as is_fair, j.priority
 from public.job_queue j
 left join public.job_types t on t.job_type = j.job_type
 where j.status = 'pending';
@@ -1343,6 +1383,35 @@ $$;
 revoke execute on function public.cancel_job(uuid, uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.cancel_job(uuid, uuid, jsonb) to service_role;
 
+-- ── queue/change_priority.sql ──
+
+-- change_priority: gives a pending job another priority; true: changed, false: it is not pending any more, or does not exist.
+--
+-- Its place moves with it; of a type with a fair_key it gets its owner's next turn there. Refuses (22023) null.
+create or replace function public.change_priority(p_job_id uuid, p_priority int) returns boolean
+language plpgsql
+security definer
+-- The app's own triggers fire here and must find the names that they always found.
+set search_path = pg_catalog, public, extensions, pg_temp
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_priority is null then
+    raise exception 'p_priority must be a number, not null' using errcode = '22023';
+  end if;
+  update public.job_queue j
+  set priority = p_priority, updated_at = now()
+  where j.id = p_job_id and j.status is not distinct from 'pending';
+  return found;
+end
+$$;
+
+revoke execute on function public.change_priority(uuid, int) from public, anon, authenticated;
+grant execute on function public.change_priority(uuid, int) to service_role;
+
 -- ── queue/check_job.sql ──
 
 -- check_job: refuses (23514) a row of job_queue that no claim could reckon with; for keep_places and
@@ -1559,10 +1628,22 @@ begin
           where (p_job_types is null or l.job_type = any (p_job_types)) and l.is_open
           order by l.lane = 2 desc,
             case
+              when l.is_fair then -(r.rank >> 31)
               when l.priority_ages_seconds is null then -r.rank
               else (extract(epoch from now()) * 1000000 - r.rank) / (l.priority_ages_seconds * 1000000)
             end desc,
-            r.created_at, r.id
+            -- (Of a lane with turns all are as old as its first, or they would be taken by age.)
+            case
+              when l.is_fair then (
+                select r.created_at
+                from process_jobs.ready_jobs r
+                where r.job_type = l.job_type collate "C" and r.lane = l.lane
+                  and (r.rank, r.created_at, r.id) >= (l.from_rank, l.from_created_at, l.from_id)
+                order by r.rank, r.created_at, r.id
+                limit 1)
+              else r.created_at
+            end,
+            r.rank, r.created_at, r.id
         ) first
         cross join lateral (
           select j.id,
@@ -1770,7 +1851,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
-    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks;
+    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks, process_jobs.turns;
   return null;
 end
 $$;
@@ -2792,7 +2873,12 @@ as $$
     select w.id, w.job_type, w.lane, w.rank, w.created_at, w.due_at from process_jobs.waiting_jobs w
   ) e on e.id = p.id
   where p.id is null or e.id is null
-    or (e.job_type, e.lane, e.rank, e.created_at) is distinct from (p.job_type, p.lane, p.rank, p.created_at)
+    or (e.job_type, e.lane, e.created_at) is distinct from (p.job_type, p.lane, p.created_at)
+    or case
+      -- Whichever turn it was given.
+      when p.is_fair then coalesce(e.rank >> 31 <> -p.priority::bigint, e.due_at is null)
+      else e.rank is distinct from p.rank
+    end
     or coalesce(e.due_at <> p.due_at, p.due_at > clock_timestamp())
   union all
   select w.id, 'it is ready and waits' from process_jobs.waiting_jobs w join process_jobs.ready_jobs r on r.id = w.id
@@ -2861,6 +2947,103 @@ begin
 end
 $$;
 
+-- ── queue/place_in_turn.sql ──
+
+-- place_in_turn: gives jobs of types with a fair_key, which are due and have not begun, their turns and their places; for
+-- place_jobs, promote_jobs and rebuild_places.
+--
+-- Start-time fair queuing: a job's turn is the one after its owner's last, and after the one that is being taken: that of
+-- the first ready job of its priority or, if there is none, the last that anybody was given. So of the jobs that are ready
+-- no owner has two in one turn, nobody pays for turns that are over, and no turn grows once it has come.
+--
+-- A session waits for nobody but those who place jobs of the same owner, and for 20 ms: then it reckons with what is
+-- committed, and two jobs of that owner may have the same turn. After 2^31 turns of a priority age alone decides.
+create or replace function process_jobs.place_in_turn(p_jobs uuid[]) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '20ms'
+-- As in exchange_jobs; but owners and jobs are hashed, or each job would look at each owner.
+set enable_seqscan = off
+set enable_hashjoin = on
+set enable_mergejoin = off
+set enable_bitmapscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  for v_waits in reverse 1 .. 0 loop
+    begin
+      with job as materialized (
+        select j.id, j.job_type::text collate "C" as job_type, j.priority, j.created_at,
+          hashtextextended(coalesce(j.payload ->> t.fair_key, ''), 0) as owner
+        from public.job_queue j
+        join public.job_types t on t.job_type = j.job_type
+        where j.id = any (p_jobs)
+      ), line as materialized (
+        select p.job_type, p.priority, coalesce(
+          (
+            -- (One bound, where the lane's mark is before it too: two would be looked for from the lower one.)
+            select r.rank & 2147483647
+            from (select -p.priority::bigint << 31) b (rank)
+            left join process_jobs.marks m on m.job_type = p.job_type and m.lane = 0 and m.look_at > now() and m.rank > b.rank
+            cross join lateral (
+              select r.rank from process_jobs.ready_jobs r
+              where r.job_type = p.job_type and r.lane = 0 and r.rank < b.rank + 2147483648
+                and (r.rank, r.created_at, r.id) >= (
+                  coalesce(m.rank, b.rank + 1), coalesce(m.created_at, '-infinity'),
+                  coalesce(m.id, '00000000-0000-0000-0000-000000000000'))
+              order by r.rank, r.created_at, r.id
+              limit 1
+            ) r
+          ),
+          (
+            select t.turn from process_jobs.turns t
+            where t.job_type = p.job_type and t.priority = p.priority and t.turn > 0
+            order by t.turn desc
+            limit 1
+          ),
+          0) as turn
+        from (select distinct j.job_type, j.priority from job j) p
+      ), asked as materialized (
+        select l.job_type, l.priority, j.owner, l.turn + count(*) as turn, count(*) as jobs
+        from job j
+        join line l on l.job_type = j.job_type and l.priority = j.priority
+        group by l.job_type, l.priority, j.owner, l.turn
+      ), given as (
+        -- In one order in all calls, so that no two wait for each other.
+        insert into process_jobs.turns as t (job_type, priority, owner, turn, jobs)
+        select a.job_type, a.priority, a.owner, a.turn, a.jobs from asked a where v_waits = 1
+        order by a.job_type, a.priority, a.owner
+        on conflict (job_type, priority, owner) do update
+        set turn = greatest(t.turn + excluded.jobs, excluded.turn), jobs = excluded.jobs
+        returning t.*
+      )
+      insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
+      select j.id, j.job_type, 0, (-j.priority::bigint << 31) + least(2147483647, g.turn - g.jobs + j.n), j.created_at
+      from (
+        select j.*, row_number() over (partition by j.job_type, j.priority, j.owner order by j.created_at, j.id) as n from job j
+      ) j
+      join (
+        select g.job_type, g.priority, g.owner, g.turn, g.jobs from given g
+        union all
+        select a.job_type, a.priority, a.owner, greatest(t.turn + a.jobs, a.turn), a.jobs
+        from asked a
+        left join process_jobs.turns t on t.job_type = a.job_type and t.priority = a.priority and t.owner = a.owner
+        where v_waits = 0
+      ) g on g.job_type = j.job_type and g.priority = j.priority and g.owner = j.owner
+      on conflict (id) do nothing;
+      return;
+    exception
+      when lock_not_available or serialization_failure then
+        if v_waits = 0 then
+          raise;
+        end if;
+    end;
+  end loop;
+end
+$$;
+
 -- ── queue/place_inserted.sql ──
 
 -- place_inserted: trigger on job_queue: all rows that a statement inserts are checked (check_job) and given their places.
@@ -2920,6 +3103,7 @@ as $$
 declare
   v_placed uuid[];
   v_ready uuid[];
+  v_fair uuid[];
 begin
   with place as materialized (
     select p.id, p.job_type, p.lane, p.rank, p.created_at, p.due_at
@@ -2931,10 +3115,17 @@ begin
     on conflict (id) do nothing
   ), ready as (
     insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
-    select p.id, p.job_type, p.lane, p.rank, p.created_at from place p where p.due_at <= now()
+    select p.id, p.job_type, p.lane, p.rank, p.created_at from place p
+    where p.due_at <= now() and p.rank is not null
     on conflict (id) do nothing
   )
-  select array_agg(p.id), array_agg(p.id) filter (where p.due_at <= now()) into v_placed, v_ready from place p;
+  select array_agg(p.id), array_agg(p.id) filter (where p.due_at <= now()),
+    array_agg(p.id) filter (where p.due_at <= now() and p.rank is null)
+  into v_placed, v_ready, v_fair
+  from place p;
+  if v_fair is not null then
+    perform process_jobs.place_in_turn(v_fair);
+  end if;
   if v_ready is not null and exists (select from process_jobs.marks) then
     perform process_jobs.lower_marks(v_ready);
   end if;
@@ -2978,6 +3169,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_promoted uuid[];
+  v_fair uuid[];
 begin
   with due as materialized (
     select w.ctid as place
@@ -2993,10 +3185,13 @@ begin
   ), placed as (
     insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
     select p.id, p.job_type, p.lane, p.rank, p.created_at from promoted p
+    where p.rank is not null
     on conflict (id) do nothing
-    returning id
   )
-  select array_agg(p.id) into v_promoted from placed p;
+  select array_agg(p.id), array_agg(p.id) filter (where p.rank is null) into v_promoted, v_fair from promoted p;
+  if v_fair is not null then
+    perform process_jobs.place_in_turn(v_fair);
+  end if;
   if v_promoted is not null and exists (select from process_jobs.marks) then
     perform process_jobs.lower_marks(v_promoted);
   end if;
@@ -3108,11 +3303,14 @@ begin
   lock table public.job_queue in share row exclusive mode;
   select count(*) into v_misplaced from process_jobs.misplaced_jobs();
   truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
-    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks;
+    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks, process_jobs.turns;
   insert into process_jobs.waiting_jobs (id, job_type, lane, due_at, rank, created_at)
   select p.id, p.job_type, p.lane, p.due_at, p.rank, p.created_at from process_jobs.places p where p.due_at > now();
   insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
-  select p.id, p.job_type, p.lane, p.rank, p.created_at from process_jobs.places p where p.due_at <= now();
+  select p.id, p.job_type, p.lane, p.rank, p.created_at from process_jobs.places p
+  where p.due_at <= now() and p.rank is not null;
+  perform process_jobs.place_in_turn(array(
+    select p.id from process_jobs.places p where p.due_at <= now() and p.rank is null));
   insert into process_jobs.leases (token, expires_at, jobs)
   select j.lease_token, min(j.lease_expires_at), array_agg(j.id)
   from public.job_queue j where j.status = 'processing' group by j.lease_token;
@@ -3849,42 +4047,44 @@ $$;
 
 -- ── policy/keep_ranks.sql ──
 
--- keep_ranks: triggers on job_types: where a type with priority_ages_seconds comes or goes, or that changes, its jobs are
--- ranked anew, and claims wait meanwhile. Only what differs from its place is touched, so a type of few jobs is done at
--- once.
+-- keep_ranks: triggers on job_types: where a type with priority_ages_seconds or a fair_key comes or goes, or that changes,
+-- its jobs get their places anew, and claims wait meanwhile.
 create or replace function process_jobs.keep_ranks() returns trigger
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- Its places and jobs are found by the type and by id, whatever the statistics say.
+-- Its places are found by the type, whatever the statistics say.
 set enable_seqscan = off
 as $$
 declare
   v_job_types constant text[] := array[old.job_type, new.job_type];
+  v_jobs uuid[];
 begin
   lock table process_jobs.ready_jobs, process_jobs.waiting_jobs in share row exclusive mode;
-  update process_jobs.ready_jobs r set rank = p.rank
-  from process_jobs.places p
-  where p.id = r.id and p.rank <> r.rank and r.job_type = any (v_job_types);
-  update process_jobs.waiting_jobs w set rank = p.rank
-  from process_jobs.places p
-  where p.id = w.id and p.rank <> w.rank and w.job_type = any (v_job_types);
+  with ready as (
+    delete from process_jobs.ready_jobs r where r.job_type = any (v_job_types) returning r.id
+  ), waiting as (
+    delete from process_jobs.waiting_jobs w where w.job_type = any (v_job_types) returning w.id
+  )
+  select array_agg(p.id) into v_jobs from (select r.id from ready r union all select w.id from waiting w) p;
+  delete from process_jobs.turns t where t.job_type = any (v_job_types);
   delete from process_jobs.marks m where m.job_type = any (v_job_types);
+  perform process_jobs.place_jobs(v_jobs);
   return null;
 end
 $$;
 create or replace trigger process_jobs_keep_ranks
-  after update of job_type, priority_ages_seconds on public.job_types
+  after update of job_type, priority_ages_seconds, fair_key on public.job_types
   for each row when (
-    new.priority_ages_seconds is distinct from old.priority_ages_seconds
-    or new.job_type <> old.job_type and new.priority_ages_seconds is not null)
+    (new.priority_ages_seconds, new.fair_key) is distinct from (old.priority_ages_seconds, old.fair_key)
+    or new.job_type <> old.job_type and num_nonnulls(new.priority_ages_seconds, new.fair_key) > 0)
   execute function process_jobs.keep_ranks();
 create or replace trigger process_jobs_keep_ranks_of_new
   after insert on public.job_types
-  for each row when (new.priority_ages_seconds is not null) execute function process_jobs.keep_ranks();
+  for each row when (num_nonnulls(new.priority_ages_seconds, new.fair_key) > 0) execute function process_jobs.keep_ranks();
 create or replace trigger process_jobs_keep_ranks_of_gone
   after delete on public.job_types
-  for each row when (old.priority_ages_seconds is not null) execute function process_jobs.keep_ranks();
+  for each row when (num_nonnulls(old.priority_ages_seconds, old.fair_key) > 0) execute function process_jobs.keep_ranks();
 
 -- ── policy/lanes.sql ──
 
@@ -3892,6 +4092,7 @@ create or replace trigger process_jobs_keep_ranks_of_gone
 --
 -- opens_at           from when on they may be claimed: infinity while the type is paused, -infinity if nothing holds them
 -- starts_per_minute, available_starts  of lane 0, whose jobs begin; null: no limit
+-- is_fair            its jobs have turns
 -- from_…             where in ready_jobs_order to look for the first: at the lane's mark, or before all
 create or replace view process_jobs.lanes as
 select t.job_type, lane.lane::smallint as lane, lane.opens_at <= now() as is_open, lane.opens_at, lane.starts_per_minute,
@@ -3899,7 +4100,8 @@ select t.job_type, lane.lane::smallint as lane, lane.opens_at <= now() as is_ope
   t.priority_ages_seconds,
   coalesce(m.rank, -9223372036854775808) as from_rank,
   coalesce(m.created_at, '-infinity') as from_created_at,
-  coalesce(m.id, '00000000-0000-0000-0000-000000000000') as from_id
+  coalesce(m.id, '00000000-0000-0000-0000-000000000000') as from_id,
+  t.fair_key is not null and lane.lane = 0 as is_fair
 from public.job_types t
 cross join lateral (values
   (0, case when t.paused_at is null then coalesce(t.held_until, '-infinity') else 'infinity' end, t.starts_per_minute),
@@ -6535,13 +6737,14 @@ grant execute on function public.process_jobs_doctor() to service_role;
 
 -- ── operate/prune_jobs.sql ──
 
--- prune_jobs: deletes jobs that ended before a time, and users' requests whose jobs are gone; returns the jobs' number.
+-- prune_jobs: deletes jobs that ended before a time; returns their number.
 --
 -- p_ended_before  completed, failed and cancelled jobs with an earlier completed_at; at least an hour ago, because
 --                 a late webhook or a repeated settle may still refer to a job that has just ended
 -- p_limit         1 to 1000000: the most jobs in one transaction; call again while it returns that many
 --
--- Unfinished jobs, generations and images stay; rows of generation_progress that ended before that time go. A deleted job can be neither retried nor redriven. Jobs that another
+-- Rows of generation_progress, requests and turns (places.sql) that are over go along. Unfinished jobs, generations and
+-- images stay. A deleted job can be neither retried nor redriven. Jobs that another
 -- transaction has locked are skipped. Reads the table from its beginning, without an index. Refuses (22023) arguments
 -- out of these bounds.
 create or replace function public.prune_jobs(
@@ -6586,6 +6789,25 @@ begin
         where j.payload ->> 'generation_id' = old.generation_id and j.job_type in ('generate-image', 'download-image'))
     limit p_limit
     for update skip locked
+  ));
+  delete from process_jobs.turns t
+  where t.ctid = any (array(
+    select behind.ctid
+    from (
+      select t.job_type, t.priority, coalesce(
+          (
+            select min(r.rank) & 2147483647 from process_jobs.ready_jobs r
+            where r.job_type = t.job_type and r.lane = 0
+              and r.rank > -t.priority::bigint << 31 and r.rank < (1 - t.priority::bigint) << 31
+          ),
+          max(t.turn)) as turn
+      from process_jobs.turns t
+      group by t.job_type, t.priority
+    ) line
+    join process_jobs.turns behind
+      on behind.job_type = line.job_type and behind.priority = line.priority and behind.turn < line.turn
+    limit p_limit
+    for update of behind skip locked
   ));
   return v_pruned;
 end

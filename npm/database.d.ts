@@ -251,6 +251,7 @@ export type Database = {
           held_until: string | null;
           begun_held_until: string | null;
           priority_ages_seconds: number | null;
+          fair_key: string | null;
         };
         Insert: {
           job_type: string;
@@ -265,6 +266,7 @@ export type Database = {
           held_until?: string | null;
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
+          fair_key?: string | null;
         };
         Update: {
           job_type?: string;
@@ -279,6 +281,7 @@ export type Database = {
           held_until?: string | null;
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
+          fair_key?: string | null;
         };
         Relationships: [];
       };
@@ -433,6 +436,10 @@ export type Database = {
       };
       cancel_job: {
         Args: { p_job_id: string; p_lease_token?: string; p_usage?: Json };
+        Returns: boolean;
+      };
+      change_priority: {
+        Args: { p_job_id: string; p_priority: number };
         Returns: boolean;
       };
       claim_next_job: {

@@ -105,7 +105,7 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
     let callable: String = client.query_one(inner, &[]).await.expect("privileges").get(0);
     assert_eq!(
         callable,
-        "cancel_job,claim_next_job,complete_job,enqueue_job,enqueue_jobs,exchange_jobs,heartbeat_job,keep_model_schema,\
+        "cancel_job,change_priority,claim_next_job,complete_job,enqueue_job,enqueue_jobs,exchange_jobs,heartbeat_job,keep_model_schema,\
          pause_job_type,process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,\
          schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job"
     );
@@ -180,6 +180,7 @@ async fn a_restore_brings_back_what_was_dumped() {
             select enqueue_job('generate-image', '{}', p_unique_key => 'k');
             insert into process_jobs.marks values ('generate-image', 0, 0, now(), gen_random_uuid(), now());
             insert into process_jobs.time_marks values ('leases', now(), now());
+            insert into process_jobs.turns values ('generate-image', 0, 1, 1, 1);
             insert into process_jobs.undo (statement) values ('select 1');
             insert into usage_ledger (id, job_id, status, cost) values ('p', gen_random_uuid(), 'failed', 5);
             update project_budget set max_cost_per_month = 10;

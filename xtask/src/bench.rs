@@ -5,6 +5,7 @@
 mod chart;
 mod claims;
 mod cold;
+mod fair;
 mod jobs;
 mod memory;
 mod pickup;
@@ -21,6 +22,8 @@ pub enum Bench {
     Claims,
     /// Size of the wasm, and start of the function beside an empty one and a worker in TypeScript
     Cold,
+    /// A small owner's wait beside one who has many jobs
+    Fair,
     /// Jobs a second of the function's CPU, beside a worker in TypeScript
     Jobs,
     /// Memory that storing pictures of up to 50 MB takes, beside a worker in TypeScript
@@ -41,6 +44,7 @@ impl Bench {
         match self {
             Bench::Claims => claims::bench(),
             Bench::Cold => cold::bench(),
+            Bench::Fair => fair::bench(),
             Bench::Jobs => jobs::bench(),
             Bench::Memory => memory::bench(),
             Bench::Sql => sql::bench(),

@@ -1,10 +1,11 @@
--- prune_jobs: deletes jobs that ended before a time, and users' requests whose jobs are gone; returns the jobs' number.
+-- prune_jobs: deletes jobs that ended before a time; returns their number.
 --
 -- p_ended_before  completed, failed and cancelled jobs with an earlier completed_at; at least an hour ago, because
 --                 a late webhook or a repeated settle may still refer to a job that has just ended
 -- p_limit         1 to 1000000: the most jobs in one transaction; call again while it returns that many
 --
--- Unfinished jobs, generations and images stay; rows of generation_progress that ended before that time go. A deleted job can be neither retried nor redriven. Jobs that another
+-- Rows of generation_progress, requests and turns (places.sql) that are over go along. Unfinished jobs, generations and
+-- images stay. A deleted job can be neither retried nor redriven. Jobs that another
 -- transaction has locked are skipped. Reads the table from its beginning, without an index. Refuses (22023) arguments
 -- out of these bounds.
 create or replace function public.prune_jobs(
@@ -49,6 +50,25 @@ begin
         where j.payload ->> 'generation_id' = old.generation_id and j.job_type in ('generate-image', 'download-image'))
     limit p_limit
     for update skip locked
+  ));
+  delete from process_jobs.turns t
+  where t.ctid = any (array(
+    select behind.ctid
+    from (
+      select t.job_type, t.priority, coalesce(
+          (
+            select min(r.rank) & 2147483647 from process_jobs.ready_jobs r
+            where r.job_type = t.job_type and r.lane = 0
+              and r.rank > -t.priority::bigint << 31 and r.rank < (1 - t.priority::bigint) << 31
+          ),
+          max(t.turn)) as turn
+      from process_jobs.turns t
+      group by t.job_type, t.priority
+    ) line
+    join process_jobs.turns behind
+      on behind.job_type = line.job_type and behind.priority = line.priority and behind.turn < line.turn
+    limit p_limit
+    for update of behind skip locked
   ));
   return v_pruned;
 end

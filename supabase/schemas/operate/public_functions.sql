@@ -10,7 +10,7 @@ as $$
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
       'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)',
-      'cancel_job(uuid, uuid, jsonb)', 'claim_next_job(text[], int, int, jsonb, uuid)',
+      'cancel_job(uuid, uuid, jsonb)', 'change_priority(uuid, int)', 'claim_next_job(text[], int, int, jsonb, uuid)',
       'complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb)', 'complete_job(uuid, text, jsonb)',
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',

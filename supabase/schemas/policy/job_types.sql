@@ -9,6 +9,9 @@
 --                    of that tenth were left at start_tokens_at (available_starts)
 -- priority_ages_seconds  after each so many seconds a waiting job counts as one priority higher; null: never, so that
 --                    the highest priority always goes first. 0.001 to a million
+-- fair_key           the key of the payload that names a job's owner, as 'user_id': of jobs of one priority each owner's go
+--                    in turns with the others'; null: in the order in which they were made. Not beside
+--                    priority_ages_seconds: a turn is no time
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
 -- held_until         no job of the type begins before this time
 -- begun_held_until   no job of the type that has begun continues before this time, except a woken one
@@ -27,6 +30,7 @@ create table if not exists public.job_types (
   held_until timestamptz,
   begun_held_until timestamptz,
   priority_ages_seconds double precision,
+  fair_key text,
   constraint job_types_backoff_is_positive check (
     backoff_base_seconds > 0 and backoff_max_seconds >= backoff_base_seconds
   ),
@@ -39,6 +43,7 @@ create table if not exists public.job_types (
     and start_tokens_at between '1970-01-01 00:00:00+00' and '9999-12-31 00:00:00+00'
   ),
   constraint job_types_priority_ages_bounded check (priority_ages_seconds between 0.001 and 1000000),
+  constraint job_types_fair_or_ageing check (fair_key is null or priority_ages_seconds is null),
   constraint job_types_times_are_finite check (
     isfinite(paused_at) is not false and isfinite(held_until) is not false and isfinite(begun_held_until) is not false
   ),

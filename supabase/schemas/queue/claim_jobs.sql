@@ -105,10 +105,22 @@ begin
           where (p_job_types is null or l.job_type = any (p_job_types)) and l.is_open
           order by l.lane = 2 desc,
             case
+              when l.is_fair then -(r.rank >> 31)
               when l.priority_ages_seconds is null then -r.rank
               else (extract(epoch from now()) * 1000000 - r.rank) / (l.priority_ages_seconds * 1000000)
             end desc,
-            r.created_at, r.id
+            -- (Of a lane with turns all are as old as its first, or they would be taken by age.)
+            case
+              when l.is_fair then (
+                select r.created_at
+                from process_jobs.ready_jobs r
+                where r.job_type = l.job_type collate "C" and r.lane = l.lane
+                  and (r.rank, r.created_at, r.id) >= (l.from_rank, l.from_created_at, l.from_id)
+                order by r.rank, r.created_at, r.id
+                limit 1)
+              else r.created_at
+            end,
+            r.rank, r.created_at, r.id
         ) first
         cross join lateral (
           select j.id,

@@ -6,7 +6,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
-    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks;
+    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks, process_jobs.turns;
   return null;
 end
 $$;

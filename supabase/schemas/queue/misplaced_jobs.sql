@@ -20,7 +20,12 @@ as $$
     select w.id, w.job_type, w.lane, w.rank, w.created_at, w.due_at from process_jobs.waiting_jobs w
   ) e on e.id = p.id
   where p.id is null or e.id is null
-    or (e.job_type, e.lane, e.rank, e.created_at) is distinct from (p.job_type, p.lane, p.rank, p.created_at)
+    or (e.job_type, e.lane, e.created_at) is distinct from (p.job_type, p.lane, p.created_at)
+    or case
+      -- Whichever turn it was given.
+      when p.is_fair then coalesce(e.rank >> 31 <> -p.priority::bigint, e.due_at is null)
+      else e.rank is distinct from p.rank
+    end
     or coalesce(e.due_at <> p.due_at, p.due_at > clock_timestamp())
   union all
   select w.id, 'it is ready and waits' from process_jobs.waiting_jobs w join process_jobs.ready_jobs r on r.id = w.id

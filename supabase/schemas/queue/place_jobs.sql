@@ -14,6 +14,7 @@ as $$
 declare
   v_placed uuid[];
   v_ready uuid[];
+  v_fair uuid[];
 begin
   with place as materialized (
     select p.id, p.job_type, p.lane, p.rank, p.created_at, p.due_at
@@ -25,10 +26,17 @@ begin
     on conflict (id) do nothing
   ), ready as (
     insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
-    select p.id, p.job_type, p.lane, p.rank, p.created_at from place p where p.due_at <= now()
+    select p.id, p.job_type, p.lane, p.rank, p.created_at from place p
+    where p.due_at <= now() and p.rank is not null
     on conflict (id) do nothing
   )
-  select array_agg(p.id), array_agg(p.id) filter (where p.due_at <= now()) into v_placed, v_ready from place p;
+  select array_agg(p.id), array_agg(p.id) filter (where p.due_at <= now()),
+    array_agg(p.id) filter (where p.due_at <= now() and p.rank is null)
+  into v_placed, v_ready, v_fair
+  from place p;
+  if v_fair is not null then
+    perform process_jobs.place_in_turn(v_fair);
+  end if;
   if v_ready is not null and exists (select from process_jobs.marks) then
     perform process_jobs.lower_marks(v_ready);
   end if;

@@ -10,10 +10,13 @@
 -- marks            of a lane in which a claim had to pass over many entries that were gone already: before (rank,
 --                  created_at, id) there was none, so claims begin there until look_at (raise_marks, lower_marks)
 -- time_marks       the same of waiting_jobs and leases, by their times
+-- turns            of a type with a fair_key, by priority and owner: the last turn that was given, and how many with it.
+--                  The owner is a hash of what the payload has under that key
 --
 -- lane  0: has not begun, 1: has begun, 2: has begun and was woken
 -- rank  the lower, the sooner. -priority; where the type has priority_ages_seconds, the microsecond of created_at less
---       priority times as many
+--       priority times as many; in lane 0 of a type that has a fair_key, -priority * 2^31 and the job's turn: 0 for one that
+--       comes back, else as place_in_turn has given it, and null while it waits
 --
 -- claim_jobs, settle_jobs and take_back_jobs move jobs from one place to another and raise job_queue.moves with it;
 -- after any other change of rows the triggers of keep_places.sql do. Whoever changes the places of a job has its row locked
@@ -32,7 +35,7 @@ create table if not exists process_jobs.waiting_jobs (
   job_type text collate "C" not null,
   lane smallint not null,
   due_at timestamptz not null,
-  rank bigint not null,
+  rank bigint,
   created_at timestamptz not null
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
 create index if not exists waiting_jobs_due on process_jobs.waiting_jobs (due_at);
@@ -76,6 +79,17 @@ create table if not exists process_jobs.time_marks (
   look_at timestamptz not null
 );
 
+create table if not exists process_jobs.turns (
+  job_type text collate "C" not null,
+  priority int not null,
+  owner bigint not null,
+  turn bigint not null,
+  jobs bigint not null,
+  primary key (job_type, priority, owner)
+);
+-- (Of all rows, but told so that no plan takes it for the key.)
+create index if not exists turns_last on process_jobs.turns (job_type, priority, turn) where turn > 0;
+
 -- begins: before these times waiting_jobs and leases have had nothing lately.
 create or replace view process_jobs.begins as
 select
@@ -89,10 +103,15 @@ create or replace view process_jobs.places as
 select j.id, j.job_type::text collate "C" as job_type,
   case when j.checkpoint is null then 0 when j.woken_at is null then 1 else 2 end::smallint as lane,
   case
+    when t.fair_key is not null and j.checkpoint is null then
+      case
+        when j.first_started_at is null or j.life > 1 and j.started_at is null then null
+        else -j.priority::bigint << 31
+      end
     when t.priority_ages_seconds is null then -j.priority::bigint
     else (extract(epoch from j.created_at) * 1000000 - j.priority * t.priority_ages_seconds * 1000000)::bigint
   end as rank,
-  j.created_at, j.scheduled_at as due_at
+  j.created_at, j.scheduled_at as due_at, t.fair_key is not null and j.checkpoint is null as is_fair, j.priority
 from public.job_queue j
 left join public.job_types t on t.job_type = j.job_type
 where j.status = 'pending';

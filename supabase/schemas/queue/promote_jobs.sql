@@ -13,6 +13,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_promoted uuid[];
+  v_fair uuid[];
 begin
   with due as materialized (
     select w.ctid as place
@@ -28,10 +29,13 @@ begin
   ), placed as (
     insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
     select p.id, p.job_type, p.lane, p.rank, p.created_at from promoted p
+    where p.rank is not null
     on conflict (id) do nothing
-    returning id
   )
-  select array_agg(p.id) into v_promoted from placed p;
+  select array_agg(p.id), array_agg(p.id) filter (where p.rank is null) into v_promoted, v_fair from promoted p;
+  if v_fair is not null then
+    perform process_jobs.place_in_turn(v_fair);
+  end if;
   if v_promoted is not null and exists (select from process_jobs.marks) then
     perform process_jobs.lower_marks(v_promoted);
   end if;

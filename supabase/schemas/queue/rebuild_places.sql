@@ -10,11 +10,14 @@ begin
   lock table public.job_queue in share row exclusive mode;
   select count(*) into v_misplaced from process_jobs.misplaced_jobs();
   truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
-    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks;
+    process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks, process_jobs.turns;
   insert into process_jobs.waiting_jobs (id, job_type, lane, due_at, rank, created_at)
   select p.id, p.job_type, p.lane, p.due_at, p.rank, p.created_at from process_jobs.places p where p.due_at > now();
   insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
-  select p.id, p.job_type, p.lane, p.rank, p.created_at from process_jobs.places p where p.due_at <= now();
+  select p.id, p.job_type, p.lane, p.rank, p.created_at from process_jobs.places p
+  where p.due_at <= now() and p.rank is not null;
+  perform process_jobs.place_in_turn(array(
+    select p.id from process_jobs.places p where p.due_at <= now() and p.rank is null));
   insert into process_jobs.leases (token, expires_at, jobs)
   select j.lease_token, min(j.lease_expires_at), array_agg(j.id)
   from public.job_queue j where j.status = 'processing' group by j.lease_token;

@@ -47,6 +47,7 @@ insert into statements (sql, functions) values
   ($$select public.keep_model_schema('a/b', '{}'), public.keep_model_schema('a/b')$$, '{keep_model_schema}'),
   ($$select public.redrive_failed_jobs('work', pg_catalog.now() - interval '1 day', 1, 3)$$, '{redrive_failed_jobs}'),
   ($$select public.retry_job('00000000-0000-0000-0000-000000000000')$$, '{retry_job}'),
+  ($$select public.change_priority('00000000-0000-0000-0000-000000000000', 1)$$, '{change_priority}'),
   ($$select public.claim_next_job(p_worker => '{"version": "0.1.0"}')$$, '{claim_next_job}'),
   ($$select public.process_jobs_doctor()$$, '{process_jobs_doctor}'),
   ($$select public.cancel_generation(g ->> 'id'), public.retry_generation(g ->> 'id'), public.my_limits() from public.request_generation('x', 'a/b',

@@ -35,6 +35,7 @@ const TRANSITIONS: &[(&str, &str, &str)] = &[
     ("retry", "cancelled", "pending"),
     ("redrive", "failed", "pending"),
     ("resume", "pending", "pending"),
+    ("change_priority", "pending", "pending"),
     ("reset", "processing", "pending"),
     ("reset", "pending", "pending"),
     ("insert", "-", "pending"),
@@ -86,6 +87,16 @@ const INVARIANTS: &[(&str, &str)] = &[
            or status <> 'completed' and result is not null and id not in (select id from meddled)",
     ),
     ("every job is where claims look for it", "select m from process_jobs.misplaced_jobs() m"),
+    (
+        "no owner has two jobs in one turn, but what comes back, nor one after the last that was given",
+        "select (j.priority, j.payload, array_agg(r), array_agg(t)) from job_queue j
+         join process_jobs.ready_jobs r on r.id = j.id and r.lane = 0 and r.rank & 2147483647 > 0
+         join job_types jt on jt.job_type = j.job_type and jt.fair_key is not null
+         left join process_jobs.turns t on t.job_type = j.job_type and t.priority = j.priority
+           and t.owner = hashtextextended(coalesce(j.payload ->> jt.fair_key, ''), 0)
+         group by j.job_type, j.priority, j.payload
+         having count(*) > count(distinct r.rank) or (max(r.rank) & 2147483647 <= max(t.turn)) is not true",
+    ),
     (
         "only a job at work has a lease, or one put back by hand",
         "select j from job_queue j where (lease_token is null) <> (lease_expires_at is null) or case status

@@ -130,6 +130,7 @@ async fn steps(
         let expected = model.take(operation, &aim, &seen)?;
         ensure!(seen.answer == expected, "it answered {:?}\n     not {expected:?}", seen.answer);
         compare(&model, &seen)?;
+        model.turns = seen.turns;
     }
     coverage.count(queue.transitions().await?);
     Ok(())

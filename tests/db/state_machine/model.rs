@@ -46,6 +46,8 @@ pub struct Aim {
     pub generation: Option<String>,
     /// The type of the job that it enqueues.
     pub enqueues: Option<&'static str>,
+    /// Whose job that is, where it is `work`.
+    pub owner: usize,
     pub result: Value,
 }
 
@@ -54,6 +56,8 @@ pub struct Seen {
     pub answer: Answer,
     pub jobs: Jobs,
     pub types: JobTypes,
+    /// Of the ready jobs.
+    pub turns: BTreeMap<Uuid, i64>,
 }
 
 const HOUR: Microseconds = 3600 * SECOND;
@@ -66,6 +70,8 @@ pub struct Model {
     /// Every token that was handed out, by job.
     tokens: BTreeMap<Uuid, Vec<Uuid>>,
     pub types: JobTypes,
+    /// As the database has given them: that they are in order is an invariant.
+    pub turns: BTreeMap<Uuid, i64>,
     generations: usize,
 }
 
@@ -77,6 +83,7 @@ impl Model {
             order: Vec::new(),
             tokens: BTreeMap::new(),
             types: job_types(),
+            turns: BTreeMap::new(),
             generations: 0,
         }
     }
@@ -88,6 +95,10 @@ impl Model {
 
     /// Finds the job and the token that an operation means.
     pub fn aim(&mut self, operation: &Operation) -> Aim {
+        Aim { owner: self.order.len() % 3, ..self.aim_of(operation) }
+    }
+
+    fn aim_of(&mut self, operation: &Operation) -> Aim {
         let settled = |job: &Job| job.lease_token.is_some();
         match *operation {
             Operation::Enqueue { job_type: WORK, .. } | Operation::Insert { job_type: WORK, .. } => {
@@ -115,6 +126,7 @@ impl Model {
             Operation::Fail { job, token, .. }
             | Operation::Snooze { job, token, .. }
             | Operation::Heartbeat { job, token, .. } => self.aim_at(job, token, settled),
+            Operation::ChangePriority { job, .. } => self.aim_at(job, Token::None, |job| job.status == Status::Pending),
             Operation::Cancel { job, token: Token::None } | Operation::Wake { job, .. } => {
                 self.aim_at(job, Token::None, Job::unfinished)
             }
@@ -130,6 +142,7 @@ impl Model {
             | Operation::Resume { .. }
             | Operation::Pass { .. }
             | Operation::Reset
+            | Operation::SetFair { .. }
             | Operation::Prune { .. } => Aim::default(),
         }
     }
@@ -289,6 +302,16 @@ impl Model {
                 Answer::Bool(was_paused)
             }
             Operation::Pass { .. } => Answer::Bool(true),
+            Operation::ChangePriority { priority, .. } => {
+                let pending = |job: &&mut Job| job.status == Status::Pending;
+                let Some(job) = self.jobs.get_mut(&aim.job).filter(pending) else { return Ok(Answer::Bool(false)) };
+                job.priority = priority;
+                Answer::Bool(true)
+            }
+            Operation::SetFair { fair } => {
+                self.job_type(WORK).fair = fair;
+                Answer::Bool(true)
+            }
             Operation::Reset => {
                 let at_work = self.jobs.values_mut().filter(|job| job.status == Status::Processing);
                 Answer::Count(at_work.map(Job::put_back).count() as i64)
@@ -397,11 +420,19 @@ impl Model {
 
     fn claim(&mut self, only: Option<&str>, limit: usize, lease_seconds: Option<i32>, seen: &Seen) -> Vec<Claimed> {
         let clock = self.clock;
-        let order = |id: &Uuid| {
+        let rank = |id: &Uuid| {
             let job = &self.jobs[id];
-            (!job.goes_first(), Reverse(job.priority), job.created_at, *id)
+            let rank = i64::from(-job.priority);
+            let fair = self.types[job.job_type.as_str()].fair && !job.begun();
+            // What a lost worker had comes back now, and goes first.
+            let rank = if fair { (rank << 31) + self.turns.get(id).unwrap_or(&0) } else { rank };
+            (rank, job.created_at, *id)
         };
-        let mut ready: Vec<Uuid> = Vec::new();
+        let order = |id: Uuid, as_old_as: Option<Microseconds>| {
+            let job = &self.jobs[&id];
+            (!job.goes_first(), Reverse(job.priority), as_old_as.unwrap_or(job.created_at), rank(&id))
+        };
+        let mut ready = Vec::new();
         for (name, job_type) in &self.types {
             if only.is_some_and(|only| only != *name) {
                 continue;
@@ -412,13 +443,17 @@ impl Model {
             let (mut begun, mut fresh): (Vec<Uuid>, Vec<Uuid>) =
                 self.jobs.iter().filter(due).map(|(id, _)| *id).partition(|id| self.jobs[id].begun());
             begun.retain(|id| self.jobs[id].goes_first() || job_type.begun_held_until <= Some(clock));
-            fresh.sort_by_key(order);
+            fresh.sort_by_key(rank);
+            // Beside other types a fair one's are as old as the first of them.
+            let as_old_as = fresh.first().filter(|_| job_type.fair).map(|id| self.jobs[id].created_at);
             let starts = job_type.available_starts(clock).map_or(usize::MAX, |starts| starts as usize);
             fresh.truncate(if job_type.paused || job_type.held_until > Some(clock) { 0 } else { starts });
-            ready.extend(begun.into_iter().chain(fresh));
+            ready.extend(begun.into_iter().map(|id| order(id, None)));
+            ready.extend(fresh.into_iter().map(|id| order(id, as_old_as)));
         }
-        ready.sort_by_key(order);
+        ready.sort();
         ready.truncate(limit);
+        let ready: Vec<Uuid> = ready.into_iter().map(|(.., (.., id))| id).collect();
 
         for (name, job_type) in &mut self.types {
             let starts =

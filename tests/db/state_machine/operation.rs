@@ -97,6 +97,14 @@ pub enum Operation {
     Delete {
         job: Pick,
     },
+    ChangePriority {
+        job: Pick,
+        priority: i32,
+    },
+    /// `work` gets a fair_key, or has none any more.
+    SetFair {
+        fair: bool,
+    },
     /// Of what ended more than an hour ago.
     Prune {
         limit: i32,
@@ -115,7 +123,7 @@ pub enum Set {
 }
 
 impl Operation {
-    pub const NAMES: [&str; 23] = [
+    pub const NAMES: [&str; 25] = [
         "enqueue",
         "claim",
         "complete",
@@ -138,6 +146,8 @@ impl Operation {
         "set_type",
         "set_key",
         "delete",
+        "change_priority",
+        "set_fair",
         "prune",
     ];
 
@@ -165,6 +175,8 @@ impl Operation {
             Operation::Set { to: Set::JobType(_), .. } => "set_type",
             Operation::Set { to: Set::UniqueKey(_), .. } => "set_key",
             Operation::Delete { .. } => "delete",
+            Operation::ChangePriority { .. } => "change_priority",
+            Operation::SetFair { .. } => "set_fair",
             Operation::Prune { .. } => "prune",
         }
     }
@@ -247,6 +259,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => insert(),
         6 => (pick(), set()).prop_map(|(job, to)| Operation::Set { job, to }),
         1 => pick().prop_map(|job| Operation::Delete { job }),
+        2 => (pick(), 0..3i32).prop_map(|(job, priority)| Operation::ChangePriority { job, priority }),
+        1 => any::<bool>().prop_map(|fair| Operation::SetFair { fair }),
         1 => select(vec![1, 1000]).prop_map(|limit| Operation::Prune { limit }),
     ]
 }

@@ -62,14 +62,15 @@ const JOBS: &str = "
       (extract(epoch from first_started_at - now()) * 1000000)::bigint,
       (extract(epoch from completed_at - now()) * 1000000)::bigint,
       (extract(epoch from lease_expires_at - now()) * 1000000)::bigint,
-      (extract(epoch from woken_at - now()) * 1000000)::bigint, life
+      (extract(epoch from woken_at - now()) * 1000000)::bigint, life,
+      (select r.rank & 2147483647 from process_jobs.ready_jobs r where r.id = job_queue.id)
     from job_queue";
 
 const TYPES: &str = "
     select job_type, lease_seconds, backoff_max_seconds, starts_per_minute, start_tokens, paused_at is not null,
       (extract(epoch from start_tokens_at - now()) * 1000000)::bigint,
       (extract(epoch from held_until - now()) * 1000000)::bigint,
-      (extract(epoch from begun_held_until - now()) * 1000000)::bigint
+      (extract(epoch from begun_held_until - now()) * 1000000)::bigint, fair_key is not null
     from job_types";
 
 impl Queue {
@@ -77,10 +78,12 @@ impl Queue {
         client.batch_execute(PREPARE).await?;
         for (job_type, policy) in job_types() {
             let set = "update job_types set lease_seconds = $2, backoff_base_seconds = $3, backoff_max_seconds = $4,
-                starts_per_minute = $5 where job_type = $1";
-            let JobType { lease_seconds, backoff_max_seconds, starts_per_minute, .. } = policy;
+                starts_per_minute = $5, fair_key = case when $6 then 'owner' end where job_type = $1";
+            let JobType { lease_seconds, backoff_max_seconds, starts_per_minute, fair, .. } = policy;
             let base = BACKOFF_BASE_SECONDS;
-            client.execute(set, &[&job_type, &lease_seconds, &base, &backoff_max_seconds, &starts_per_minute]).await?;
+            client
+                .execute(set, &[&job_type, &lease_seconds, &base, &backoff_max_seconds, &starts_per_minute, &fair])
+                .await?;
         }
         let jobs = client.prepare(JOBS).await?;
         let types = client.prepare(TYPES).await?;
@@ -168,6 +171,13 @@ impl Queue {
             }
             Operation::Pause { job_type } => self.bool("select pause_job_type($1, 'no credit')", &[job_type]).await?,
             Operation::Resume { job_type } => self.bool("select resume_job_type($1)", &[job_type]).await?,
+            Operation::ChangePriority { priority, .. } => {
+                self.bool("select change_priority($1, $2)", &[job, priority]).await?
+            }
+            Operation::SetFair { fair } => {
+                let set = "update job_types set fair_key = case when $1 then 'owner' end where job_type = 'work' returning true";
+                self.bool(set, &[fair]).await?
+            }
             Operation::Pass { seconds } => self.pass(f64::from(*seconds)).await?,
             Operation::Reset => {
                 let reset = "with reset as (
@@ -230,10 +240,11 @@ impl Queue {
             self.client.query(&self.types, &[]),
             self.client.query(&self.invariants, &[]),
         )?;
+        let turns = jobs.iter().filter_map(|row| Some((row.get(0), row.get::<_, Option<i64>>(23)?))).collect();
         let jobs = jobs.iter().map(|row| Ok((row.get(0), read_job(row, clock)?))).collect::<Result<Jobs>>()?;
         let broken = broken.iter().map(|row| format!("{}: {}", row.get::<_, &str>(0), row.get::<_, &str>(1)));
         let types = types.iter().map(|row| (row.get(0), read_type(row, clock))).collect();
-        Ok((Seen { answer, jobs, types }, broken.collect()))
+        Ok((Seen { answer, jobs, types, turns }, broken.collect()))
     }
 
     /// A statement that a taken unique key may refuse: with its SQLSTATE, and nothing has changed.
@@ -273,7 +284,7 @@ impl Queue {
 fn payload(aim: &Aim) -> Value {
     match &aim.generation {
         Some(generation) => json!({ "generation_id": generation, "user_id": "user" }),
-        None => json!({}),
+        None => json!({ "owner": format!("owner-{}", aim.owner) }),
     }
 }
 
@@ -337,6 +348,7 @@ fn read_type(row: &Row, clock: Microseconds) -> JobType {
         start_tokens_at: time(row, 6, clock),
         held_until: time(row, 7, clock),
         begun_held_until: time(row, 8, clock),
+        fair: row.get(9),
     }
 }
 

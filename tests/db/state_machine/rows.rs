@@ -153,6 +153,8 @@ pub struct JobType {
     pub start_tokens: Option<f64>,
     pub start_tokens_at: Option<Microseconds>,
     pub paused: bool,
+    /// Its owners' jobs go in turns.
+    pub fair: bool,
     pub held_until: Option<Microseconds>,
     pub begun_held_until: Option<Microseconds>,
 }
@@ -170,7 +172,7 @@ pub fn job_types() -> JobTypes {
         ..JobType::default()
     };
     JobTypes::from([
-        (WORK.to_owned(), policy(30, 6.0, None)),
+        (WORK.to_owned(), JobType { fair: true, ..policy(30, 6.0, None) }),
         (GENERATE.to_owned(), policy(60, 600.0, Some(20.0))),
         (DOWNLOAD.to_owned(), policy(60, 600.0, None)),
     ])
