@@ -134,6 +134,7 @@ as $$
       'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
       'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
       'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
+      'report_progress(uuid, int, int)',
       'schedule_process_jobs(text, text, text, int)', 'seconds_until_next_job(text[])',
       'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text)', 'unschedule_process_jobs()',
       'wake_job(uuid, jsonb, int)'
@@ -206,7 +207,7 @@ begin
       end
     where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
       claim_next_job,complete_job,enqueue_job,enqueue_jobs,cancel_job,exchange_jobs,heartbeat_job,keep_model_schema,pause_job_type,
-      process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,
+      process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,report_progress,resume_job_type,retry_job,
       schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job}');
 
   v_refusals := array(
@@ -520,6 +521,20 @@ begin
 end
 $$;
 
+-- ── steps/0.1.0_call_function.sql ──
+
+-- 0.1.0, for databases of its development: a claim tells which function a job's type names.
+do $$
+begin
+  if exists (
+    select from pg_catalog.pg_proc p
+    where p.oid = to_regprocedure('public.claim_next_job(text[], int, int, jsonb, uuid)') and 'call_function' <> all (p.proargnames)
+  ) then
+    drop function public.claim_next_job(text[], int, int, jsonb, uuid);
+  end if;
+end
+$$;
+
 -- ── steps/0.1.0_places.sql ──
 
 -- 0.1.0, for databases of its development: where a job stands is in narrow tables (places.sql) instead of six indexes of
@@ -576,6 +591,10 @@ $$;
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
 -- held_until         no job of the type begins before this time
 -- begun_held_until   no job of the type that has begun continues before this time, except a woken one
+-- call_function      the Edge Function of this project that does the work, by its name; null: a handler of the worker's own
+-- call_timeout_seconds  the time of one attempt of such a function, from its call to the job's end; null: JOB_TIMEOUT_MS
+-- handler            what a worker must have to claim the type's jobs: the type, or 'call_function'. What a worker asks for
+--                    as its job types are these, so that one that cannot call functions never gets a job of theirs
 --
 -- A job *has begun* when it has a checkpoint. enqueue_job and claim_next_job accept only types with a row here.
 create table if not exists public.job_types (
@@ -608,6 +627,15 @@ create table if not exists public.job_types (
   ),
   constraint job_types_paused_has_reason check ((paused_at is null) = (paused_reason is null))
 );
+
+alter table public.job_types
+  add column if not exists call_function text
+    constraint job_types_call_function_is_a_name check (call_function ~ '^[A-Za-z][A-Za-z0-9_-]{0,99}$')
+    constraint job_types_call_function_is_another check (call_function <> 'process-jobs'),
+  add column if not exists call_timeout_seconds int
+    constraint job_types_call_timeout_is_bounded check (call_timeout_seconds between 1 and 2592000),
+  add column if not exists handler text not null
+    generated always as (case when call_function is null then job_type else 'call_function' end) stored;
 
 alter table public.job_types enable row level security;
 revoke all on public.job_types from public, anon, authenticated, service_role;
@@ -1316,7 +1344,7 @@ begin
               else 0
             end
           ) r
-          where (p_job_types is null or l.job_type = any (p_job_types)) and l.is_open
+          where (p_job_types is null or l.handler = any (p_job_types)) and l.is_open
           order by l.lane = 2 desc,
             case
               when l.priority_ages_seconds is null then -r.rank
@@ -1382,7 +1410,12 @@ begin
           ',"cancel_requested":', case when j.cancel_requested_at is null then 'false' else 'true' end,
           ',"lease_token":"', j.lease_token, '","lease_seconds":', extract(epoch from j.lease_expires_at - now())::int,
           ',"age_seconds":', to_json(extract(epoch from now() - j.started_at)::double precision),
-          ',"search_from":', to_json(greatest(j.first_started_at, now() - interval '2 hours') - interval '1 minute'), '}'
+          ',"search_from":', to_json(greatest(j.first_started_at, now() - interval '2 hours') - interval '1 minute'),
+          (
+            select concat(',"call_function":"', t.call_function, '","call_timeout_seconds":', coalesce(t.call_timeout_seconds::text, 'null'))
+            from public.job_types t
+            where t.job_type = j.job_type and t.call_function is not null
+          ), '}'
         ) as job
       ), gone as (
         delete from process_jobs.ready_jobs r where r.id = any (v_part)
@@ -1446,9 +1479,10 @@ $$;
 -- pending and due, of an open type           -> processing, attempt_number + 1, the claim's lease_token
 --
 -- Order: first the jobs that have begun and were woken, then by highest priority, oldest, id. p_job_types null: every
--- type with a row in job_types. p_lease_seconds null: the type's lease_seconds. Of a paused or held type only jobs that
--- have begun are claimed, and if those are held, only woken ones; of a type with starts_per_minute no more begin than
--- that allows. One call claims at most 8 MiB of payloads, checkpoints and events, but at least one job.
+-- type with a row in job_types; 'call_function' in it stands for the types whose row names a function. p_lease_seconds
+-- null: the type's lease_seconds. Of a paused or held type only jobs that have begun are claimed, and if those are held,
+-- only woken ones; of a type with starts_per_minute no more begin than that allows. One call claims at most 8 MiB of
+-- payloads, checkpoints and events, but at least one job.
 --
 -- Jobs that another transaction has locked are skipped, so workers never get the same job. They wait for one another
 -- only if starts are counted, leases have expired or troubles are retried: those claims take turns, by a lock that they
@@ -1458,8 +1492,8 @@ $$;
 -- back at most 100 expired leases.
 --
 -- Values for the worker besides the columns: cancel_requested; lease_seconds; age_seconds since started_at, by the
--- database's clock; and search_from, before which the job did nothing outside: a minute before its very first claim,
--- because clocks differ, and at most two hours and a minute ago.
+-- database's clock; search_from, before which the job did nothing outside: a minute before its very first claim, because
+-- clocks differ, and at most two hours and a minute ago; and call_function and call_timeout_seconds of its type.
 --
 -- seconds_until_next, the same in each row, is that of seconds_until_next_job if fewer jobs than p_limit came.
 --
@@ -1481,7 +1515,7 @@ create or replace function public.claim_next_job(
   id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
   life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
   lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
-  search_from timestamptz, seconds_until_next double precision
+  search_from timestamptz, seconds_until_next double precision, call_function text, call_timeout_seconds int
 )
 language plpgsql
 security definer
@@ -1510,8 +1544,10 @@ begin
     c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
     extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
     extract(epoch from now() - c.started_at)::double precision,
-    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute', v_next
+    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute', v_next,
+    t.call_function, t.call_timeout_seconds
   from public.job_queue c
+  left join public.job_types t on t.job_type = c.job_type
   where c.id = any (v_ids)
   order by array_position(v_ids, c.id);
 end
@@ -1551,7 +1587,8 @@ create or replace trigger process_jobs_clear_places
 -- keeps neither its event nor its lease.
 --
 -- p_lease_token  the claim's; valid while nobody else has claimed the job, also after an operator has put it back to
---                pending by hand. null, as before leases: any job that is processing
+--                pending by hand. null, as before leases: any job that is processing, or that a called function has
+--                answered with 202 (its attempt ends here)
 -- p_error_kind   a word for the entry in errors, default 'error'
 -- p_follow_ups   [{job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}]
 --
@@ -1595,7 +1632,13 @@ begin
     from public.job_queue j
     where j.id = p_job_id and j.status is not distinct from 'processing'
     for update;
-    v_lease_token := coalesce(v_lease_token, gen_random_uuid()); -- of no claim
+    if v_lease_token is null then
+      v_lease_token := gen_random_uuid(); -- of no claim
+      update public.job_queue j
+      set lease_token = v_lease_token, attempt_number = least(j.attempt_number + 1, j.max_attempts)
+      where j.id = p_job_id and j.status is not distinct from 'pending' and j.checkpoint is not null
+        and exists (select from public.job_types t where t.job_type = j.job_type and t.call_function is not null);
+    end if;
   end if;
   return process_jobs.settle_one(jsonb_build_object(
     'outcome', case when p_error is null then 'completed' else 'failed' end,
@@ -1622,7 +1665,7 @@ as $$
 begin
   return exists (
     select from process_jobs.lanes l
-    where (p_job_types is null or l.job_type = any (p_job_types))
+    where (p_job_types is null or l.handler = any (p_job_types))
       -- (Case and offset: only such lanes are looked into, and only at their first job.)
       and case
         when l.starts_per_minute is null or not l.is_open then false
@@ -2010,7 +2053,7 @@ begin
       where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'))
     or exists (
         select from public.job_types t
-        where t.starts_per_minute is not null and (p_job_types is null or t.job_type = any (p_job_types)))
+        where t.starts_per_minute is not null and (p_job_types is null or t.handler = any (p_job_types)))
       and process_jobs.counts_starts(p_job_types);
   -- Entries passed over that are gone, a page of them counted as fifty: as in claim_jobs.
   v_walked := pg_stat_get_xact_tuples_returned(v_leases) + pg_stat_get_xact_tuples_returned(v_waiting)
@@ -2798,7 +2841,7 @@ begin
       order by r.rank, r.created_at, r.id
       limit 1
     ) r on true
-    where p_job_types is null or l.job_type = any (p_job_types)
+    where p_job_types is null or l.handler = any (p_job_types)
   )
   insert into process_jobs.marks as m (job_type, lane, rank, created_at, id, look_at)
   select f.job_type, f.lane, f.rank, f.created_at, f.id,
@@ -2881,6 +2924,36 @@ begin
   return v_misplaced;
 end
 $$;
+
+-- ── queue/report_progress.sql ──
+
+-- report_progress: how far an unfinished job is, told by what works for it outside; true: noted, false: it is final, does not
+-- exist, or is in another life than p_life (null: any). It never goes back.
+--
+-- Refuses (22023) p_progress outside 0 to 100.
+create or replace function public.report_progress(p_job_id uuid, p_progress int, p_life int default null) returns boolean
+language plpgsql
+security definer
+-- The app's own triggers fire here and must find the names that they always found.
+set search_path = pg_catalog, public, extensions, pg_temp
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_progress is null or p_progress not between 0 and 100 then
+    raise exception 'p_progress must be between 0 and 100, not %', coalesce(p_progress::text, 'null') using errcode = '22023';
+  end if;
+  update public.job_queue j
+  set progress = greatest(j.progress, p_progress), updated_at = now(), moves = j.moves + 1
+  where j.id = p_job_id and j.status in ('pending', 'processing') and j.life = coalesce(p_life, j.life);
+  return found;
+end
+$$;
+
+revoke execute on function public.report_progress(uuid, int, int) from public, anon, authenticated;
+grant execute on function public.report_progress(uuid, int, int) to service_role;
 
 -- ── queue/retry_job.sql ──
 
@@ -3044,7 +3117,7 @@ begin
           limit 1
         )
       ) next
-      where (p_job_types is null or l.job_type = any (p_job_types)) and l.opens_at < 'infinity'
+      where (p_job_types is null or l.handler = any (p_job_types)) and l.opens_at < 'infinity'
     ),
     (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
   )) next (at) where next.at is not null);
@@ -3644,7 +3717,8 @@ select t.job_type, lane.lane::smallint as lane, lane.opens_at <= now() as is_ope
   t.priority_ages_seconds,
   coalesce(m.rank, -9223372036854775808) as from_rank,
   coalesce(m.created_at, '-infinity') as from_created_at,
-  coalesce(m.id, '00000000-0000-0000-0000-000000000000') as from_id
+  coalesce(m.id, '00000000-0000-0000-0000-000000000000') as from_id,
+  t.handler
 from public.job_types t
 cross join lateral (values
   (0, case when t.paused_at is null then coalesce(t.held_until, '-infinity') else 'infinity' end, t.starts_per_minute),
@@ -5005,7 +5079,8 @@ begin
   select 'job type ' || j.job_type, format('%s jobs wait, and the function has no handler for it', count(*)),
     'add a handler, or cancel them'
   from public.job_queue j
-  where j.status = 'pending' and v_worker.job_types is not null and j.job_type <> all (v_worker.job_types)
+  left join public.job_types t on t.job_type = j.job_type
+  where j.status = 'pending' and v_worker.job_types is not null and coalesce(t.handler, j.job_type) <> all (v_worker.job_types)
   group by j.job_type order by j.job_type;
   return query
   select 'job type ' || j.job_type, format('%s jobs wait, and job_types has no row for it', count(*)),

@@ -9,7 +9,8 @@ select t.job_type, lane.lane::smallint as lane, lane.opens_at <= now() as is_ope
   t.priority_ages_seconds,
   coalesce(m.rank, -9223372036854775808) as from_rank,
   coalesce(m.created_at, '-infinity') as from_created_at,
-  coalesce(m.id, '00000000-0000-0000-0000-000000000000') as from_id
+  coalesce(m.id, '00000000-0000-0000-0000-000000000000') as from_id,
+  t.handler
 from public.job_types t
 cross join lateral (values
   (0, case when t.paused_at is null then coalesce(t.held_until, '-infinity') else 'infinity' end, t.starts_per_minute),

@@ -102,7 +102,7 @@ begin
               else 0
             end
           ) r
-          where (p_job_types is null or l.job_type = any (p_job_types)) and l.is_open
+          where (p_job_types is null or l.handler = any (p_job_types)) and l.is_open
           order by l.lane = 2 desc,
             case
               when l.priority_ages_seconds is null then -r.rank
@@ -168,7 +168,12 @@ begin
           ',"cancel_requested":', case when j.cancel_requested_at is null then 'false' else 'true' end,
           ',"lease_token":"', j.lease_token, '","lease_seconds":', extract(epoch from j.lease_expires_at - now())::int,
           ',"age_seconds":', to_json(extract(epoch from now() - j.started_at)::double precision),
-          ',"search_from":', to_json(greatest(j.first_started_at, now() - interval '2 hours') - interval '1 minute'), '}'
+          ',"search_from":', to_json(greatest(j.first_started_at, now() - interval '2 hours') - interval '1 minute'),
+          (
+            select concat(',"call_function":"', t.call_function, '","call_timeout_seconds":', coalesce(t.call_timeout_seconds::text, 'null'))
+            from public.job_types t
+            where t.job_type = j.job_type and t.call_function is not null
+          ), '}'
         ) as job
       ), gone as (
         delete from process_jobs.ready_jobs r where r.id = any (v_part)
