@@ -16,6 +16,8 @@ pub struct Config {
     /// Every key that authorizes a caller.
     pub caller_keys: Vec<String>,
     pub process_jobs_secret: Option<String>,
+    /// The keys that sign what the worker sends, the newest first; empty: it is not signed.
+    pub webhook_keys: Vec<Vec<u8>>,
     /// If absent, the first `generate-image` job pauses its type, with a reason.
     pub replicate_api_token: Option<String>,
     pub replicate_api_url: String,
@@ -94,6 +96,7 @@ impl Config {
                 }
                 secret => secret,
             },
+            webhook_keys: env.signing_keys("NOTIFY_WEBHOOK_SECRETS")?,
             replicate_api_token: match env.secret("REPLICATE_API_TOKEN")? {
                 Some(token) => Some(token),
                 None => env.secret("REPLICATE_API_KEY")?,
@@ -158,6 +161,12 @@ impl Env<'_> {
             Some(value) if !is_header_safe(&value) => Err(format!("{name} has characters that no header can carry")),
             value => Ok(value),
         }
+    }
+
+    fn signing_keys(&self, name: &str) -> Result<Vec<Vec<u8>>, String> {
+        let Some(value) = self.text(name) else { return Ok(Vec::new()) };
+        let keys: Option<Vec<_>> = value.split(',').map(|secret| webhook::key(secret.trim())).collect();
+        keys.ok_or_else(|| format!("{name} must list secrets, each whsec_ and a key in base64"))
     }
 
     /// None where one of the two settings is missing: predictions are polled then.

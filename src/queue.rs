@@ -295,6 +295,12 @@ pub async fn wake(ctx: &Ctx, job_id: &str, life: u32, event: &Value) -> Result<b
     recorded("wake_job", call(ctx, "wake_job", arguments).await?)
 }
 
+/// Notes how far a job is. Returns false if it is in another life, or has ended.
+pub async fn report_progress(ctx: &Ctx, job_id: &str, life: u32, progress: i64) -> Result<bool, CallError> {
+    let arguments = vec![("p_job_id", job_id.into()), ("p_life", life.into()), ("p_progress", progress.into())];
+    recorded("report_progress", call(ctx, "report_progress", arguments).await?)
+}
+
 /// Enqueues a job and returns its id. `enqueue_job` defines and checks the arguments.
 pub async fn enqueue(ctx: &Ctx, arguments: Vec<(&str, Value)>) -> Result<String, CallError> {
     let answer = call(ctx, "enqueue_job", arguments).await?;

@@ -302,6 +302,7 @@ fn response(answer: &str, function: &str) -> Response {
         content_length: header("content-length").and_then(|length| length.parse().ok()),
         location: header("location"),
         retry_after: header("retry-after"),
+        error_code: header("sb-error-code"),
         body: Box::new(Bytes(body)),
     }
 }
