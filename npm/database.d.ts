@@ -224,6 +224,9 @@ export type Database = {
           held_until: string | null;
           begun_held_until: string | null;
           priority_ages_seconds: number | null;
+          call_function: string | null;
+          call_timeout_seconds: number | null;
+          handler: string;
         };
         Insert: {
           job_type: string;
@@ -238,6 +241,8 @@ export type Database = {
           held_until?: string | null;
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
+          call_function?: string | null;
+          call_timeout_seconds?: number | null;
         };
         Update: {
           job_type?: string;
@@ -252,6 +257,8 @@ export type Database = {
           held_until?: string | null;
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
+          call_function?: string | null;
+          call_timeout_seconds?: number | null;
         };
         Relationships: [];
       };
@@ -264,7 +271,7 @@ export type Database = {
       };
       claim_next_job: {
         Args: { p_job_types?: string[]; p_limit?: number; p_lease_seconds?: number; p_worker?: Json; p_lease_token?: string };
-        Returns: { id: string; job_type: string; payload: Json; status: string; priority: number; attempt_number: number; max_attempts: number; life: number; checkpoint: Json; event: Json; cancel_requested: boolean; lease_token: string; lease_expires_at: string; lease_seconds: number; created_at: string; started_at: string; age_seconds: number; search_from: string; seconds_until_next: number }[];
+        Returns: { id: string; job_type: string; payload: Json; status: string; priority: number; attempt_number: number; max_attempts: number; life: number; checkpoint: Json; event: Json; cancel_requested: boolean; lease_token: string; lease_expires_at: string; lease_seconds: number; created_at: string; started_at: string; age_seconds: number; search_from: string; seconds_until_next: number; call_function: string; call_timeout_seconds: number }[];
       };
       complete_job: {
         Args: { p_job_id: string; p_result?: Json; p_error?: string; p_lease_token?: string; p_retry?: string; p_error_kind?: string; p_follow_ups?: Json };
@@ -313,6 +320,10 @@ export type Database = {
       redrive_failed_jobs: {
         Args: { p_job_type?: string; p_failed_after?: string; p_limit?: number; p_attempts?: number };
         Returns: number;
+      };
+      report_progress: {
+        Args: { p_job_id: string; p_progress: number; p_life?: number };
+        Returns: boolean;
       };
       resume_job_type: {
         Args: { p_job_type: string };

@@ -109,7 +109,9 @@ enum Route<'a> {
 pub fn admit(ctx: &Ctx, request: &Request) -> Result<bool, Answer> {
     let length = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
     match route(ctx, request)? {
-        Route::Enqueue | Route::Webhook { .. } | Route::Report { .. } if length > Some(BODY_MAX_BYTES) => Err(too_large()),
+        Route::Enqueue | Route::Webhook { .. } | Route::Report { .. } if length > Some(BODY_MAX_BYTES) => {
+            Err(too_large())
+        }
         Route::Enqueue | Route::Report { .. } => is_json(request).map(|()| true),
         Route::Webhook { .. } => Ok(true),
         Route::Drain | Route::Health { .. } | Route::Metrics | Route::Preflight(_) => Ok(false),

@@ -29,8 +29,7 @@ pub async fn begin(ctx: &Ctx, handlers: &[Handler], job: Job, late: bool) -> Ste
     };
     let age = job.age + Duration::from_millis(ctx.clock.now_milliseconds().saturating_sub(started));
     // Of a called function each attempt has its time.
-    let outcome =
-        if job.call_function.is_none() { within(ctx.config.job_timeout, age, outcome) } else { outcome };
+    let outcome = if job.call_function.is_none() { within(ctx.config.job_timeout, age, outcome) } else { outcome };
     Step::Ran(Some((job, outcome)))
 }
 

@@ -217,7 +217,8 @@ mod tests {
         assert_eq!(life(&keys, "job-1", &token), Some(12));
         assert_eq!(life(&keys, "job-2", &token), None);
         assert_eq!(life(&keys[..1], "job-1", &token), None);
-        for other in [token.replace("12.", "13."), token.replace("12.", "+12."), token[..10].to_owned(), String::new()] {
+        for other in [token.replace("12.", "13."), token.replace("12.", "+12."), token[..10].to_owned(), String::new()]
+        {
             assert_eq!(life(&keys, "job-1", &other), None, "{other}");
         }
     }
