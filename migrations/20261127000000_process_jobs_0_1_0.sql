@@ -635,6 +635,8 @@ alter table public.job_types
   add column if not exists call_timeout_seconds int
     constraint job_types_call_timeout_is_bounded check (call_timeout_seconds between 1 and 2592000),
   add column if not exists handler text not null
+    -- A row a type is rewritten in a moment.
+    -- squawk-ignore adding-field-with-default
     generated always as (case when call_function is null then job_type else 'call_function' end) stored;
 
 alter table public.job_types enable row level security;
@@ -1270,6 +1272,7 @@ as $$
 declare
   v_window int;
   v_is_again boolean := false;
+  v_calls boolean := true;
   v_counted text[];
   v_ready constant oid := 'process_jobs.ready_jobs'::regclass;
   v_order constant oid := 'process_jobs.ready_jobs_order'::regclass;
@@ -1326,11 +1329,11 @@ begin
     -- again whether a row is still ready. (Where a row changes in this very moment, its next version is waited for in
     -- spite of `skip locked`: whoever holds that for long leaves the next claim more.)
     begin
-      select array_agg(picked.id), sum(picked.bytes) into v_picked, v_bytes
+      select array_agg(picked.id), sum(picked.bytes), bool_or(picked.is_called) into v_picked, v_bytes, v_calls
       from (
-        select locked.id, locked.bytes
+        select locked.id, locked.bytes, first.is_called
         from (
-          select r.id
+          select r.id, l.is_called
           from process_jobs.lanes l
           cross join lateral (
             select r.id, r.rank, r.created_at
@@ -1410,12 +1413,7 @@ begin
           ',"cancel_requested":', case when j.cancel_requested_at is null then 'false' else 'true' end,
           ',"lease_token":"', j.lease_token, '","lease_seconds":', extract(epoch from j.lease_expires_at - now())::int,
           ',"age_seconds":', to_json(extract(epoch from now() - j.started_at)::double precision),
-          ',"search_from":', to_json(greatest(j.first_started_at, now() - interval '2 hours') - interval '1 minute'),
-          (
-            select concat(',"call_function":"', t.call_function, '","call_timeout_seconds":', coalesce(t.call_timeout_seconds::text, 'null'))
-            from public.job_types t
-            where t.job_type = j.job_type and t.call_function is not null
-          ), '}'
+          ',"search_from":', to_json(greatest(j.first_started_at, now() - interval '2 hours') - interval '1 minute'), '}'
         ) as job
       ), gone as (
         delete from process_jobs.ready_jobs r where r.id = any (v_part)
@@ -1453,6 +1451,16 @@ begin
     end;
   end loop;
 
+  -- What is called is told here, where it costs other claims nothing.
+  if v_calls then
+    jobs := array(
+      select case when t.call_function is null then c.job else concat(left(c.job, -1), ',"call_function":"', t.call_function,
+        '","call_timeout_seconds":', coalesce(t.call_timeout_seconds::text, 'null'), '}') end
+      from unnest(ids, jobs) with ordinality c (id, job, n)
+      join public.job_queue j on j.id = c.id
+      left join public.job_types t on t.job_type = j.job_type
+      order by c.n);
+  end if;
   if v_counted is not null and ids <> '{}' and not v_is_again then
     update public.job_types t
     set start_tokens = process_jobs.available_starts(t) - begun.jobs, start_tokens_at = now()
@@ -3710,6 +3718,7 @@ create or replace trigger process_jobs_keep_ranks_of_gone
 --
 -- opens_at           from when on they may be claimed: infinity while the type is paused, -infinity if nothing holds them
 -- starts_per_minute, available_starts  of lane 0, whose jobs begin; null: no limit
+-- is_called          whether their type's row names a function
 -- from_…             where in ready_jobs_order to look for the first: at the lane's mark, or before all
 create or replace view process_jobs.lanes as
 select t.job_type, lane.lane::smallint as lane, lane.opens_at <= now() as is_open, lane.opens_at, lane.starts_per_minute,
@@ -3718,7 +3727,7 @@ select t.job_type, lane.lane::smallint as lane, lane.opens_at <= now() as is_ope
   coalesce(m.rank, -9223372036854775808) as from_rank,
   coalesce(m.created_at, '-infinity') as from_created_at,
   coalesce(m.id, '00000000-0000-0000-0000-000000000000') as from_id,
-  t.handler
+  t.handler, t.call_function is not null as is_called
 from public.job_types t
 cross join lateral (values
   (0, case when t.paused_at is null then coalesce(t.held_until, '-infinity') else 'infinity' end, t.starts_per_minute),

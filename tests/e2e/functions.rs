@@ -99,7 +99,7 @@ async fn a_function_that_is_not_deployed_holds_its_type() {
 async fn a_kill_in_the_middle_is_another_attempt_with_the_same_key() {
     let stack = start_work(&[]).await;
     for name in ["process-jobs", "work"] {
-        let id = steps(&stack, json!([{ "hangs": true }, { "body": "done" }])).await;
+        let id = steps(&stack, json!([{ "hangs": true }, { "body": { "done": true } }])).await;
         drain_in_background(&stack).await;
         let called = format!("select count(*) from calls where job ->> 'job_id' = '{id}'");
         until(&stack, "it is called", async || count(&stack, &called).await == 1).await;
@@ -108,7 +108,7 @@ async fn a_kill_in_the_middle_is_another_attempt_with_the_same_key() {
             expire_leases(&stack).await;
         }
         let done = ends(&stack, &id, "completed").await;
-        assert_eq!((&done["attempt_number"], &done["result"]), (&json!(2), &json!("done")), "{done}");
+        assert_eq!((&done["attempt_number"], &done["result"]), (&json!(2), &json!({ "done": true })), "{done}");
         let keys = format!("select count(distinct key) from calls where job ->> 'job_id' = '{id}'");
         assert_eq!((count(&stack, &called).await, count(&stack, &keys).await), (2, 1));
     }
@@ -146,9 +146,9 @@ async fn an_accepted_job_waits_for_its_end() {
 
     // Nobody tells: asked again while attempts last.
     execute(&stack, "update job_types set call_timeout_seconds = 1 where job_type = 'work'").await;
-    let silent = parked(json!([{ "status": 202 }, { "body": "at last" }])).await;
+    let silent = parked(json!([{ "status": 202 }, { "body": { "at": "last" } }])).await;
     let done = ends(&stack, &silent, "completed").await;
-    assert_eq!((&done["result"], &done["attempt_number"]), (&json!("at last"), &json!(2)), "{done}");
+    assert_eq!((&done["result"], &done["attempt_number"]), (&json!({ "at": "last" }), &json!(2)), "{done}");
     assert_eq!(done["errors"][0]["message"], "work answered 202, and its end was not told within 1 s");
     stack.stop().await.unwrap();
 }

@@ -55,9 +55,9 @@ alter table public.job_types
     constraint job_types_call_function_is_another check (call_function <> 'process-jobs'),
   add column if not exists call_timeout_seconds int
     constraint job_types_call_timeout_is_bounded check (call_timeout_seconds between 1 and 2592000),
-  -- A table of a row a type is rewritten in a moment.
-  -- squawk-ignore adding-field-with-default
   add column if not exists handler text not null
+    -- A row a type is rewritten in a moment.
+    -- squawk-ignore adding-field-with-default
     generated always as (case when call_function is null then job_type else 'call_function' end) stored;
 
 alter table public.job_types enable row level security;
