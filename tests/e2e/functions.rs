@@ -146,7 +146,7 @@ async fn an_accepted_job_waits_for_its_end() {
 
     // Nobody tells: asked again while attempts last.
     execute(&stack, "update job_types set call_timeout_seconds = 1 where job_type = 'work'").await;
-    let silent = parked(json!([{ "status": 202 }, { "body": { "at": "last" } }])).await;
+    let silent = steps(&stack, json!([{ "status": 202 }, { "body": { "at": "last" } }])).await;
     let done = ends(&stack, &silent, "completed").await;
     assert_eq!((&done["result"], &done["attempt_number"]), (&json!({ "at": "last" }), &json!(2)), "{done}");
     assert_eq!(done["errors"][0]["message"], "work answered 202, and its end was not told within 1 s");

@@ -124,11 +124,7 @@ impl Stack {
         env.retain(|_, value| !value.is_empty());
         let mut directories = options.functions;
         directories.insert(FUNCTION.to_owned(), directory);
-        let function = |(name, directory): (String, PathBuf)| {
-            let function = Function::new(&name, options.deno, directory, env.clone(), scratch.clone());
-            (name, function)
-        };
-        let functions: Arc<Functions> = Arc::new(directories.into_iter().map(function).collect());
+        let functions = Arc::new(functions(directories, options.deno, &env, &scratch));
         let fates: Fates = Arc::new(Mutex::new(Box::new(|_| Fate::PassOn)));
         let gateway = gateway::serve(listening, rest_port, &functions, &fates);
         let stack = Stack {
@@ -246,6 +242,19 @@ impl Drop for Stack {
     fn drop(&mut self) {
         self.gateway.abort();
     }
+}
+
+fn functions(
+    directories: BTreeMap<String, PathBuf>,
+    deno: Deno,
+    env: &BTreeMap<String, String>,
+    scratch: &Arc<Scratch>,
+) -> Functions {
+    let function = |(name, directory): (String, PathBuf)| {
+        let function = Function::new(&name, deno, directory, env.clone(), scratch.clone());
+        (name, function)
+    };
+    directories.into_iter().map(function).collect()
 }
 
 /// The environment that the platform gives every function, and this function's settings.
