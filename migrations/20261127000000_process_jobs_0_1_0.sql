@@ -135,6 +135,7 @@ as $$
       'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
       'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
       'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
+      'report_progress(uuid, int, int)',
       'schedule_process_jobs(text, text, text, int)', 'seconds_until_next_job(text[])',
       'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text, jsonb)', 'unschedule_process_jobs()',
       'wake_job(uuid, jsonb, int, jsonb)'
@@ -227,7 +228,7 @@ begin
     where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
       claim_next_job,complete_job,enqueue_job,enqueue_jobs,cancel_job,change_priority,exchange_jobs,heartbeat_job,
       keep_model_schema,pause_job_type,
-      process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,
+      process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,report_progress,resume_job_type,retry_job,
       schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job,
       cancel_generation,my_limits,request_generation,retry_generation}');
 
@@ -543,6 +544,20 @@ begin
 end
 $$;
 
+-- ── steps/0.1.0_call_function.sql ──
+
+-- 0.1.0, for databases of its development: a claim tells which function a job's type names.
+do $$
+begin
+  if exists (
+    select from pg_catalog.pg_proc p
+    where p.oid = to_regprocedure('public.claim_next_job(text[], int, int, jsonb, uuid)') and 'call_function' <> all (p.proargnames)
+  ) then
+    drop function public.claim_next_job(text[], int, int, jsonb, uuid);
+  end if;
+end
+$$;
+
 -- ── steps/0.1.0_places.sql ──
 
 -- 0.1.0, for databases of its development: where a job stands is in narrow tables (places.sql) instead of six indexes of
@@ -643,6 +658,10 @@ drop function if exists public.complete_job(uuid, jsonb, text, uuid, text, text,
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
 -- held_until         no job of the type begins before this time
 -- begun_held_until   no job of the type that has begun continues before this time, except a woken one
+-- call_function      the Edge Function of this project that does the work, by its name; null: a handler of the worker's own
+-- call_timeout_seconds  the time of one attempt of such a function, from its call to the job's end; null: JOB_TIMEOUT_MS
+-- handler            what a worker must have to claim the type's jobs: the type, or 'call_function'. What a worker asks for
+--                    as its job types are these, so that one that cannot call functions never gets a job of theirs
 --
 -- A job *has begun* when it has a checkpoint. enqueue_job and claim_next_job accept only types with a row here.
 create table if not exists public.job_types (
@@ -677,6 +696,17 @@ create table if not exists public.job_types (
   ),
   constraint job_types_paused_has_reason check ((paused_at is null) = (paused_reason is null))
 );
+
+alter table public.job_types
+  add column if not exists call_function text
+    constraint job_types_call_function_is_a_name check (call_function ~ '^[A-Za-z][A-Za-z0-9_-]{0,99}$')
+    constraint job_types_call_function_is_another check (call_function <> 'process-jobs'),
+  add column if not exists call_timeout_seconds int
+    constraint job_types_call_timeout_is_bounded check (call_timeout_seconds between 1 and 2592000),
+  add column if not exists handler text not null
+    -- A row a type is rewritten in a moment.
+    -- squawk-ignore adding-field-with-default
+    generated always as (case when call_function is null then job_type else 'call_function' end) stored;
 
 alter table public.job_types enable row level security;
 revoke all on public.job_types from public, anon, authenticated, service_role;
@@ -1551,6 +1581,7 @@ as $$
 declare
   v_window int;
   v_is_again boolean := false;
+  v_calls boolean := true;
   v_counted text[];
   v_ready constant oid := 'process_jobs.ready_jobs'::regclass;
   v_order constant oid := 'process_jobs.ready_jobs_order'::regclass;
@@ -1607,11 +1638,11 @@ begin
     -- again whether a row is still ready. (Where a row changes in this very moment, its next version is waited for in
     -- spite of `skip locked`: whoever holds that for long leaves the next claim more.)
     begin
-      select array_agg(picked.id), sum(picked.bytes) into v_picked, v_bytes
+      select array_agg(picked.id), sum(picked.bytes), bool_or(picked.is_called) into v_picked, v_bytes, v_calls
       from (
-        select locked.id, locked.bytes
+        select locked.id, locked.bytes, first.is_called
         from (
-          select r.id
+          select r.id, l.is_called
           from process_jobs.lanes l
           cross join lateral (
             select r.id, r.rank, r.created_at
@@ -1625,7 +1656,7 @@ begin
               else 0
             end
           ) r
-          where (p_job_types is null or l.job_type = any (p_job_types)) and l.is_open
+          where (p_job_types is null or l.handler = any (p_job_types)) and l.is_open
           order by l.lane = 2 desc,
             case
               when l.is_fair then -(r.rank >> 31)
@@ -1741,6 +1772,16 @@ begin
     end;
   end loop;
 
+  -- What is called is told here, where it costs other claims nothing.
+  if v_calls then
+    jobs := array(
+      select case when t.call_function is null then c.job else concat(left(c.job, -1), ',"call_function":"', t.call_function,
+        '","call_timeout_seconds":', coalesce(t.call_timeout_seconds::text, 'null'), '}') end
+      from unnest(ids, jobs) with ordinality c (id, job, n)
+      join public.job_queue j on j.id = c.id
+      left join public.job_types t on t.job_type = j.job_type
+      order by c.n);
+  end if;
   if v_counted is not null and ids <> '{}' and not v_is_again then
     update public.job_types t
     set start_tokens = process_jobs.available_starts(t) - begun.jobs, start_tokens_at = now()
@@ -1767,9 +1808,10 @@ $$;
 -- pending and due, of an open type           -> processing, attempt_number + 1, the claim's lease_token
 --
 -- Order: first the jobs that have begun and were woken, then by highest priority, oldest, id. p_job_types null: every
--- type with a row in job_types. p_lease_seconds null: the type's lease_seconds. Of a paused or held type only jobs that
--- have begun are claimed, and if those are held, only woken ones; of a type with starts_per_minute no more begin than
--- that allows. One call claims at most 8 MiB of payloads, checkpoints and events, but at least one job.
+-- type with a row in job_types; 'call_function' in it stands for the types whose row names a function. p_lease_seconds
+-- null: the type's lease_seconds. Of a paused or held type only jobs that have begun are claimed, and if those are held,
+-- only woken ones; of a type with starts_per_minute no more begin than that allows. One call claims at most 8 MiB of
+-- payloads, checkpoints and events, but at least one job.
 --
 -- Jobs that another transaction has locked are skipped, so workers never get the same job. They wait for one another
 -- only if starts are counted, leases have expired or troubles are retried: those claims take turns, by a lock that they
@@ -1779,8 +1821,8 @@ $$;
 -- back at most 100 expired leases.
 --
 -- Values for the worker besides the columns: cancel_requested; lease_seconds; age_seconds since started_at, by the
--- database's clock; and search_from, before which the job did nothing outside: a minute before its very first claim,
--- because clocks differ, and at most two hours and a minute ago.
+-- database's clock; search_from, before which the job did nothing outside: a minute before its very first claim, because
+-- clocks differ, and at most two hours and a minute ago; and call_function and call_timeout_seconds of its type.
 --
 -- seconds_until_next, the same in each row, is that of seconds_until_next_job if fewer jobs than p_limit came.
 --
@@ -1802,7 +1844,7 @@ create or replace function public.claim_next_job(
   id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
   life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
   lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
-  search_from timestamptz, seconds_until_next double precision
+  search_from timestamptz, seconds_until_next double precision, call_function text, call_timeout_seconds int
 )
 language plpgsql
 security definer
@@ -1831,8 +1873,10 @@ begin
     c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
     extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
     extract(epoch from now() - c.started_at)::double precision,
-    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute', v_next
+    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute', v_next,
+    t.call_function, t.call_timeout_seconds
   from public.job_queue c
+  left join public.job_types t on t.job_type = c.job_type
   where c.id = any (v_ids)
   order by array_position(v_ids, c.id);
 end
@@ -1872,7 +1916,8 @@ create or replace trigger process_jobs_clear_places
 -- keeps neither its event nor its lease.
 --
 -- p_lease_token  the claim's; valid while nobody else has claimed the job, also after an operator has put it back to
---                pending by hand. null, as before leases: any job that is processing
+--                pending by hand. null, as before leases: any job that is processing, or that a called function has
+--                answered with 202 (its attempt ends here)
 -- p_error_kind   a word for the entry in errors, default 'error'
 -- p_follow_ups   [{job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}]
 -- p_usage        [{id, status, model?, predict_seconds?, images?}] for usage_ledger, recorded whatever the answer is
@@ -1918,7 +1963,13 @@ begin
     from public.job_queue j
     where j.id = p_job_id and j.status is not distinct from 'processing'
     for update;
-    v_lease_token := coalesce(v_lease_token, gen_random_uuid()); -- of no claim
+    if v_lease_token is null then
+      v_lease_token := gen_random_uuid(); -- of no claim
+      update public.job_queue j
+      set lease_token = v_lease_token, attempt_number = least(j.attempt_number + 1, j.max_attempts)
+      where j.id = p_job_id and j.status is not distinct from 'pending' and j.checkpoint is not null
+        and exists (select from public.job_types t where t.job_type = j.job_type and t.call_function is not null);
+    end if;
   end if;
   return process_jobs.settle_one(jsonb_build_object(
     'outcome', case when p_error is null then 'completed' else 'failed' end,
@@ -1946,7 +1997,7 @@ as $$
 begin
   return exists (
     select from process_jobs.lanes l
-    where (p_job_types is null or l.job_type = any (p_job_types))
+    where (p_job_types is null or l.handler = any (p_job_types))
       -- (Case and offset: only such lanes are looked into, and only at their first job.)
       and case
         when l.starts_per_minute is null or not l.is_open then false
@@ -2334,7 +2385,7 @@ begin
       where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'))
     or exists (
         select from public.job_types t
-        where t.starts_per_minute is not null and (p_job_types is null or t.job_type = any (p_job_types)))
+        where t.starts_per_minute is not null and (p_job_types is null or t.handler = any (p_job_types)))
       and process_jobs.counts_starts(p_job_types);
   -- Entries passed over that are gone, a page of them counted as fifty: as in claim_jobs.
   v_walked := pg_stat_get_xact_tuples_returned(v_leases) + pg_stat_get_xact_tuples_returned(v_waiting)
@@ -3236,7 +3287,7 @@ begin
       order by r.rank, r.created_at, r.id
       limit 1
     ) r on true
-    where p_job_types is null or l.job_type = any (p_job_types)
+    where p_job_types is null or l.handler = any (p_job_types)
   )
   insert into process_jobs.marks as m (job_type, lane, rank, created_at, id, look_at)
   select f.job_type, f.lane, f.rank, f.created_at, f.id,
@@ -3322,6 +3373,36 @@ begin
   return v_misplaced;
 end
 $$;
+
+-- ── queue/report_progress.sql ──
+
+-- report_progress: how far an unfinished job is, told by what works for it outside; true: noted, false: it is final, does not
+-- exist, or is in another life than p_life (null: any). It never goes back.
+--
+-- Refuses (22023) p_progress outside 0 to 100.
+create or replace function public.report_progress(p_job_id uuid, p_progress int, p_life int default null) returns boolean
+language plpgsql
+security definer
+-- The app's own triggers fire here and must find the names that they always found.
+set search_path = pg_catalog, public, extensions, pg_temp
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_progress is null or p_progress not between 0 and 100 then
+    raise exception 'p_progress must be between 0 and 100, not %', coalesce(p_progress::text, 'null') using errcode = '22023';
+  end if;
+  update public.job_queue j
+  set progress = greatest(j.progress, p_progress), updated_at = now(), moves = j.moves + 1
+  where j.id = p_job_id and j.status in ('pending', 'processing') and j.life = coalesce(p_life, j.life);
+  return found;
+end
+$$;
+
+revoke execute on function public.report_progress(uuid, int, int) from public, anon, authenticated;
+grant execute on function public.report_progress(uuid, int, int) to service_role;
 
 -- ── queue/retry_job.sql ──
 
@@ -3486,7 +3567,7 @@ begin
           limit 1
         )
       ) next
-      where (p_job_types is null or l.job_type = any (p_job_types)) and l.opens_at < 'infinity'
+      where (p_job_types is null or l.handler = any (p_job_types)) and l.opens_at < 'infinity'
     ),
     (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
   ) offset 0) next (at) where next.at is not null);
@@ -4093,6 +4174,7 @@ create or replace trigger process_jobs_keep_ranks_of_gone
 -- opens_at           from when on they may be claimed: infinity while the type is paused, -infinity if nothing holds them
 -- starts_per_minute, available_starts  of lane 0, whose jobs begin; null: no limit
 -- is_fair            its jobs have turns
+-- is_called          whether their type's row names a function
 -- from_…             where in ready_jobs_order to look for the first: at the lane's mark, or before all
 create or replace view process_jobs.lanes as
 select t.job_type, lane.lane::smallint as lane, lane.opens_at <= now() as is_open, lane.opens_at, lane.starts_per_minute,
@@ -4101,7 +4183,8 @@ select t.job_type, lane.lane::smallint as lane, lane.opens_at <= now() as is_ope
   coalesce(m.rank, -9223372036854775808) as from_rank,
   coalesce(m.created_at, '-infinity') as from_created_at,
   coalesce(m.id, '00000000-0000-0000-0000-000000000000') as from_id,
-  t.fair_key is not null and lane.lane = 0 as is_fair
+  t.fair_key is not null and lane.lane = 0 as is_fair,
+  t.handler, t.call_function is not null as is_called
 from public.job_types t
 cross join lateral (values
   (0, case when t.paused_at is null then coalesce(t.held_until, '-infinity') else 'infinity' end, t.starts_per_minute),
@@ -6700,7 +6783,8 @@ begin
   select 'job type ' || j.job_type, format('%s jobs wait, and the function has no handler for it', count(*)),
     'add a handler, or cancel them'
   from public.job_queue j
-  where j.status = 'pending' and v_worker.job_types is not null and j.job_type <> all (v_worker.job_types)
+  left join public.job_types t on t.job_type = j.job_type
+  where j.status = 'pending' and v_worker.job_types is not null and coalesce(t.handler, j.job_type) <> all (v_worker.job_types)
   group by j.job_type order by j.job_type;
   return query
   select 'job type ' || j.job_type, format('%s jobs wait, and job_types has no row for it', count(*)),

@@ -252,6 +252,9 @@ export type Database = {
           begun_held_until: string | null;
           priority_ages_seconds: number | null;
           fair_key: string | null;
+          call_function: string | null;
+          call_timeout_seconds: number | null;
+          handler: string;
         };
         Insert: {
           job_type: string;
@@ -267,6 +270,8 @@ export type Database = {
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
           fair_key?: string | null;
+          call_function?: string | null;
+          call_timeout_seconds?: number | null;
         };
         Update: {
           job_type?: string;
@@ -282,6 +287,8 @@ export type Database = {
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
           fair_key?: string | null;
+          call_function?: string | null;
+          call_timeout_seconds?: number | null;
         };
         Relationships: [];
       };
@@ -444,7 +451,7 @@ export type Database = {
       };
       claim_next_job: {
         Args: { p_job_types?: string[]; p_limit?: number; p_lease_seconds?: number; p_worker?: Json; p_lease_token?: string };
-        Returns: { id: string; job_type: string; payload: Json; status: string; priority: number; attempt_number: number; max_attempts: number; life: number; checkpoint: Json; event: Json; cancel_requested: boolean; lease_token: string; lease_expires_at: string; lease_seconds: number; created_at: string; started_at: string; age_seconds: number; search_from: string; seconds_until_next: number }[];
+        Returns: { id: string; job_type: string; payload: Json; status: string; priority: number; attempt_number: number; max_attempts: number; life: number; checkpoint: Json; event: Json; cancel_requested: boolean; lease_token: string; lease_expires_at: string; lease_seconds: number; created_at: string; started_at: string; age_seconds: number; search_from: string; seconds_until_next: number; call_function: string; call_timeout_seconds: number }[];
       };
       complete_job: {
         Args: { p_job_id: string; p_result?: Json; p_error?: string; p_lease_token?: string; p_retry?: string; p_error_kind?: string; p_follow_ups?: Json; p_usage?: Json };
@@ -497,6 +504,10 @@ export type Database = {
       redrive_failed_jobs: {
         Args: { p_job_type?: string; p_failed_after?: string; p_limit?: number; p_attempts?: number };
         Returns: number;
+      };
+      report_progress: {
+        Args: { p_job_id: string; p_progress: number; p_life?: number };
+        Returns: boolean;
       };
       request_generation: {
         Args: { p_prompt: string; p_model_id: string; p_options?: Json };

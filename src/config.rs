@@ -2,8 +2,9 @@
 
 use crate::address::Address;
 use crate::hosts;
-use base64ct::{Base64, Encoding};
+use crate::webhook;
 use serde_json::Value;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Every setting, checked. The fields have the names of the environment variables.
@@ -16,6 +17,8 @@ pub struct Config {
     /// Every key that authorizes a caller.
     pub caller_keys: Vec<String>,
     pub process_jobs_secret: Option<String>,
+    /// The keys that sign what the worker sends, the newest first.
+    pub webhook_keys: Vec<Vec<u8>>,
     /// If absent, the first `generate-image` job pauses its type, with a reason.
     pub replicate_api_token: Option<String>,
     pub replicate_api_url: String,
@@ -45,8 +48,7 @@ impl Webhooks {
     /// `secret` is `whsec_` and the key in base64, as `GET /v1/webhooks/default/secret` returns it; else returns
     /// `None`.
     pub fn new(secret: &str, function_url: &str) -> Option<Webhooks> {
-        let key = Base64::decode_vec(secret.strip_prefix("whsec_")?).ok().filter(|key| !key.is_empty())?;
-        Some(Webhooks { key, function_url: function_url.to_owned() })
+        Some(Webhooks { key: webhook::key(secret)?, function_url: function_url.to_owned() })
     }
 }
 
@@ -60,6 +62,8 @@ const RUN_BUDGET_MS: u64 = 50_000;
 const POLL_INTERVAL_MS: u64 = 2_000;
 /// A shorter secret could be guessed.
 const MIN_SECRET: usize = 16;
+/// The lengths that Standard Webhooks allows.
+const KEY_BYTES: RangeInclusive<usize> = 24..=64;
 const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
 
 impl Config {
@@ -95,6 +99,7 @@ impl Config {
                 }
                 secret => secret,
             },
+            webhook_keys: env.signing_keys("NOTIFY_WEBHOOK_SECRETS")?,
             replicate_api_token: match env.secret("REPLICATE_API_TOKEN")? {
                 Some(token) => Some(token),
                 None => env.secret("REPLICATE_API_KEY")?,
@@ -159,6 +164,14 @@ impl Env<'_> {
             Some(value) if !is_header_safe(&value) => Err(format!("{name} has characters that no header can carry")),
             value => Ok(value),
         }
+    }
+
+    fn signing_keys(&self, name: &str) -> Result<Vec<Vec<u8>>, String> {
+        let value = self.text(name).unwrap_or_default();
+        let secrets = value.split([',', ' ']).filter(|secret| !secret.is_empty());
+        let key = |secret| webhook::key(secret).filter(|key| KEY_BYTES.contains(&key.len()));
+        let keys: Option<Vec<_>> = secrets.map(key).collect();
+        keys.ok_or_else(|| format!("{name} must list secrets, each whsec_ and 24 to 64 bytes in base64"))
     }
 
     /// None where one of the two settings is missing: predictions are polled then.
@@ -275,6 +288,7 @@ mod tests {
             ("MAX_IMAGE_BYTES", "must be a whole number from 1 to 5368709120"),
             ("STORAGE_BUCKET", "may have letters, digits, '-', '_' and '.'"),
             ("ALLOW_ANY_SVG", "must be true or false"),
+            ("NOTIFY_WEBHOOK_SECRETS", "must list secrets, each whsec_ and 24 to 64 bytes in base64"),
         ];
         let values = ["r8_/", "hunter2/", "https://u:hunter2@a.co/?", "https://a.co/?key=hunter2", "0 or so/"];
         for ((name, rest), value) in is.iter().flat_map(|row| values.map(|value| (row, value))) {

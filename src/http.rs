@@ -43,6 +43,8 @@ pub struct Response {
     pub location: Option<String>,
     /// As sent, of an answer that is no success.
     pub retry_after: Option<String>,
+    /// Supabase's `sb-error-code`, of an answer that is no success.
+    pub error_code: Option<String>,
     pub body: Box<dyn Incoming>,
 }
 

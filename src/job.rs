@@ -9,11 +9,18 @@ use std::cell::{Cell, RefCell};
 use std::future::ready;
 use std::time::Duration;
 
+/// The handler of the types whose row names a function.
+pub const CALL_FUNCTION: &str = "call_function";
+
 /// A claimed job. It belongs to this worker until its lease is over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub id: String,
     pub job_type: String,
+    /// The Edge Function that the type's row names.
+    pub call_function: Option<String>,
+    /// The time of one attempt of it; `None`: `JOB_TIMEOUT_MS`.
+    pub call_timeout: Option<Duration>,
     pub payload: Value,
     /// Higher runs first.
     pub priority: i32,
@@ -59,6 +66,8 @@ impl Job {
         Ok(Job {
             id: text("id")?,
             job_type: text("job_type")?,
+            call_function: fields.text("call_function")?.map(str::to_owned),
+            call_timeout: fields.number("call_timeout_seconds")?.and_then(fields::seconds),
             payload: fields.value("payload").cloned().unwrap_or_default(),
             priority: fields.integer("priority", i64::from(i32::MIN)..=i64::from(i32::MAX))?.unwrap_or_default() as i32,
             attempt_number: count("attempt_number")? as u32,
@@ -80,6 +89,11 @@ impl Job {
     /// Reports what has ended outside; `None`: it has not.
     pub fn note_usage(&self, usage: Option<Value>) {
         self.usage.borrow_mut().extend(usage);
+    }
+
+    /// The handler that runs the job, by the name under which its type's jobs are claimed.
+    pub fn handler(&self) -> &str {
+        if self.call_function.is_some() { CALL_FUNCTION } else { &self.job_type }
     }
 
     /// Fails if half of the lease or less is left. Called before an effect that must not happen twice and that the next

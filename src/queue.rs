@@ -294,10 +294,16 @@ pub async fn heartbeat(ctx: &Ctx, job: &Job) -> Result<bool, CallError> {
 
 /// Records an event for a job and wakes it. Returns false if it is not news, for another life, or the job has ended;
 /// `usage`, what has ended, is recorded all the same.
-pub async fn wake(ctx: &Ctx, job_id: &str, life: u32, event: Value, usage: Value) -> Result<bool, CallError> {
-    let arguments =
-        vec![("p_job_id", job_id.into()), ("p_life", life.into()), ("p_event", event), ("p_usage", vec![usage].into())];
+pub async fn wake(ctx: &Ctx, job_id: &str, life: u32, event: Value, usage: Option<Value>) -> Result<bool, CallError> {
+    let mut arguments = vec![("p_job_id", job_id.into()), ("p_life", life.into()), ("p_event", event)];
+    arguments.extend(usage.map(|usage| ("p_usage", vec![usage].into())));
     recorded("wake_job", call(ctx, "wake_job", arguments).await?)
+}
+
+/// Notes how far a job is. Returns false if it is in another life, or has ended.
+pub async fn report_progress(ctx: &Ctx, job_id: &str, life: u32, progress: i64) -> Result<bool, CallError> {
+    let arguments = vec![("p_job_id", job_id.into()), ("p_life", life.into()), ("p_progress", progress.into())];
+    recorded("report_progress", call(ctx, "report_progress", arguments).await?)
 }
 
 /// Enqueues a job and returns its id. `enqueue_job` defines and checks the arguments.

@@ -5,13 +5,15 @@ use crate::ctx::Ctx;
 use crate::drain::{self, DrainError, Summary};
 use crate::fields::Fields;
 use crate::handlers;
+use crate::handlers::call_function;
 use crate::handlers::images::callback;
 use crate::json::{self, object};
 use crate::postgrest::CallError;
 use crate::queue;
-use crate::replicate::{Prediction, webhook};
+use crate::replicate::Prediction;
 use crate::storage;
 use crate::text::cut;
+use crate::webhook;
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::Value;
@@ -96,6 +98,7 @@ enum Route<'a> {
     Drain,
     Enqueue,
     Webhook { job_id: &'a str, life: u32 },
+    Report { job_id: &'a str, life: u32 },
     Health { is_open: bool },
     Metrics,
     Preflight(&'static str),
@@ -106,8 +109,10 @@ enum Route<'a> {
 pub fn admit(ctx: &Ctx, request: &Request) -> Result<bool, Answer> {
     let length = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
     match route(ctx, request)? {
-        Route::Enqueue | Route::Webhook { .. } if length > Some(BODY_MAX_BYTES) => Err(too_large()),
-        Route::Enqueue => is_json(request).map(|()| true),
+        Route::Enqueue | Route::Webhook { .. } | Route::Report { .. } if length > Some(BODY_MAX_BYTES) => {
+            Err(too_large())
+        }
+        Route::Enqueue | Route::Report { .. } => is_json(request).map(|()| true),
         Route::Webhook { .. } => Ok(true),
         Route::Drain | Route::Health { .. } | Route::Metrics | Route::Preflight(_) => Ok(false),
     }
@@ -118,6 +123,7 @@ pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
         Ok(Route::Drain) => run(ctx, request).await,
         Ok(Route::Enqueue) => enqueue(ctx, request).boxed_local().await,
         Ok(Route::Webhook { job_id, life }) => receive_webhook(ctx, request, job_id, life).boxed_local().await,
+        Ok(Route::Report { job_id, life }) => receive_report(ctx, request, job_id, life).boxed_local().await,
         Ok(Route::Health { is_open: false }) => health(ctx).await,
         Ok(Route::Health { is_open: true }) => Answer::json(200, vec![("status", "ok".into())]),
         Ok(Route::Metrics) => metrics(ctx).await,
@@ -127,13 +133,14 @@ pub async fn handle(ctx: &Ctx, request: &Request) -> Answer {
 }
 
 /// On a route that exists, every request but `OPTIONS` and an anonymous `GET /health` must have credentials; a
-/// webhook's are its token and its signature.
+/// webhook's are its token and its signature, a report's is the job's token.
 fn route<'a>(ctx: &Ctx, request: &'a Request) -> Result<Route<'a>, Answer> {
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
     let route = path.split_once("/process-jobs").map_or(path, |(_, route)| route).trim_end_matches('/');
     let allow: &'static str = match route {
         "" | "/jobs" | "/webhooks/replicate" => "POST, OPTIONS",
         "/health" | "/metrics" => "GET, OPTIONS",
+        _ if route.starts_with("/jobs/") => "PATCH, OPTIONS",
         _ => return Err(Answer::error(404, &format!("no route {}", cut(route, 100)))),
     };
     if request.method == "OPTIONS" {
@@ -141,6 +148,9 @@ fn route<'a>(ctx: &Ctx, request: &'a Request) -> Result<Route<'a>, Answer> {
     }
     if (request.method.as_str(), route) == ("POST", "/webhooks/replicate") {
         return webhook_route(ctx, query);
+    }
+    if let ("PATCH", Some(job_id)) = (request.method.as_str(), route.strip_prefix("/jobs/")) {
+        return report_route(ctx, request, job_id);
     }
     let credential = credential(&ctx.config, request);
     match (request.method.as_str(), route, credential) {
@@ -177,6 +187,17 @@ fn webhook_route<'a>(ctx: &Ctx, query: &'a str) -> Result<Route<'a>, Answer> {
         Ok(Route::Webhook { job_id, life })
     } else {
         Err(Answer::error(401, "token is not the one of this job"))
+    }
+}
+
+fn report_route<'a>(ctx: &Ctx, request: &Request, job_id: &'a str) -> Result<Route<'a>, Answer> {
+    let token = bearer(request).unwrap_or_default();
+    if token.is_empty() {
+        return Err(Answer::error(401, "token is missing: send the job's token as Bearer"));
+    }
+    match call_function::life(&ctx.config.caller_keys, job_id, token) {
+        Some(life) => Ok(Route::Report { job_id, life }),
+        None => Err(Answer::error(403, "token is not the one of this job")),
     }
 }
 
@@ -286,7 +307,7 @@ async fn receive_webhook(ctx: &Ctx, request: &Request, job_id: &str, life: u32) 
     };
     // It still runs.
     let Some(usage) = usage else { return woken(false) };
-    match queue::wake(ctx, job_id, life, event, usage).await {
+    match queue::wake(ctx, job_id, life, event, Some(usage)).await {
         Ok(news) => woken(news),
         Err(error) => Answer::not_done(&error),
     }
@@ -294,6 +315,53 @@ async fn receive_webhook(ctx: &Ctx, request: &Request, job_id: &str, life: u32) 
 
 fn woken(woken: bool) -> Answer {
     Answer { drain: woken, ..Answer::json(200, vec![("success", true.into()), ("woken", woken.into())]) }
+}
+
+/// Notes what a called function, or whoever works for it, tells of its job: how far it is, or its end.
+async fn receive_report(ctx: &Ctx, request: &Request, job_id: &str, life: u32) -> Answer {
+    if request.body.len() > BODY_MAX_BYTES {
+        return too_large();
+    }
+    if let Err(answer) = is_json(request) {
+        return answer;
+    }
+    let body = json::read_whole(&request.body).map_err(|wrong| format!("body {wrong}"));
+    let read = body.and_then(|body| Ok((report(&body)?, body)));
+    let (progress, event) = match read {
+        Ok((Some(progress), _)) => (progress, None),
+        Ok((None, body)) => (0, Some(body)),
+        Err(message) => return Answer::error(400, &message),
+    };
+    let ends = event.is_some();
+    let noted = match event {
+        None => queue::report_progress(ctx, job_id, life, progress).await,
+        Some(event) => queue::wake(ctx, job_id, life, event, None).await,
+    };
+    match noted {
+        Ok(true) => {
+            let headers = Vec::from([("access-control-allow-origin", "*".to_owned())]);
+            Answer { status: 204, headers, body: String::new(), drain: ends }
+        }
+        Ok(false) => Answer::error(409, "the job has ended, or knows this already"),
+        Err(error) => Answer::not_done(&error),
+    }
+}
+
+/// The progress that a report tells; `None` if it tells the end.
+fn report(body: &Value) -> Result<Option<i64>, String> {
+    let fields = Fields::of("body", body)?;
+    let progress = fields.integer("progress", 0..=100)?;
+    match (progress, fields.text("status")?) {
+        (Some(_), None) => fields.only(&["progress"])?,
+        (None, Some("completed")) => fields.only(&["status", "result"])?,
+        (None, Some("failed")) => {
+            fields.only(&["status", "error"])?;
+            fields.required("error", fields.text("error")?)?;
+        }
+        (None, Some(_)) => return Err("body: status must be completed or failed".to_owned()),
+        (Some(_), Some(_)) | (None, None) => return Err("body must have either progress or status".to_owned()),
+    }
+    Ok(progress)
 }
 
 async fn health(ctx: &Ctx) -> Answer {
@@ -345,11 +413,7 @@ enum Credential {
 
 fn credential(config: &Config, request: &Request) -> Credential {
     let header = |name: &str| request.header(name).map(str::trim);
-    let bearer = header("authorization").map(|value| match value.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-        _ => value,
-    });
-    let keys = [header("apikey"), bearer];
+    let keys = [header("apikey"), bearer(request)];
     let secret = header("x-process-jobs-secret");
     let good_key = keys.iter().flatten().any(|found| config.caller_keys.iter().any(|key| is_equal(key, found)));
     let good_secret =
@@ -361,6 +425,13 @@ fn credential(config: &Config, request: &Request) -> Credential {
     } else {
         Credential::None
     }
+}
+
+fn bearer(request: &Request) -> Option<&str> {
+    request.header("authorization").map(str::trim).map(|value| match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => value,
+    })
 }
 
 /// Compares in a time that does not reveal how much of `found` is right.

@@ -1,15 +1,18 @@
 //! The job types. A new one needs a file here with its `HANDLER`, a line in [`ALL`], and a row in the table
 //! `job_types`: `cargo xtask new-job-type`.
 
+pub(crate) mod call_function;
 pub(crate) mod images;
 
 use crate::job::Handler;
 
-pub const ALL: &[Handler] = &[images::download::HANDLER, images::generate::HANDLER, images::watch::HANDLER];
+pub const ALL: &[Handler] =
+    &[call_function::HANDLER, images::download::HANDLER, images::generate::HANDLER, images::watch::HANDLER];
 
 #[cfg(test)]
 mod tests {
     use super::ALL;
+    use crate::job::CALL_FUNCTION;
     use std::{env, fs, path::Path};
 
     /// Generates callers' types from the fields.
@@ -19,8 +22,9 @@ mod tests {
             let words = job_type.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
             words.collect::<String>()
         };
+        let typed = || ALL.iter().filter(|handler| handler.job_type != CALL_FUNCTION);
         let mut page = "// Made of src/handlers: WRITE_DOCS=1 cargo test payload_types\n".to_owned();
-        for handler in ALL {
+        for handler in typed() {
             let (name, job_type) = (interface(handler.job_type), handler.job_type);
             page += &format!(
                 "\n/** The payload of a `{job_type}` job. */\nexport interface {name} {{\n{}}}\n",
@@ -28,7 +32,7 @@ mod tests {
             );
         }
         page += "\n/** By job type. */\nexport interface JobTypes {\n";
-        for handler in ALL {
+        for handler in typed() {
             page += &format!("  \"{}\": {};\n", handler.job_type, interface(handler.job_type));
         }
         page += "}\n";

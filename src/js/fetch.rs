@@ -90,6 +90,7 @@ async fn send(request: Request) -> Result<Response, TransportError> {
     let is_success = (200..300).contains(&status);
     let location = if is_success { None } else { header("location")? };
     let retry_after = if is_success { None } else { header("retry-after")? };
+    let error_code = if is_success { None } else { header("sb-error-code")? };
     // Some versions of the platform decompress a body but keep its original headers.
     let is_packed = all.has("content-encoding").map_err(error)?;
     let is_short = content_length.is_some_and(|length| length <= SHORT_BYTES) && !is_packed;
@@ -97,7 +98,7 @@ async fn send(request: Request) -> Result<Response, TransportError> {
     abort.request.ended.set(body.is_none());
     let reader = body.filter(|_| !is_short).map(|body| body.get_reader().unchecked_into());
     let content = Content { answer, reader, head: Vec::new(), head_bytes: 0, abort };
-    Ok(Response { status, content_length, location, retry_after, body: Box::new(content) })
+    Ok(Response { status, content_length, location, retry_after, error_code, body: Box::new(content) })
 }
 
 /// A request under way.

@@ -106,7 +106,7 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
     assert_eq!(
         callable,
         "cancel_job,change_priority,claim_next_job,complete_job,enqueue_job,enqueue_jobs,exchange_jobs,heartbeat_job,keep_model_schema,\
-         pause_job_type,process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,\
+         pause_job_type,process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,report_progress,resume_job_type,retry_job,\
          schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job"
     );
     database.drop().await;

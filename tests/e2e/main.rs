@@ -5,6 +5,7 @@
 
 mod cancel;
 mod errors;
+mod functions;
 mod gateway;
 mod kills;
 mod models;

@@ -302,6 +302,7 @@ fn response(answer: &str, function: &str) -> Response {
         content_length: header("content-length").and_then(|length| length.parse().ok()),
         location: header("location"),
         retry_after: header("retry-after"),
+        error_code: header("sb-error-code"),
         body: Box::new(Bytes(body)),
     }
 }
@@ -359,7 +360,7 @@ impl Clock for MovedClock {
         self.0.now.get().as_millis() as u64
     }
 
-    /// As in the vector of `replicate::webhook`.
+    /// As in the vector of `webhook`.
     fn unix_seconds(&self) -> u64 {
         1_614_265_330 + self.0.now.get().as_secs()
     }

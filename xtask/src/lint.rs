@@ -9,7 +9,8 @@ use crate::command::{command, run};
 use crate::{install, node, toolchain};
 
 /// TypeScript sources; pkg/ is generated.
-const TYPESCRIPT: [&str; 3] = ["supabase/functions", "tests/wasm", "dev/stack/js"];
+const TYPESCRIPT: [&str; 5] =
+    ["supabase/functions", "tests/wasm", "dev/stack/js", "examples/functions", "tests/e2e/functions"];
 /// JavaScript of the benches, whose packages are installed only when they run, and the npm package with the scripts
 /// that the tests run in a project that has it: not type-checked here.
 const JAVASCRIPT: [&str; 3] = ["xtask/src/bench", "npm", "tests/ship"];

@@ -1,4 +1,4 @@
-//! The edge function: one Deno process at a time, as the platform runs one isolate.
+//! An edge function: one Deno process at a time, as the platform runs one isolate.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,12 +12,14 @@ use nix::unistd::{SysconfVar, sysconf};
 use tokio::sync::Mutex;
 
 use crate::deno::Deno;
+use crate::gateway::FUNCTION;
 use crate::process::Process;
 use crate::scratch::Scratch;
 
-/// The function `process-jobs`. It boots at the first request, and again at the next request after its process has
+/// `process-jobs`, or another function of the project. It boots at the first request, and again at the next request after its process has
 /// ended for any reason.
 pub struct Function {
+    name: String,
     deno: Deno,
     directory: PathBuf,
     env: BTreeMap<String, String>,
@@ -33,12 +35,14 @@ struct Running {
 
 impl Function {
     pub(crate) fn new(
+        name: &str,
         deno: Deno,
         directory: PathBuf,
         env: BTreeMap<String, String>,
         scratch: Arc<Scratch>,
     ) -> Function {
-        Function { deno, directory, env, scratch, running: Mutex::new(None), boots: AtomicUsize::new(0) }
+        let name = name.to_owned();
+        Function { name, deno, directory, env, scratch, running: Mutex::new(None), boots: AtomicUsize::new(0) }
     }
 
     /// The port of the running process; boots one if none runs. Fails with the last printed lines if the function does
@@ -50,7 +54,7 @@ impl Function {
         {
             return Ok(running.port);
         }
-        let mut process = Process::start(&self.scratch, "function", self.command()?)?;
+        let mut process = Process::start(&self.scratch, &self.name, self.command()?)?;
         let port = process.port().await?;
         self.boots.fetch_add(1, Ordering::Relaxed);
         *running = Some(Running { process, port });
@@ -112,7 +116,9 @@ impl Function {
     /// The command has the platform's permissions: a function reads its own files, its environment and the network.
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(self.deno.binary()?);
-        command.args(["run", "--no-lock", "--node-modules-dir=none", "--no-prompt"]).args([
+        // Other functions find npm packages in this repository's node_modules.
+        let packages = if self.name == FUNCTION { "--node-modules-dir=none" } else { "--node-modules-dir=manual" };
+        command.args(["run", "--no-lock", packages, "--no-prompt"]).args([
             "--allow-env",
             "--allow-net",
             "--allow-read",

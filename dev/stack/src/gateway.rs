@@ -1,5 +1,6 @@
-//! One address for everything, as in a project: `/rest/v1`, `/storage/v1`, `/auth/v1`, `/functions/v1/process-jobs`.
+//! One address for everything, as in a project: `/rest/v1`, `/storage/v1`, `/auth/v1`, `/functions/v1/<name>`.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -16,7 +17,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::function::Function;
 
-const FUNCTION: &str = "/functions/v1/process-jobs";
+/// The functions of the project, by name.
+pub(crate) type Functions = BTreeMap<String, Function>;
+
+/// The function that the fates of calls kill.
+pub(crate) const FUNCTION: &str = "process-jobs";
 
 /// A listening socket, whose address is known before its server has started.
 pub(crate) struct Listening {
@@ -54,12 +59,12 @@ pub(crate) type Fates = Arc<Mutex<Box<dyn FnMut(&str) -> Fate + Send>>>;
 pub(crate) fn serve(
     listening: Listening,
     rest_and_storage: u16,
-    function: &Arc<Function>,
+    functions: &Arc<Functions>,
     fates: &Fates,
 ) -> JoinHandle<()> {
     let backends = Backends {
         rest_and_storage,
-        function: Arc::downgrade(function),
+        functions: Arc::downgrade(functions),
         fates: fates.clone(),
         client: reqwest::Client::new(),
     };
@@ -85,8 +90,8 @@ pub(crate) fn serve(
 #[derive(Clone)]
 struct Backends {
     rest_and_storage: u16,
-    /// Connections that a caller keeps open outlive the stack, so they must not keep the function alive.
-    function: Weak<Function>,
+    /// Connections that a caller keeps open outlive the stack, so they must not keep the functions alive.
+    functions: Weak<Functions>,
     fates: Fates,
     client: reqwest::Client,
 }
@@ -109,7 +114,8 @@ async fn meet_fate(backends: Backends, request: Request<hyper::body::Incoming>) 
         return Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response());
     }
     if matches!(fate, Fate::KillBefore | Fate::KillAfter)
-        && let Some(function) = backends.function.upgrade()
+        && let Some(functions) = backends.functions.upgrade()
+        && let Some(function) = functions.get(FUNCTION)
     {
         function.kill().await.map_err(|_| "the function cannot be killed")?;
     }
@@ -123,14 +129,19 @@ fn is_of_rest_or_storage(path: &str) -> bool {
 async fn pass_on(backends: &Backends, path: &str, request: Request<hyper::body::Incoming>) -> Response {
     let target = if is_of_rest_or_storage(path) || path.starts_with("/auth/v1/") {
         format!("http://127.0.0.1:{}{path}", backends.rest_and_storage)
-    } else if let Some(rest) =
-        path.strip_prefix(FUNCTION).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
-    {
-        let Some(function) = backends.function.upgrade() else {
+    } else if let Some(route) = path.strip_prefix("/functions/v1/") {
+        let Some(functions) = backends.functions.upgrade() else {
             return answer(StatusCode::SERVICE_UNAVAILABLE, "the stack has stopped".to_owned());
         };
+        let name = route.split(['/', '?']).next().unwrap_or_default();
+        let Some(function) = functions.get(name) else {
+            // As the platform says it.
+            let body = r#"{"code":"NOT_FOUND","message":"Requested function was not found"}"#;
+            let headers = [("sb-error-code", "NOT_FOUND"), ("content-type", "application/json")];
+            return (StatusCode::NOT_FOUND, headers, body).into_response();
+        };
         match function.port().await {
-            Ok(port) => format!("http://127.0.0.1:{port}/process-jobs{rest}"),
+            Ok(port) => format!("http://127.0.0.1:{port}/{route}"),
             Err(error) => return answer(StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}")),
         }
     } else {

@@ -16,7 +16,7 @@ use crate::scratch::Scratch;
 /// A running child, stopped when dropped, or by the scratch directory's watchdog if this process dies first. It never
 /// gets the terminal's Ctrl-C: this process decides the order of stopping.
 pub struct Process {
-    name: &'static str,
+    name: String,
     child: Child,
     log: PathBuf,
     /// The start of this process's output in the log, where an earlier one of the same name may have written.
@@ -26,7 +26,7 @@ pub struct Process {
 
 impl Process {
     /// Starts `command`. Its output is appended to `<name>.log` in the scratch directory.
-    pub fn start(scratch: &Scratch, name: &'static str, mut command: Command) -> Result<Process> {
+    pub fn start(scratch: &Scratch, name: &str, mut command: Command) -> Result<Process> {
         let log = scratch.path().join(format!("{name}.log"));
         let out = File::options().create(true).append(true).open(&log)?;
         let log_start = out.metadata()?.len() as usize;
@@ -38,7 +38,7 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {name}: {command:?}"))?;
         let pid_file = scratch.pid_file(child.id());
-        let process = Process { name, child, log, log_start, pid_file };
+        let process = Process { name: name.to_owned(), child, log, log_start, pid_file };
         fs::write(&process.pid_file, "")?;
         Ok(process)
     }

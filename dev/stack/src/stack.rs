@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 
 use crate::deno::Deno;
 use crate::function::Function;
-use crate::gateway::{Fate, Fates};
+use crate::gateway::{FUNCTION, Fate, Fates, Functions};
 use crate::keys::Keys;
 use crate::pg_net::PgNet;
 use crate::postgres::{Cluster, PostgresKind, connect};
@@ -30,6 +30,8 @@ pub struct Options {
     pub function_env: BTreeMap<String, String>,
     /// A directory with an index.ts to use instead of supabase/functions/process-jobs.
     pub function_directory: Option<PathBuf>,
+    /// Other functions of the project: directories with an index.ts, by name. They have the same environment.
+    pub functions: BTreeMap<String, PathBuf>,
     /// True: predictions report to the function by webhook; false: they are polled.
     pub webhooks: bool,
     /// pg_cron, and the stand-in of pg_net with its sender. Needs [`PostgresKind::System`].
@@ -49,7 +51,7 @@ pub struct Options {
 pub struct Stack {
     // In the order of stopping.
     gateway: JoinHandle<()>,
-    function: Arc<Function>,
+    functions: Arc<Functions>,
     fates: Fates,
     _pg_net: Option<PgNet>,
     rest_and_storage: Process,
@@ -120,12 +122,14 @@ impl Stack {
         }
         env.extend(options.function_env);
         env.retain(|_, value| !value.is_empty());
-        let function = Arc::new(Function::new(options.deno, directory, env, scratch.clone()));
+        let mut directories = options.functions;
+        directories.insert(FUNCTION.to_owned(), directory);
+        let functions = Arc::new(functions(directories, options.deno, &env, &scratch));
         let fates: Fates = Arc::new(Mutex::new(Box::new(|_| Fate::PassOn)));
-        let gateway = gateway::serve(listening, rest_port, &function, &fates);
+        let gateway = gateway::serve(listening, rest_port, &functions, &fates);
         let stack = Stack {
             gateway,
-            function,
+            functions,
             fates,
             _pg_net: pg_net,
             rest_and_storage,
@@ -146,7 +150,12 @@ impl Stack {
     }
 
     pub fn function(&self) -> &Function {
-        &self.function
+        self.function_named(FUNCTION)
+    }
+
+    /// Another function of the project. Panics if it has none of this name.
+    pub fn function_named(&self, name: &str) -> &Function {
+        &self.functions[name]
     }
 
     /// Sets `decide`, which from now on chooses the fate of each call to REST or Storage by its path with the query.
@@ -233,6 +242,19 @@ impl Drop for Stack {
     fn drop(&mut self) {
         self.gateway.abort();
     }
+}
+
+fn functions(
+    directories: BTreeMap<String, PathBuf>,
+    deno: Deno,
+    env: &BTreeMap<String, String>,
+    scratch: &Arc<Scratch>,
+) -> Functions {
+    let function = |(name, directory): (String, PathBuf)| {
+        let function = Function::new(&name, deno, directory, env.clone(), scratch.clone());
+        (name, function)
+    };
+    directories.into_iter().map(function).collect()
 }
 
 /// The environment that the platform gives every function, and this function's settings.

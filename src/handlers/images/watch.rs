@@ -40,7 +40,7 @@ async fn run(ctx: &Ctx, job: &Job) -> Result<Outcome, JobError> {
     };
     // A job that has ended keeps no event, and that of an earlier life is none.
     let event = object(vec![("id", prediction_id.into())]);
-    match queue::wake(ctx, &job_id, life, event, usage.clone()).await {
+    match queue::wake(ctx, &job_id, life, event, Some(usage.clone())).await {
         Ok(_) => Ok(Outcome::Completed { result: usage, follow_ups: Vec::new() }),
         Err(error) => Err(JobError::backoff("not_recorded", error.message)),
     }

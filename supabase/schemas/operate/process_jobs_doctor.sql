@@ -129,7 +129,8 @@ begin
   select 'job type ' || j.job_type, format('%s jobs wait, and the function has no handler for it', count(*)),
     'add a handler, or cancel them'
   from public.job_queue j
-  where j.status = 'pending' and v_worker.job_types is not null and j.job_type <> all (v_worker.job_types)
+  left join public.job_types t on t.job_type = j.job_type
+  where j.status = 'pending' and v_worker.job_types is not null and coalesce(t.handler, j.job_type) <> all (v_worker.job_types)
   group by j.job_type order by j.job_type;
   return query
   select 'job type ' || j.job_type, format('%s jobs wait, and job_types has no row for it', count(*)),

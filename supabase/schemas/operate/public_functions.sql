@@ -20,6 +20,7 @@ as $$
       'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
       'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
       'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
+      'report_progress(uuid, int, int)',
       'schedule_process_jobs(text, text, text, int)', 'seconds_until_next_job(text[])',
       'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text, jsonb)', 'unschedule_process_jobs()',
       'wake_job(uuid, jsonb, int, jsonb)'

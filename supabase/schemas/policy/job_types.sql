@@ -15,6 +15,10 @@
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
 -- held_until         no job of the type begins before this time
 -- begun_held_until   no job of the type that has begun continues before this time, except a woken one
+-- call_function      the Edge Function of this project that does the work, by its name; null: a handler of the worker's own
+-- call_timeout_seconds  the time of one attempt of such a function, from its call to the job's end; null: JOB_TIMEOUT_MS
+-- handler            what a worker must have to claim the type's jobs: the type, or 'call_function'. What a worker asks for
+--                    as its job types are these, so that one that cannot call functions never gets a job of theirs
 --
 -- A job *has begun* when it has a checkpoint. enqueue_job and claim_next_job accept only types with a row here.
 create table if not exists public.job_types (
@@ -49,6 +53,17 @@ create table if not exists public.job_types (
   ),
   constraint job_types_paused_has_reason check ((paused_at is null) = (paused_reason is null))
 );
+
+alter table public.job_types
+  add column if not exists call_function text
+    constraint job_types_call_function_is_a_name check (call_function ~ '^[A-Za-z][A-Za-z0-9_-]{0,99}$')
+    constraint job_types_call_function_is_another check (call_function <> 'process-jobs'),
+  add column if not exists call_timeout_seconds int
+    constraint job_types_call_timeout_is_bounded check (call_timeout_seconds between 1 and 2592000),
+  add column if not exists handler text not null
+    -- A row a type is rewritten in a moment.
+    -- squawk-ignore adding-field-with-default
+    generated always as (case when call_function is null then job_type else 'call_function' end) stored;
 
 alter table public.job_types enable row level security;
 revoke all on public.job_types from public, anon, authenticated, service_role;

@@ -28,6 +28,7 @@ as $$
 declare
   v_window int;
   v_is_again boolean := false;
+  v_calls boolean := true;
   v_counted text[];
   v_ready constant oid := 'process_jobs.ready_jobs'::regclass;
   v_order constant oid := 'process_jobs.ready_jobs_order'::regclass;
@@ -84,11 +85,11 @@ begin
     -- again whether a row is still ready. (Where a row changes in this very moment, its next version is waited for in
     -- spite of `skip locked`: whoever holds that for long leaves the next claim more.)
     begin
-      select array_agg(picked.id), sum(picked.bytes) into v_picked, v_bytes
+      select array_agg(picked.id), sum(picked.bytes), bool_or(picked.is_called) into v_picked, v_bytes, v_calls
       from (
-        select locked.id, locked.bytes
+        select locked.id, locked.bytes, first.is_called
         from (
-          select r.id
+          select r.id, l.is_called
           from process_jobs.lanes l
           cross join lateral (
             select r.id, r.rank, r.created_at
@@ -102,7 +103,7 @@ begin
               else 0
             end
           ) r
-          where (p_job_types is null or l.job_type = any (p_job_types)) and l.is_open
+          where (p_job_types is null or l.handler = any (p_job_types)) and l.is_open
           order by l.lane = 2 desc,
             case
               when l.is_fair then -(r.rank >> 31)
@@ -218,6 +219,16 @@ begin
     end;
   end loop;
 
+  -- What is called is told here, where it costs other claims nothing.
+  if v_calls then
+    jobs := array(
+      select case when t.call_function is null then c.job else concat(left(c.job, -1), ',"call_function":"', t.call_function,
+        '","call_timeout_seconds":', coalesce(t.call_timeout_seconds::text, 'null'), '}') end
+      from unnest(ids, jobs) with ordinality c (id, job, n)
+      join public.job_queue j on j.id = c.id
+      left join public.job_types t on t.job_type = j.job_type
+      order by c.n);
+  end if;
   if v_counted is not null and ids <> '{}' and not v_is_again then
     update public.job_types t
     set start_tokens = process_jobs.available_starts(t) - begun.jobs, start_tokens_at = now()

@@ -5,9 +5,10 @@
 -- pending and due, of an open type           -> processing, attempt_number + 1, the claim's lease_token
 --
 -- Order: first the jobs that have begun and were woken, then by highest priority, oldest, id. p_job_types null: every
--- type with a row in job_types. p_lease_seconds null: the type's lease_seconds. Of a paused or held type only jobs that
--- have begun are claimed, and if those are held, only woken ones; of a type with starts_per_minute no more begin than
--- that allows. One call claims at most 8 MiB of payloads, checkpoints and events, but at least one job.
+-- type with a row in job_types; 'call_function' in it stands for the types whose row names a function. p_lease_seconds
+-- null: the type's lease_seconds. Of a paused or held type only jobs that have begun are claimed, and if those are held,
+-- only woken ones; of a type with starts_per_minute no more begin than that allows. One call claims at most 8 MiB of
+-- payloads, checkpoints and events, but at least one job.
 --
 -- Jobs that another transaction has locked are skipped, so workers never get the same job. They wait for one another
 -- only if starts are counted, leases have expired or troubles are retried: those claims take turns, by a lock that they
@@ -17,8 +18,8 @@
 -- back at most 100 expired leases.
 --
 -- Values for the worker besides the columns: cancel_requested; lease_seconds; age_seconds since started_at, by the
--- database's clock; and search_from, before which the job did nothing outside: a minute before its very first claim,
--- because clocks differ, and at most two hours and a minute ago.
+-- database's clock; search_from, before which the job did nothing outside: a minute before its very first claim, because
+-- clocks differ, and at most two hours and a minute ago; and call_function and call_timeout_seconds of its type.
 --
 -- seconds_until_next, the same in each row, is that of seconds_until_next_job if fewer jobs than p_limit came.
 --
@@ -40,7 +41,7 @@ create or replace function public.claim_next_job(
   id uuid, job_type text, payload jsonb, status text, priority int, attempt_number int, max_attempts int,
   life int, checkpoint jsonb, event jsonb, cancel_requested boolean, lease_token uuid, lease_expires_at timestamptz,
   lease_seconds int, created_at timestamptz, started_at timestamptz, age_seconds double precision,
-  search_from timestamptz, seconds_until_next double precision
+  search_from timestamptz, seconds_until_next double precision, call_function text, call_timeout_seconds int
 )
 language plpgsql
 security definer
@@ -69,8 +70,10 @@ begin
     c.life, c.checkpoint, c.event, c.cancel_requested_at is not null, c.lease_token, c.lease_expires_at,
     extract(epoch from c.lease_expires_at - now())::int, c.created_at, c.started_at,
     extract(epoch from now() - c.started_at)::double precision,
-    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute', v_next
+    greatest(c.first_started_at, now() - interval '2 hours') - interval '1 minute', v_next,
+    t.call_function, t.call_timeout_seconds
   from public.job_queue c
+  left join public.job_types t on t.job_type = c.job_type
   where c.id = any (v_ids)
   order by array_position(v_ids, c.id);
 end

@@ -9,7 +9,8 @@
 -- keeps neither its event nor its lease.
 --
 -- p_lease_token  the claim's; valid while nobody else has claimed the job, also after an operator has put it back to
---                pending by hand. null, as before leases: any job that is processing
+--                pending by hand. null, as before leases: any job that is processing, or that a called function has
+--                answered with 202 (its attempt ends here)
 -- p_error_kind   a word for the entry in errors, default 'error'
 -- p_follow_ups   [{job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}]
 -- p_usage        [{id, status, model?, predict_seconds?, images?}] for usage_ledger, recorded whatever the answer is
@@ -55,7 +56,13 @@ begin
     from public.job_queue j
     where j.id = p_job_id and j.status is not distinct from 'processing'
     for update;
-    v_lease_token := coalesce(v_lease_token, gen_random_uuid()); -- of no claim
+    if v_lease_token is null then
+      v_lease_token := gen_random_uuid(); -- of no claim
+      update public.job_queue j
+      set lease_token = v_lease_token, attempt_number = least(j.attempt_number + 1, j.max_attempts)
+      where j.id = p_job_id and j.status is not distinct from 'pending' and j.checkpoint is not null
+        and exists (select from public.job_types t where t.job_type = j.job_type and t.call_function is not null);
+    end if;
   end if;
   return process_jobs.settle_one(jsonb_build_object(
     'outcome', case when p_error is null then 'completed' else 'failed' end,

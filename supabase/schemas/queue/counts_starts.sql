@@ -11,7 +11,7 @@ as $$
 begin
   return exists (
     select from process_jobs.lanes l
-    where (p_job_types is null or l.job_type = any (p_job_types))
+    where (p_job_types is null or l.handler = any (p_job_types))
       -- (Case and offset: only such lanes are looked into, and only at their first job.)
       and case
         when l.starts_per_minute is null or not l.is_open then false

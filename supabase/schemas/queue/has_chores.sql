@@ -21,7 +21,7 @@ begin
       where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'))
     or exists (
         select from public.job_types t
-        where t.starts_per_minute is not null and (p_job_types is null or t.job_type = any (p_job_types)))
+        where t.starts_per_minute is not null and (p_job_types is null or t.handler = any (p_job_types)))
       and process_jobs.counts_starts(p_job_types);
   -- Entries passed over that are gone, a page of them counted as fifty: as in claim_jobs.
   v_walked := pg_stat_get_xact_tuples_returned(v_leases) + pg_stat_get_xact_tuples_returned(v_waiting)

@@ -34,7 +34,7 @@ begin
       order by r.rank, r.created_at, r.id
       limit 1
     ) r on true
-    where p_job_types is null or l.job_type = any (p_job_types)
+    where p_job_types is null or l.handler = any (p_job_types)
   )
   insert into process_jobs.marks as m (job_type, lane, rank, created_at, id, look_at)
   select f.job_type, f.lane, f.rank, f.created_at, f.id,

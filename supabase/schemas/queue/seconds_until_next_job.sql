@@ -47,7 +47,7 @@ begin
           limit 1
         )
       ) next
-      where (p_job_types is null or l.job_type = any (p_job_types)) and l.opens_at < 'infinity'
+      where (p_job_types is null or l.handler = any (p_job_types)) and l.opens_at < 'infinity'
     ),
     (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
   ) offset 0) next (at) where next.at is not null);

@@ -50,7 +50,7 @@ begin
     where p.pronamespace = 'public'::regnamespace and p.proname = any ('{
       claim_next_job,complete_job,enqueue_job,enqueue_jobs,cancel_job,change_priority,exchange_jobs,heartbeat_job,
       keep_model_schema,pause_job_type,
-      process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,resume_job_type,retry_job,
+      process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,report_progress,resume_job_type,retry_job,
       schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job,
       cancel_generation,my_limits,request_generation,retry_generation}');
 

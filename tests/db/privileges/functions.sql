@@ -17,7 +17,7 @@ select set_eq(
   $$select name from ours where schema = 'public' and has_function_privilege('service_role', oid, 'execute')$$,
   array['enqueue_job', 'enqueue_jobs', 'claim_next_job', 'complete_job', 'snooze_job', 'heartbeat_job', 'seconds_until_next_job',
     'pause_job_type', 'resume_job_type', 'queue_stats', 'keep_model_schema', 'cancel_job', 'change_priority', 'wake_job', 'retry_job', 'redrive_failed_jobs', 'exchange_jobs',
-    'process_jobs_doctor', 'prune_jobs', 'queue_metrics', 'schedule_process_jobs', 'unschedule_process_jobs'],
+    'process_jobs_doctor', 'prune_jobs', 'queue_metrics', 'report_progress', 'schedule_process_jobs', 'unschedule_process_jobs'],
   'service_role executes the interface and none of its inner parts');
 select set_eq(
   $$select name from ours where schema = 'public' and has_function_privilege('authenticated', oid, 'execute')$$,

@@ -46,6 +46,7 @@ insert into statements (sql, functions) values
   ($$select public.seconds_until_next_job(), public.queue_stats(), public.queue_metrics()$$, '{seconds_until_next_job,queue_stats,queue_metrics}'),
   ($$select public.keep_model_schema('a/b', '{}'), public.keep_model_schema('a/b')$$, '{keep_model_schema}'),
   ($$select public.redrive_failed_jobs('work', pg_catalog.now() - interval '1 day', 1, 3)$$, '{redrive_failed_jobs}'),
+  ($$select public.report_progress(j.id, 5, 1) from public.enqueue_job('work', '{}') j (id)$$, '{report_progress}'),
   ($$select public.retry_job('00000000-0000-0000-0000-000000000000')$$, '{retry_job}'),
   ($$select public.change_priority('00000000-0000-0000-0000-000000000000', 1)$$, '{change_priority}'),
   ($$select public.claim_next_job(p_worker => '{"version": "0.1.0"}')$$, '{claim_next_job}'),

@@ -104,7 +104,17 @@ fn pgtap(cluster: &Cluster, but: &[&str], report: &mut Report) -> Result<()> {
 
 /// The tests that need several sessions, or databases of their own.
 fn rust(cluster: &Cluster, report: &mut Report) -> Result<()> {
-    let names = ["sessions", "project", "troubles", "moving_in", "image_tables", "replication", "seeing", "users", "state_machine"];
+    let names = [
+        "sessions",
+        "project",
+        "troubles",
+        "moving_in",
+        "image_tables",
+        "replication",
+        "seeing",
+        "users",
+        "state_machine",
+    ];
     let mut tests = tools_test();
     tests.args(names.iter().flat_map(|name| ["--test", name])).env("DATABASE_URL", cluster.url("postgres"));
     report.runner(&mut tests, report::cargo)
