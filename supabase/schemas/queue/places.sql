@@ -12,6 +12,7 @@
 -- time_marks       the same of waiting_jobs and leases, by their times
 --
 -- lane  0: has not begun, 1: has begun, 2: has begun and was woken
+-- rings  true of the one job for which its transaction rings (ring_at_commit)
 -- rank  the lower, the sooner. -priority; where the type has priority_ages_seconds, the microsecond of created_at less
 --       priority times as many
 --
@@ -22,9 +23,11 @@ create table if not exists process_jobs.ready_jobs (
   id uuid primary key,
   job_type text collate "C" not null,
   lane smallint not null,
+  rings boolean not null default false,
   rank bigint not null,
   created_at timestamptz not null
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
+alter table process_jobs.ready_jobs add column if not exists rings boolean not null default false;
 create index if not exists ready_jobs_order on process_jobs.ready_jobs (job_type, lane, rank, created_at, id);
 
 create table if not exists process_jobs.waiting_jobs (
