@@ -70,7 +70,7 @@ fn db(report: &mut Report) -> Result<()> {
     let mut sessions = tools_test();
     sessions
         .args(
-            ["sessions", "project", "troubles", "moving_in", "image_tables", "replication", "state_machine"]
+            ["sessions", "rings", "project", "troubles", "moving_in", "image_tables", "replication", "state_machine"]
                 .iter()
                 .flat_map(|name| ["--test", name]),
         )
