@@ -164,6 +164,7 @@ async fn a_restore_brings_back_what_was_dumped() {
             insert into process_jobs.marks values ('generate-image', 0, 0, now(), gen_random_uuid(), now());
             insert into process_jobs.time_marks values ('leases', now(), now());
             insert into process_jobs.undo (statement) values ('select 1');
+            insert into process_jobs.scheduled_function values (true, 'https://project.example/f', 5000);
             insert into process_jobs.image_writers values ('images', 'app.write')",
         )
         .await
