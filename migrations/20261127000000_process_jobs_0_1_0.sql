@@ -836,6 +836,7 @@ create index if not exists job_troubles_retry_at on process_jobs.job_troubles (r
 --                  The owner is a hash of what the payload has under that key
 --
 -- lane  0: has not begun, 1: has begun, 2: has begun and was woken
+-- rings  true of the one job for which its transaction rings (ring_at_commit)
 -- rank  the lower, the sooner. -priority; where the type has priority_ages_seconds, the microsecond of created_at less
 --       priority times as many; in lane 0 of a type that has a fair_key, -priority * 2^31 and the job's turn: 0 for one that
 --       comes back, else as place_in_turn has given it, and null while it waits
@@ -847,9 +848,11 @@ create table if not exists process_jobs.ready_jobs (
   id uuid primary key,
   job_type text collate "C" not null,
   lane smallint not null,
+  rings boolean not null default false,
   rank bigint not null,
   created_at timestamptz not null
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
+alter table process_jobs.ready_jobs add column if not exists rings boolean not null default false;
 create index if not exists ready_jobs_order on process_jobs.ready_jobs (job_type, lane, rank, created_at, id);
 
 create table if not exists process_jobs.waiting_jobs (
@@ -1894,6 +1897,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  set constraints process_jobs.ring_at_commit immediate;
+  set constraints process_jobs.ring_at_commit deferred;
   truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
     process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks, process_jobs.turns;
   return null;
@@ -2827,7 +2832,8 @@ begin
   select * into v_now from public.job_queue j where j.id = new.id;
   perform process_jobs.hold_key(v_now);
   if v_now.status in ('pending', 'failed') then
-    perform process_jobs.place_jobs(array[v_now.id]);
+    perform process_jobs.place_jobs(
+      array[v_now.id], case when current_setting('process_jobs.ring', true) is distinct from 'asked' then v_now.id end);
   elsif v_now.status = 'processing' then
     perform process_jobs.keep_lease(v_now);
   end if;
@@ -3001,7 +3007,7 @@ $$;
 -- ── queue/place_in_turn.sql ──
 
 -- place_in_turn: gives jobs of types with a fair_key, which are due and have not begun, their turns and their places; for
--- place_jobs, promote_jobs and rebuild_places.
+-- place_jobs, promote_jobs and rebuild_places. p_rings is as in place_jobs.
 --
 -- Start-time fair queuing: a job's turn is the one after its owner's last, and after the one that is being taken: that of
 -- the first ready job of its priority or, if there is none, the last that anybody was given. So of the jobs that are ready
@@ -3009,7 +3015,7 @@ $$;
 --
 -- A session waits for nobody but those who place jobs of the same owner, and for 20 ms: then it reckons with what is
 -- committed, and two jobs of that owner may have the same turn. After 2^31 turns of a priority age alone decides.
-create or replace function process_jobs.place_in_turn(p_jobs uuid[]) returns void
+create or replace function process_jobs.place_in_turn(p_jobs uuid[], p_rings uuid default null) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -3070,8 +3076,10 @@ begin
         set turn = greatest(t.turn + excluded.jobs, excluded.turn), jobs = excluded.jobs
         returning t.*
       )
-      insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
-      select j.id, j.job_type, 0, (-j.priority::bigint << 31) + least(2147483647, g.turn - g.jobs + j.n), j.created_at
+      insert into process_jobs.ready_jobs (id, job_type, lane, rings, rank, created_at)
+      select j.id, j.job_type, 0,
+        j.id is not distinct from p_rings and set_config('process_jobs.ring', 'asked', true) = 'asked',
+        (-j.priority::bigint << 31) + least(2147483647, g.turn - g.jobs + j.n), j.created_at
       from (
         select j.*, row_number() over (partition by j.job_type, j.priority, j.owner order by j.created_at, j.id) as n from job j
       ) j
@@ -3109,14 +3117,20 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_placed uuid[];
+  v_rings uuid;
   v_is_plain boolean;
 begin
   -- What is plainly in order, and has no key and no lease, need not be looked at one by one.
-  select array_agg(i.id) filter (where i.status in ('pending', 'failed')), bool_and(
+  select array_agg(i.id) filter (where i.status in ('pending', 'failed')),
+    case
+      when current_setting('process_jobs.ring', true) is distinct from 'asked'
+      then (array_agg(i.id) filter (where i.status = 'pending' and i.scheduled_at <= now()))[1]
+    end,
+    bool_and(
     (i.status = 'pending' and i.attempt_number = 0 and i.max_attempts > 0 and i.progress is null and i.errors = '[]'
     and isfinite(i.scheduled_at) and isfinite(i.created_at) and i.unique_key is null
     and num_nonnulls(i.started_at, i.first_started_at, i.lease_expires_at) = 0) is true)
-  into v_placed, v_is_plain
+  into v_placed, v_rings, v_is_plain
   from inserted i;
   if not v_is_plain then
     perform process_jobs.check_job(i) from inserted i;
@@ -3126,7 +3140,7 @@ begin
     perform process_jobs.keep_lease(i) from inserted i where i.status = 'processing';
   end if;
   if v_placed is not null then
-    perform process_jobs.place_jobs(v_placed);
+    perform process_jobs.place_jobs(v_placed, v_rings);
   end if;
   return null;
 end
@@ -3139,17 +3153,17 @@ create or replace trigger process_jobs_place_inserted
 -- ── queue/place_jobs.sql ──
 
 -- place_jobs: gives jobs that have become pending or failed, and keys of jobs that have ended, their places; for
--- settle_jobs, take_back_jobs and keep_places. Those that are in their place already stay.
-create or replace function process_jobs.place_jobs(p_jobs uuid[]) returns void
+-- settle_jobs, take_back_jobs, keep_places and place_inserted. Those that are in their place already stay.
+--
+-- p_rings  the job to ring for when the transaction commits (ring_at_commit), if it is ready now
+drop function if exists process_jobs.place_jobs(uuid[]);
+create or replace function process_jobs.place_jobs(p_jobs uuid[], p_rings uuid default null) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- As in exchange_jobs.
-set enable_seqscan = off
+-- As in exchange_jobs; the other settings for that are its callers'.
 set enable_hashjoin = off
 set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_placed uuid[];
@@ -3165,8 +3179,10 @@ begin
     select p.id, p.job_type, p.lane, p.due_at, p.rank, p.created_at from place p where p.due_at > now()
     on conflict (id) do nothing
   ), ready as (
-    insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
-    select p.id, p.job_type, p.lane, p.rank, p.created_at from place p
+    insert into process_jobs.ready_jobs (id, job_type, lane, rings, rank, created_at)
+    select p.id, p.job_type, p.lane,
+      p.id is not distinct from p_rings and set_config('process_jobs.ring', 'asked', true) = 'asked', p.rank, p.created_at
+    from place p
     where p.due_at <= now() and p.rank is not null
     on conflict (id) do nothing
   )
@@ -3175,7 +3191,7 @@ begin
   into v_placed, v_ready, v_fair
   from place p;
   if v_fair is not null then
-    perform process_jobs.place_in_turn(v_fair);
+    perform process_jobs.place_in_turn(v_fair, p_rings);
   end if;
   if v_ready is not null and exists (select from process_jobs.marks) then
     perform process_jobs.lower_marks(v_ready);
@@ -3353,6 +3369,8 @@ declare
 begin
   lock table public.job_queue in share row exclusive mode;
   select count(*) into v_misplaced from process_jobs.misplaced_jobs();
+  set constraints process_jobs.ring_at_commit immediate;
+  set constraints process_jobs.ring_at_commit deferred;
   truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
     process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks, process_jobs.turns;
   insert into process_jobs.waiting_jobs (id, job_type, lane, due_at, rank, created_at)
@@ -3522,8 +3540,8 @@ $$;
 --
 -- Considers the types asked for (null: all in job_types) and the jobs that claim_next_job would take of them: held ones
 -- when the hold ends, those that wait for a start when there is one. An expired lease counts as now whatever its type,
--- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. Reads six index
--- entries per type.
+-- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. Half a second after
+-- a ring there may be what was left to it (ring_at_commit). Reads six index entries per type.
 create or replace function public.seconds_until_next_job(p_job_types text[] default null) returns double precision
 language plpgsql
 stable
@@ -3569,7 +3587,12 @@ begin
       ) next
       where (p_job_types is null or l.handler = any (p_job_types)) and l.opens_at < 'infinity'
     ),
-    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
+    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now()),
+    (
+      select to_timestamp(r.last_value / 1000.0) + interval '500 milliseconds'
+      from process_jobs.last_ring r
+      where r.last_value > extract(epoch from now()) * 1000 - 500
+    )
   ) offset 0) next (at) where next.at is not null);
 end
 $$;
@@ -4250,6 +4273,7 @@ begin
   set paused_at = null, paused_reason = null
   where t.job_type = p_job_type and t.paused_at is not null;
   if found then
+    perform process_jobs.ring();
     return true;
   end if;
   if not exists (select from public.job_types t where t.job_type = p_job_type) then
@@ -5657,6 +5681,63 @@ begin
 end
 $$;
 
+-- ── schedule/call_function.sql ──
+
+-- call_function: calls the function through pg_net, once the transaction has committed; returns pg_net's request id. For
+-- tick and ring.
+--
+-- pg_net drops the connection after p_timeout_milliseconds, therefore `Prefer: respond-async`: the function answers at
+-- once and works on. Its answer is ignored. Refuses (55000), and says what to do, where the key cannot be read, pg_net or
+-- the URL is missing, or pg_net does not send what it has been given.
+create or replace function process_jobs.call_function(p_function_url text, p_timeout_milliseconds int) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_http_post regprocedure := to_regprocedure('net.http_post(text, jsonb, jsonb, jsonb, integer)');
+  v_queue regclass := to_regclass('net.http_request_queue');
+  v_secret_key text;
+  v_unsent int;
+  v_request_id bigint;
+begin
+  begin
+    v_secret_key := process_jobs.read_secret();
+  exception
+    when others then
+      raise exception 'the key cannot be read, so the function was not called: % (call schedule_process_jobs with p_secret_key)', sqlerrm
+        using errcode = '55000';
+  end;
+  if coalesce(v_secret_key, '') = '' then
+    raise exception 'no key is stored, so the function was not called: call schedule_process_jobs with p_secret_key'
+      using errcode = '55000';
+  elsif v_http_post is null then
+    raise exception 'pg_net is not installed, so the function was not called: create extension pg_net' using errcode = '55000';
+  elsif (p_function_url ~ '^https?://') is not true or p_timeout_milliseconds is null then
+    raise exception 'there is no address or no time-out, so the function was not called: call schedule_process_jobs again'
+      using errcode = '55000';
+  end if;
+  -- (In a serializable transaction the look would be a reason not to commit beside another that calls.)
+  if v_queue is not null and current_setting('transaction_isolation') <> 'serializable' then
+    execute format('select count(*) from (select from %s q where q.url = $1 limit 20) unsent', v_queue)
+    using p_function_url
+    into v_unsent;
+    if v_unsent = 20 then
+      raise exception 'pg_net does not send, so the function was not called: 20 calls wait in net.http_request_queue (select net.worker_restart())'
+        using errcode = '55000';
+    end if;
+  end if;
+  execute format(
+    'select %s(url := $1, body := $2, headers := $3, timeout_milliseconds := $4)', v_http_post::regproc)
+  using p_function_url, '{}'::jsonb,
+    jsonb_build_object(
+      'apikey', v_secret_key, 'Content-Type', 'application/json', 'Prefer', 'respond-async'),
+    p_timeout_milliseconds
+  into v_request_id;
+  return v_request_id;
+end
+$$;
+
 -- ── schedule/extensions.sql ──
 
 -- Creates pg_cron and pg_net, which schedule_process_jobs needs, if the server offers them.
@@ -5746,9 +5827,90 @@ begin
 end
 $$;
 
+-- ── schedule/ring.sql ──
+
+-- ring: calls the scheduled function, so that what has become ready need not wait for the tick.
+--
+-- Never fails, and waits 20 ms at most for a table of pg_net's that somebody has locked; what stood in its way is kept for
+-- process_jobs_doctor, and the tick makes up for it. What the worker itself makes needs no ring, for it looks after each of
+-- its calls.
+create or replace function process_jobs.ring() returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '20ms'
+as $$
+declare
+  v_function_url text;
+  v_timeout_milliseconds int;
+  v_failure text;
+begin
+  select f.function_url, f.timeout_milliseconds into v_function_url, v_timeout_milliseconds
+  from process_jobs.scheduled_function f;
+  if not found then
+    return;
+  end if;
+  if nullif(current_setting('request.headers', true), '')::json ->> 'x-client-info' = 'process-jobs' then
+    return;
+  end if;
+  -- Before the call: a call that fails is not tried again with each job.
+  perform setval('process_jobs.last_ring', (extract(epoch from clock_timestamp()) * 1000)::bigint);
+  perform process_jobs.call_function(v_function_url, v_timeout_milliseconds);
+exception
+  when others then
+    v_failure := sqlerrm;
+    begin
+      update process_jobs.scheduled_function f
+      set ring_failed_at = clock_timestamp(), ring_failure = v_failure
+      where f.only_row = any (array(select l.only_row from process_jobs.scheduled_function l for update skip locked));
+    exception
+      when others then
+        null;
+    end;
+end
+$$;
+
+-- ── schedule/ring_at_commit.sql ──
+
+-- ring_at_commit: trigger on ready_jobs: a transaction that has made jobs ready rings once, when it commits, whoever made
+-- them and in however many statements; unless somebody rang in the last 250 ms. For what it leaves to that ring,
+-- seconds_until_next_job has every drain look once more, 500 ms after the last ring: what decides by then has another
+-- 250 ms to be committed.
+--
+-- place_inserted and keep_places name the job for it, and place_jobs has the setting process_jobs.ring say `asked` until the
+-- transaction ends or the savepoint is rolled back to, as the trigger's event. What a drain's own calls make ready, but for
+-- follow-ups, rings nobody.
+create or replace function process_jobs.ring_at_commit() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- (Not between 0 and 250, in one expression: each costs.)
+  if abs(date_part('epoch', clock_timestamp()) * 1000 - pg_sequence_last_value('process_jobs.last_ring') - 125) > 125 then
+    perform process_jobs.ring();
+  end if;
+  return null;
+end
+$$;
+
+do $$
+begin
+  if not exists (
+    select from pg_catalog.pg_trigger t
+    where t.tgname = 'ring_at_commit' and t.tgrelid = 'process_jobs.ready_jobs'::regclass)
+  then
+    create constraint trigger ring_at_commit
+      after insert on process_jobs.ready_jobs deferrable initially deferred
+      for each row when (new.rings) execute function process_jobs.ring_at_commit();
+  end if;
+end
+$$;
+
 -- ── schedule/schedule_process_jobs.sql ──
 
--- schedule_process_jobs: has pg_cron call the function whenever a job is ready; returns pg_cron's job id.
+-- schedule_process_jobs: has the function called whenever a job is ready: at once by whoever makes it ready (ring), and by
+-- pg_cron for what that has missed; returns pg_cron's job id.
 --
 -- Creates or replaces the cron job process-jobs-worker, which runs process_jobs.tick, and process-jobs-prune-runs,
 -- which runs process_jobs.prune_runs each night.
@@ -5842,12 +6004,37 @@ begin
   into v_cron_job_id;
   execute format('select %s($1, $2, $3)', v_schedule_job::regproc)
   using 'process-jobs-prune-runs', '17 3 * * *', 'select process_jobs.prune_runs()';
+  insert into process_jobs.scheduled_function as f (function_url, timeout_milliseconds)
+  values (p_function_url, p_timeout_milliseconds)
+  on conflict (only_row) do update
+  set function_url = excluded.function_url, timeout_milliseconds = excluded.timeout_milliseconds,
+    ring_failed_at = null, ring_failure = null;
+  perform setval('process_jobs.last_ring', 1);
   return v_cron_job_id;
 end
 $$;
 
 revoke execute on function public.schedule_process_jobs(text, text, text, int) from public, anon, authenticated;
 grant execute on function public.schedule_process_jobs(text, text, text, int) to service_role;
+
+-- ── schedule/scheduled_function.sql ──
+
+-- scheduled_function: the function that schedule_process_jobs was told of, which a job that is ready rings (ring); no row:
+-- none is scheduled, and nothing is rung.
+--
+-- ring_failed_at, ring_failure  of the last ring that failed; it is the last one of all while last_ring is not later
+create table if not exists process_jobs.scheduled_function (
+  only_row boolean primary key default true,
+  function_url text not null,
+  timeout_milliseconds int not null,
+  ring_failed_at timestamptz,
+  ring_failure text,
+  constraint scheduled_function_is_one_row check (only_row)
+);
+
+-- last_ring: the millisecond of the last ring. A sequence, which every session sees at once, whatever its snapshot, and
+-- which makes nobody wait. It has a value from the first schedule_process_jobs on.
+create sequence if not exists process_jobs.last_ring;
 
 -- ── schedule/secret.sql ──
 
@@ -5900,56 +6087,27 @@ $$;
 -- tick: run by the cron job process-jobs-worker: calls the function if a job is ready or a lease has expired, and
 -- returns pg_net's request id; null: nothing to do, no call.
 --
--- pg_net sends after commit and drops the connection after p_timeout_milliseconds, therefore `Prefer: respond-async`:
--- the function answers at once and works on. Its answer is ignored; the next tick makes up for a lost call. A tick that
--- cannot call, because the key cannot be read or pg_net or the URL is missing, fails (55000) and says what to do, which
--- shows in cron.job_run_details.
+-- The next tick makes up for a lost call. A tick that cannot call (call_function) fails, which shows in
+-- cron.job_run_details.
 create or replace function process_jobs.tick(p_function_url text, p_timeout_milliseconds int) returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_http_post regprocedure := to_regprocedure('net.http_post(text, jsonb, jsonb, jsonb, integer)');
-  v_secret_key text;
-  v_request_id bigint;
 begin
   -- In the new month no drain would come to resume the type.
   perform process_jobs.look_at_budget();
   if public.seconds_until_next_job() is distinct from 0 then
     return null;
   end if;
-  begin
-    v_secret_key := process_jobs.read_secret();
-  exception
-    when others then
-      raise exception 'the key cannot be read, so the function was not called: % (call schedule_process_jobs with p_secret_key)', sqlerrm
-        using errcode = '55000';
-  end;
-  if coalesce(v_secret_key, '') = '' then
-    raise exception 'no key is stored, so the function was not called: call schedule_process_jobs with p_secret_key'
-      using errcode = '55000';
-  elsif v_http_post is null then
-    raise exception 'pg_net is not installed, so the function was not called: create extension pg_net' using errcode = '55000';
-  elsif (p_function_url ~ '^https?://') is not true or p_timeout_milliseconds is null then
-    raise exception 'there is no address or no time-out, so the function was not called: call schedule_process_jobs again'
-      using errcode = '55000';
-  end if;
-  execute format(
-    'select %s(url := $1, body := $2, headers := $3, timeout_milliseconds := $4)', v_http_post::regproc)
-  using p_function_url, '{}'::jsonb,
-    jsonb_build_object(
-      'apikey', v_secret_key, 'Content-Type', 'application/json', 'Prefer', 'respond-async'),
-    p_timeout_milliseconds
-  into v_request_id;
-  return v_request_id;
+  return process_jobs.call_function(p_function_url, p_timeout_milliseconds);
 end
 $$;
 
 -- ── schedule/unschedule_process_jobs.sql ──
 
--- unschedule_process_jobs: removes the cron jobs process-jobs-worker and process-jobs-prune-runs; true: removed, false:
--- there was none.
+-- unschedule_process_jobs: removes the cron jobs process-jobs-worker and process-jobs-prune-runs, and ends the rings; true:
+-- removed, false: there was none.
 --
 -- The stored key stays, so that schedule_process_jobs needs none the next time. Cron jobs of the same names with
 -- another command are not process-jobs' and stay.
@@ -5962,6 +6120,7 @@ declare
   v_cron_jobs regclass := to_regclass('cron.job');
   v_removed boolean;
 begin
+  delete from process_jobs.scheduled_function;
   if v_cron_jobs is null then
     return false;
   end if;
@@ -6723,6 +6882,16 @@ begin
     return query select 'last tick', coalesce(v_run_status || ' at ' || v_run_at, 'none yet'),
       case when v_run_status = 'failed' then v_run_message end;
   end if;
+  return query
+  select 'last ring', case
+      when r.has_failed then 'failed at ' || f.ring_failed_at
+      when s.is_called then 'at ' || r.rung_at
+      else 'none yet'
+    end,
+    case when r.has_failed then f.ring_failure end
+  from process_jobs.scheduled_function f
+  cross join process_jobs.last_ring s
+  cross join lateral (select to_timestamp(s.last_value / 1000.0) as rung_at, f.ring_failed_at >= to_timestamp(s.last_value / 1000.0) as has_failed) r;
   begin
     v_text := case when coalesce(process_jobs.read_secret(), '') = '' then 'none' else 'stored' end;
   exception
@@ -7188,6 +7357,7 @@ begin
   end if;
 
   perform public.unschedule_process_jobs();
+  set constraints process_jobs.ring_at_commit immediate;
   if to_regclass('vault.secrets') is not null then
     execute format('delete from %s where name = $1', to_regclass('vault.secrets')) using 'process_jobs_secret_key';
   end if;

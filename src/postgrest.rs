@@ -69,6 +69,8 @@ pub async fn call(ctx: &Ctx, function: &str, arguments: Vec<(&str, Value)>) -> R
         .insert_header("apikey", key)
         // Without it, PostgREST uses the first exposed schema.
         .insert_header("content-profile", "public")
+        // What the worker makes rings nobody (ring.sql): it is at work.
+        .insert_header("x-client-info", "process-jobs")
         .rpc(function, json::without_nul(json::text(&object(arguments))))
         .auth(key)
         .build()

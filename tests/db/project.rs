@@ -182,6 +182,7 @@ async fn a_restore_brings_back_what_was_dumped() {
             insert into process_jobs.time_marks values ('leases', now(), now());
             insert into process_jobs.turns values ('generate-image', 0, 1, 1, 1);
             insert into process_jobs.undo (statement) values ('select 1');
+            insert into process_jobs.scheduled_function values (true, 'https://project.example/f', 5000);
             insert into usage_ledger (id, job_id, status, cost) values ('p', gen_random_uuid(), 'failed', 5);
             update project_budget set max_cost_per_month = 10;
             insert into generation_progress values ('u', 'g-2', 'completed', 100);

@@ -69,6 +69,16 @@ begin
     return query select 'last tick', coalesce(v_run_status || ' at ' || v_run_at, 'none yet'),
       case when v_run_status = 'failed' then v_run_message end;
   end if;
+  return query
+  select 'last ring', case
+      when r.has_failed then 'failed at ' || f.ring_failed_at
+      when s.is_called then 'at ' || r.rung_at
+      else 'none yet'
+    end,
+    case when r.has_failed then f.ring_failure end
+  from process_jobs.scheduled_function f
+  cross join process_jobs.last_ring s
+  cross join lateral (select to_timestamp(s.last_value / 1000.0) as rung_at, f.ring_failed_at >= to_timestamp(s.last_value / 1000.0) as has_failed) r;
   begin
     v_text := case when coalesce(process_jobs.read_secret(), '') = '' then 'none' else 'stored' end;
   exception

@@ -37,6 +37,7 @@ begin
   end if;
 
   perform public.unschedule_process_jobs();
+  set constraints process_jobs.ring_at_commit immediate;
   if to_regclass('vault.secrets') is not null then
     execute format('delete from %s where name = $1', to_regclass('vault.secrets')) using 'process_jobs_secret_key';
   end if;

@@ -21,6 +21,7 @@ begin
   set paused_at = null, paused_reason = null
   where t.job_type = p_job_type and t.paused_at is not null;
   if found then
+    perform process_jobs.ring();
     return true;
   end if;
   if not exists (select from public.job_types t where t.job_type = p_job_type) then

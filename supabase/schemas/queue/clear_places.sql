@@ -5,6 +5,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  set constraints process_jobs.ring_at_commit immediate;
+  set constraints process_jobs.ring_at_commit deferred;
   truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
     process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks, process_jobs.turns;
   return null;

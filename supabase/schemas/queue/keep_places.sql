@@ -43,7 +43,8 @@ begin
   select * into v_now from public.job_queue j where j.id = new.id;
   perform process_jobs.hold_key(v_now);
   if v_now.status in ('pending', 'failed') then
-    perform process_jobs.place_jobs(array[v_now.id]);
+    perform process_jobs.place_jobs(
+      array[v_now.id], case when current_setting('process_jobs.ring', true) is distinct from 'asked' then v_now.id end);
   elsif v_now.status = 'processing' then
     perform process_jobs.keep_lease(v_now);
   end if;

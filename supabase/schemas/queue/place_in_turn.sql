@@ -1,5 +1,5 @@
 -- place_in_turn: gives jobs of types with a fair_key, which are due and have not begun, their turns and their places; for
--- place_jobs, promote_jobs and rebuild_places.
+-- place_jobs, promote_jobs and rebuild_places. p_rings is as in place_jobs.
 --
 -- Start-time fair queuing: a job's turn is the one after its owner's last, and after the one that is being taken: that of
 -- the first ready job of its priority or, if there is none, the last that anybody was given. So of the jobs that are ready
@@ -7,7 +7,7 @@
 --
 -- A session waits for nobody but those who place jobs of the same owner, and for 20 ms: then it reckons with what is
 -- committed, and two jobs of that owner may have the same turn. After 2^31 turns of a priority age alone decides.
-create or replace function process_jobs.place_in_turn(p_jobs uuid[]) returns void
+create or replace function process_jobs.place_in_turn(p_jobs uuid[], p_rings uuid default null) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -68,8 +68,10 @@ begin
         set turn = greatest(t.turn + excluded.jobs, excluded.turn), jobs = excluded.jobs
         returning t.*
       )
-      insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
-      select j.id, j.job_type, 0, (-j.priority::bigint << 31) + least(2147483647, g.turn - g.jobs + j.n), j.created_at
+      insert into process_jobs.ready_jobs (id, job_type, lane, rings, rank, created_at)
+      select j.id, j.job_type, 0,
+        j.id is not distinct from p_rings and set_config('process_jobs.ring', 'asked', true) = 'asked',
+        (-j.priority::bigint << 31) + least(2147483647, g.turn - g.jobs + j.n), j.created_at
       from (
         select j.*, row_number() over (partition by j.job_type, j.priority, j.owner order by j.created_at, j.id) as n from job j
       ) j

@@ -10,14 +10,20 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_placed uuid[];
+  v_rings uuid;
   v_is_plain boolean;
 begin
   -- What is plainly in order, and has no key and no lease, need not be looked at one by one.
-  select array_agg(i.id) filter (where i.status in ('pending', 'failed')), bool_and(
+  select array_agg(i.id) filter (where i.status in ('pending', 'failed')),
+    case
+      when current_setting('process_jobs.ring', true) is distinct from 'asked'
+      then (array_agg(i.id) filter (where i.status = 'pending' and i.scheduled_at <= now()))[1]
+    end,
+    bool_and(
     (i.status = 'pending' and i.attempt_number = 0 and i.max_attempts > 0 and i.progress is null and i.errors = '[]'
     and isfinite(i.scheduled_at) and isfinite(i.created_at) and i.unique_key is null
     and num_nonnulls(i.started_at, i.first_started_at, i.lease_expires_at) = 0) is true)
-  into v_placed, v_is_plain
+  into v_placed, v_rings, v_is_plain
   from inserted i;
   if not v_is_plain then
     perform process_jobs.check_job(i) from inserted i;
@@ -27,7 +33,7 @@ begin
     perform process_jobs.keep_lease(i) from inserted i where i.status = 'processing';
   end if;
   if v_placed is not null then
-    perform process_jobs.place_jobs(v_placed);
+    perform process_jobs.place_jobs(v_placed, v_rings);
   end if;
   return null;
 end

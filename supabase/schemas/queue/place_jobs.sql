@@ -1,15 +1,15 @@
 -- place_jobs: gives jobs that have become pending or failed, and keys of jobs that have ended, their places; for
--- settle_jobs, take_back_jobs and keep_places. Those that are in their place already stay.
-create or replace function process_jobs.place_jobs(p_jobs uuid[]) returns void
+-- settle_jobs, take_back_jobs, keep_places and place_inserted. Those that are in their place already stay.
+--
+-- p_rings  the job to ring for when the transaction commits (ring_at_commit), if it is ready now
+drop function if exists process_jobs.place_jobs(uuid[]);
+create or replace function process_jobs.place_jobs(p_jobs uuid[], p_rings uuid default null) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- As in exchange_jobs.
-set enable_seqscan = off
+-- As in exchange_jobs; the other settings for that are its callers'.
 set enable_hashjoin = off
 set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_placed uuid[];
@@ -25,8 +25,10 @@ begin
     select p.id, p.job_type, p.lane, p.due_at, p.rank, p.created_at from place p where p.due_at > now()
     on conflict (id) do nothing
   ), ready as (
-    insert into process_jobs.ready_jobs (id, job_type, lane, rank, created_at)
-    select p.id, p.job_type, p.lane, p.rank, p.created_at from place p
+    insert into process_jobs.ready_jobs (id, job_type, lane, rings, rank, created_at)
+    select p.id, p.job_type, p.lane,
+      p.id is not distinct from p_rings and set_config('process_jobs.ring', 'asked', true) = 'asked', p.rank, p.created_at
+    from place p
     where p.due_at <= now() and p.rank is not null
     on conflict (id) do nothing
   )
@@ -35,7 +37,7 @@ begin
   into v_placed, v_ready, v_fair
   from place p;
   if v_fair is not null then
-    perform process_jobs.place_in_turn(v_fair);
+    perform process_jobs.place_in_turn(v_fair, p_rings);
   end if;
   if v_ready is not null and exists (select from process_jobs.marks) then
     perform process_jobs.lower_marks(v_ready);

@@ -14,6 +14,7 @@
 --                  The owner is a hash of what the payload has under that key
 --
 -- lane  0: has not begun, 1: has begun, 2: has begun and was woken
+-- rings  true of the one job for which its transaction rings (ring_at_commit)
 -- rank  the lower, the sooner. -priority; where the type has priority_ages_seconds, the microsecond of created_at less
 --       priority times as many; in lane 0 of a type that has a fair_key, -priority * 2^31 and the job's turn: 0 for one that
 --       comes back, else as place_in_turn has given it, and null while it waits
@@ -25,9 +26,11 @@ create table if not exists process_jobs.ready_jobs (
   id uuid primary key,
   job_type text collate "C" not null,
   lane smallint not null,
+  rings boolean not null default false,
   rank bigint not null,
   created_at timestamptz not null
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
+alter table process_jobs.ready_jobs add column if not exists rings boolean not null default false;
 create index if not exists ready_jobs_order on process_jobs.ready_jobs (job_type, lane, rank, created_at, id);
 
 create table if not exists process_jobs.waiting_jobs (

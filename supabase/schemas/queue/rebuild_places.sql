@@ -9,6 +9,8 @@ declare
 begin
   lock table public.job_queue in share row exclusive mode;
   select count(*) into v_misplaced from process_jobs.misplaced_jobs();
+  set constraints process_jobs.ring_at_commit immediate;
+  set constraints process_jobs.ring_at_commit deferred;
   truncate process_jobs.ready_jobs, process_jobs.waiting_jobs, process_jobs.leases, process_jobs.failed_jobs,
     process_jobs.unfinished_keys, process_jobs.marks, process_jobs.time_marks, process_jobs.turns;
   insert into process_jobs.waiting_jobs (id, job_type, lane, due_at, rank, created_at)

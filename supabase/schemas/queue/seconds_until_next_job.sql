@@ -2,8 +2,8 @@
 --
 -- Considers the types asked for (null: all in job_types) and the jobs that claim_next_job would take of them: held ones
 -- when the hold ends, those that wait for a start when there is one. An expired lease counts as now whatever its type,
--- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. Reads six index
--- entries per type.
+-- because every claim takes it back. Troubles of kind claim, effect and cancel count from their retry_at. Half a second after
+-- a ring there may be what was left to it (ring_at_commit). Reads six index entries per type.
 create or replace function public.seconds_until_next_job(p_job_types text[] default null) returns double precision
 language plpgsql
 stable
@@ -49,7 +49,12 @@ begin
       ) next
       where (p_job_types is null or l.handler = any (p_job_types)) and l.opens_at < 'infinity'
     ),
-    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
+    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now()),
+    (
+      select to_timestamp(r.last_value / 1000.0) + interval '500 milliseconds'
+      from process_jobs.last_ring r
+      where r.last_value > extract(epoch from now()) * 1000 - 500
+    )
   ) offset 0) next (at) where next.at is not null);
 end
 $$;

@@ -1,4 +1,5 @@
--- schedule_process_jobs: has pg_cron call the function whenever a job is ready; returns pg_cron's job id.
+-- schedule_process_jobs: has the function called whenever a job is ready: at once by whoever makes it ready (ring), and by
+-- pg_cron for what that has missed; returns pg_cron's job id.
 --
 -- Creates or replaces the cron job process-jobs-worker, which runs process_jobs.tick, and process-jobs-prune-runs,
 -- which runs process_jobs.prune_runs each night.
@@ -92,6 +93,12 @@ begin
   into v_cron_job_id;
   execute format('select %s($1, $2, $3)', v_schedule_job::regproc)
   using 'process-jobs-prune-runs', '17 3 * * *', 'select process_jobs.prune_runs()';
+  insert into process_jobs.scheduled_function as f (function_url, timeout_milliseconds)
+  values (p_function_url, p_timeout_milliseconds)
+  on conflict (only_row) do update
+  set function_url = excluded.function_url, timeout_milliseconds = excluded.timeout_milliseconds,
+    ring_failed_at = null, ring_failure = null;
+  perform setval('process_jobs.last_ring', 1);
   return v_cron_job_id;
 end
 $$;

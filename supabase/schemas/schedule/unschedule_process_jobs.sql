@@ -1,5 +1,5 @@
--- unschedule_process_jobs: removes the cron jobs process-jobs-worker and process-jobs-prune-runs; true: removed, false:
--- there was none.
+-- unschedule_process_jobs: removes the cron jobs process-jobs-worker and process-jobs-prune-runs, and ends the rings; true:
+-- removed, false: there was none.
 --
 -- The stored key stays, so that schedule_process_jobs needs none the next time. Cron jobs of the same names with
 -- another command are not process-jobs' and stay.
@@ -12,6 +12,7 @@ declare
   v_cron_jobs regclass := to_regclass('cron.job');
   v_removed boolean;
 begin
+  delete from process_jobs.scheduled_function;
   if v_cron_jobs is null then
     return false;
   end if;

@@ -1,6 +1,6 @@
 -- Each line, as it is where all is well and where it is not.
 begin;
-select plan(45);
+select plan(47);
 set local client_min_messages = error;
 create function pg_temp.finding(p_subject text) returns text language sql as
 $$ select string_agg(d.finding, ' | ') from process_jobs_doctor() d where d.subject = p_subject $$;
@@ -27,13 +27,17 @@ select from claim_next_job(p_job_types => '{generate-image,download-image}',
   p_worker => jsonb_build_object('version', :'version', 'webhooks', true, 'bucket', 'generated-images'));
 select is_empty('select * from process_jobs_doctor() where advice is not null', 'all is well: nobody is advised');
 select set_eq('select subject from process_jobs_doctor()', array['extension pg_cron', 'privileges of service_role', 'privileges of users',
-  'schedule', 'last tick', 'key of the schedule', 'function', 'versions', 'webhooks', 'image tables', 'bucket generated-images',
+  'schedule', 'last tick', 'last ring', 'key of the schedule', 'function', 'versions', 'webhooks', 'image tables', 'bucket generated-images',
   'stuck jobs', 'misplaced jobs', 'generations without a job'], 'what is looked at');
 
 -- What is not.
 insert into cron.job_run_details (jobid, runid, job_pid, database, username, command, status, return_message, start_time)
 values (:cron_job_id, 1000001, 1, current_database(), current_user, 'x', 'failed', 'ERROR: no key', now());
 select is(pg_temp.advice('last tick'), 'ERROR: no key', 'a tick that failed says why');
+update process_jobs.scheduled_function set ring_failed_at = clock_timestamp(), ring_failure = 'no pg_net';
+select is(pg_temp.advice('last ring'), 'no pg_net', 'so does a ring');
+select setval('process_jobs.last_ring', (extract(epoch from clock_timestamp()) * 1000)::bigint + 1);
+select is(pg_temp.advice('last ring'), null, 'until one does not fail');
 update cron.job set active = false where jobid = :cron_job_id;
 select matches(pg_temp.advice('schedule'), 'cron.alter_job', 'a schedule that is not active');
 delete from process_jobs.secret;

@@ -1,11 +1,12 @@
-//! The wait of a job until a worker claims it: after it was enqueued, after its prediction has ended, and after a tick.
+//! The wait of a job until a worker claims it: after it was enqueued over HTTP or in SQL, after its prediction has ended,
+//! and after a tick.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use local_stack::{Options, Stack};
+use local_stack::{Options, PostgresKind, Stack};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -38,6 +39,11 @@ async fn measure() -> Result<Vec<Comparison>> {
         enqueued.push((name.to_owned(), enqueue(&stack, at_work).await?));
         stack.stop().await?;
     }
+    let rung = vec![
+        ("rung, one job in 2 s".to_owned(), ring(true, Duration::from_secs(2)).await?),
+        ("rung, one job in 300 ms".to_owned(), ring(true, Duration::from_millis(300)).await?),
+        ("by the tick alone".to_owned(), ring(false, Duration::from_millis(1200)).await?),
+    ];
     let ended = vec![
         ("process-jobs, webhooks".to_owned(), prediction(true).await?),
         ("process-jobs, polling".to_owned(), prediction(false).await?),
@@ -47,6 +53,7 @@ async fn measure() -> Result<Vec<Comparison>> {
     let mut comparisons = Vec::new();
     for (what, waits, is_contest) in [
         ("from POST /jobs until the job is at work".to_owned(), enqueued, false),
+        ("from enqueue_job in SQL until the job is at work".to_owned(), rung, false),
         (format!("from a prediction's end ({seconds} s) until its download is at work"), ended, true),
         ("from a tick until a job that waits is at work".to_owned(), ticks, true),
     ] {
@@ -104,6 +111,39 @@ async fn enqueue(stack: &Stack, at_work: bool) -> Result<Vec<f64>> {
         waits.push((started(&database, id.to_owned()).await? - posted) * 1000.0);
     }
     Ok(waits)
+}
+
+/// Milliseconds from `enqueue_job` in SQL to the claim of its job, of jobs made at this interval. The function is up.
+/// Without `rings` pg_cron's tick calls it, with them nothing else does.
+async fn ring(rings: bool, interval: Duration) -> Result<Vec<f64>> {
+    let options = Options { postgres: PostgresKind::System, scheduling: true, ..Options::default() };
+    let stack = Stack::start(options).await?;
+    let job = download(&stack);
+    let database = stack.sql().await?;
+    stack.post_drain().await?;
+    let url = format!("{}/functions/v1/process-jobs", stack.api_url());
+    let schedule = if rings { "0 0 30 2 *" } else { "* * * * *" };
+    let sql = "select schedule_process_jobs($1, $2, $3)";
+    database.execute(sql, &[&url, &stack.secret_key(), &schedule]).await?;
+    if !rings {
+        database.execute("delete from process_jobs.scheduled_function", &[]).await?;
+    }
+    for _ in 0..JOBS {
+        tokio::time::sleep(interval).await;
+        database.execute("select enqueue_job('download-image', $1)", &[&job()]).await?;
+    }
+    let waits = "select extract(epoch from first_started_at - created_at)::float8 * 1000 from job_queue";
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        let rows = database.query(waits, &[]).await?;
+        let waits: Vec<f64> = rows.iter().filter_map(|row| row.get(0)).collect();
+        if waits.len() == JOBS {
+            stack.stop().await?;
+            return Ok(waits);
+        }
+        ensure!(Instant::now() < deadline, "{} of {JOBS} are claimed:\n{}", waits.len(), stack.logs()?);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Milliseconds from a prediction's end to the claim of its download.

@@ -106,6 +106,7 @@ fn pgtap(cluster: &Cluster, but: &[&str], report: &mut Report) -> Result<()> {
 fn rust(cluster: &Cluster, report: &mut Report) -> Result<()> {
     let names = [
         "sessions",
+        "rings",
         "project",
         "troubles",
         "moving_in",
