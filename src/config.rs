@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::hosts;
-use base64ct::{Base64, Encoding};
+use crate::webhook;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -45,8 +45,7 @@ impl Webhooks {
     /// `secret` is `whsec_` and the key in base64, as `GET /v1/webhooks/default/secret` returns it; else returns
     /// `None`.
     pub fn new(secret: &str, function_url: &str) -> Option<Webhooks> {
-        let key = Base64::decode_vec(secret.strip_prefix("whsec_")?).ok().filter(|key| !key.is_empty())?;
-        Some(Webhooks { key, function_url: function_url.to_owned() })
+        Some(Webhooks { key: webhook::key(secret)?, function_url: function_url.to_owned() })
     }
 }
 

@@ -29,6 +29,7 @@ pub mod replicate;
 pub mod server;
 pub mod storage;
 pub mod text;
+pub mod webhook;
 
 #[cfg(target_arch = "wasm32")]
 mod js;

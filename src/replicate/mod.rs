@@ -5,7 +5,6 @@
 
 mod page;
 pub mod prediction;
-pub mod webhook;
 
 pub use prediction::{Prediction, Status};
 

@@ -359,7 +359,7 @@ impl Clock for MovedClock {
         self.0.now.get().as_millis() as u64
     }
 
-    /// As in the vector of `replicate::webhook`.
+    /// As in the vector of `webhook`.
     fn unix_seconds(&self) -> u64 {
         1_614_265_330 + self.0.now.get().as_secs()
     }
