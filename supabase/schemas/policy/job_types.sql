@@ -9,6 +9,8 @@
 --                    of that tenth were left at start_tokens_at (available_starts)
 -- priority_ages_seconds  after each so many seconds a waiting job counts as one priority higher; null: never, so that
 --                    the highest priority always goes first. 0.001 to a million
+-- notify_url         the address that is told of the end of each job that names none itself: an operator's, http or https;
+--                    a job gets it when it is enqueued by enqueue_job, enqueue_jobs or as a follow-up
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
 -- held_until         no job of the type begins before this time
 -- begun_held_until   no job of the type that has begun continues before this time, except a woken one
@@ -44,6 +46,10 @@ create table if not exists public.job_types (
   ),
   constraint job_types_paused_has_reason check ((paused_at is null) = (paused_reason is null))
 );
+
+alter table public.job_types
+  add column if not exists notify_url text
+    constraint job_types_notify_url_is_http check (notify_url ~* '^https?://[a-z0-9._:\[\]-]+([/?#]|$)' and length(notify_url) <= 2048);
 
 alter table public.job_types enable row level security;
 revoke all on public.job_types from public, anon, authenticated, service_role;

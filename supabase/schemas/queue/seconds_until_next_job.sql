@@ -48,7 +48,7 @@ begin
       ) next
       where (p_job_types is null or l.job_type = any (p_job_types)) and l.opens_at < 'infinity'
     ),
-    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now())
+    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel', 'notify') or b.kind = 'claim' and b.retry_at > now())
   )) next (at) where next.at is not null);
 end
 $$;
