@@ -19,6 +19,8 @@ export interface EnqueueOptions {
   scheduledAt?: Date | string;
   /** While a job of this type and key is unfinished, its id is answered and nothing is enqueued. */
   uniqueKey?: string;
+  /** This http or https address is told of the job's end, by a signed webhook; by default the type's. */
+  notifyUrl?: string;
 }
 
 export type JobToEnqueue = {

@@ -147,6 +147,8 @@ export type Database = {
           cancel_requested_at: string | null;
           follow_ups: Json | null;
           moves: number;
+          notify_url: string | null;
+          notify_user: string | null;
         };
         Insert: {
           id?: string;
@@ -177,6 +179,8 @@ export type Database = {
           cancel_requested_at?: string | null;
           follow_ups?: Json | null;
           moves?: number;
+          notify_url?: string | null;
+          notify_user?: string | null;
         };
         Update: {
           id?: string;
@@ -207,6 +211,8 @@ export type Database = {
           cancel_requested_at?: string | null;
           follow_ups?: Json | null;
           moves?: number;
+          notify_url?: string | null;
+          notify_user?: string | null;
         };
         Relationships: [];
       };
@@ -224,6 +230,7 @@ export type Database = {
           held_until: string | null;
           begun_held_until: string | null;
           priority_ages_seconds: number | null;
+          notify_url: string | null;
         };
         Insert: {
           job_type: string;
@@ -238,6 +245,7 @@ export type Database = {
           held_until?: string | null;
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
+          notify_url?: string | null;
         };
         Update: {
           job_type?: string;
@@ -252,6 +260,7 @@ export type Database = {
           held_until?: string | null;
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
+          notify_url?: string | null;
         };
         Relationships: [];
       };
@@ -271,7 +280,7 @@ export type Database = {
         Returns: boolean;
       };
       enqueue_job: {
-        Args: { p_job_type: string; p_payload: Json; p_priority?: number; p_max_attempts?: number; p_scheduled_at?: string; p_unique_key?: string };
+        Args: { p_job_type: string; p_payload: Json; p_priority?: number; p_max_attempts?: number; p_scheduled_at?: string; p_unique_key?: string; p_notify_url?: string };
         Returns: string;
       };
       enqueue_jobs: {

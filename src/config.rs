@@ -4,6 +4,7 @@ use crate::address::Address;
 use crate::hosts;
 use crate::webhook;
 use serde_json::Value;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Every setting, checked. The fields have the names of the environment variables.
@@ -16,6 +17,8 @@ pub struct Config {
     /// Every key that authorizes a caller.
     pub caller_keys: Vec<String>,
     pub process_jobs_secret: Option<String>,
+    /// The keys that sign what the worker sends, the newest first.
+    pub webhook_keys: Vec<Vec<u8>>,
     /// If absent, the first `generate-image` job pauses its type, with a reason.
     pub replicate_api_token: Option<String>,
     pub replicate_api_url: String,
@@ -59,6 +62,8 @@ const RUN_BUDGET_MS: u64 = 50_000;
 const POLL_INTERVAL_MS: u64 = 2_000;
 /// A shorter secret could be guessed.
 const MIN_SECRET: usize = 16;
+/// The lengths that Standard Webhooks allows.
+const KEY_BYTES: RangeInclusive<usize> = 24..=64;
 const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
 
 impl Config {
@@ -94,6 +99,7 @@ impl Config {
                 }
                 secret => secret,
             },
+            webhook_keys: env.signing_keys("NOTIFY_WEBHOOK_SECRETS")?,
             replicate_api_token: match env.secret("REPLICATE_API_TOKEN")? {
                 Some(token) => Some(token),
                 None => env.secret("REPLICATE_API_KEY")?,
@@ -158,6 +164,14 @@ impl Env<'_> {
             Some(value) if !is_header_safe(&value) => Err(format!("{name} has characters that no header can carry")),
             value => Ok(value),
         }
+    }
+
+    fn signing_keys(&self, name: &str) -> Result<Vec<Vec<u8>>, String> {
+        let value = self.text(name).unwrap_or_default();
+        let secrets = value.split([',', ' ']).filter(|secret| !secret.is_empty());
+        let key = |secret| webhook::key(secret).filter(|key| KEY_BYTES.contains(&key.len()));
+        let keys: Option<Vec<_>> = secrets.map(key).collect();
+        keys.ok_or_else(|| format!("{name} must list secrets, each whsec_ and 24 to 64 bytes in base64"))
     }
 
     /// None where one of the two settings is missing: predictions are polled then.
@@ -274,6 +288,7 @@ mod tests {
             ("MAX_IMAGE_BYTES", "must be a whole number from 1 to 5368709120"),
             ("STORAGE_BUCKET", "may have letters, digits, '-', '_' and '.'"),
             ("ALLOW_ANY_SVG", "must be true or false"),
+            ("NOTIFY_WEBHOOK_SECRETS", "must list secrets, each whsec_ and 24 to 64 bytes in base64"),
         ];
         let values = ["r8_/", "hunter2/", "https://u:hunter2@a.co/?", "https://a.co/?key=hunter2", "0 or so/"];
         for ((name, rest), value) in is.iter().flat_map(|row| values.map(|value| (row, value))) {
@@ -286,6 +301,18 @@ mod tests {
         let webhook = ("REPLICATE_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         let error = Config::from_env(env(&[webhook, ("PUBLIC_FUNCTION_URL", "http://a.co/hunter2")])).err();
         assert_eq!(error.as_deref(), Some("PUBLIC_FUNCTION_URL must be an https URL"));
+    }
+
+    #[test]
+    fn each_of_several_secrets_signs() {
+        let (new, old) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+        for (list, count) in [(new.to_owned(), 1), (format!("{new} {old}"), 2), (format!(" {new}, {old},"), 2)] {
+            let config = Config::from_env(env(&[("NOTIFY_WEBHOOK_SECRETS", &list)])).unwrap();
+            assert_eq!(config.webhook_keys.len(), count, "{list}");
+            assert_eq!(config.webhook_keys.first(), webhook::key(new).as_ref(), "{list}");
+        }
+        let error = Config::from_env(env(&[("NOTIFY_WEBHOOK_SECRETS", "whsec_AAAA")])).err();
+        assert!(error.is_some_and(|error| error.starts_with("NOTIFY_WEBHOOK_SECRETS must list secrets")));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The job types. A new one needs a file here with its `HANDLER`, a line in [`ALL`], and a row in the table
 //! `job_types`: `cargo xtask new-job-type`.
 
+pub(crate) mod deliver_webhook;
 pub(crate) mod images;
 
 use crate::job::Handler;
 
-pub const ALL: &[Handler] = &[images::download::HANDLER, images::generate::HANDLER];
+pub const ALL: &[Handler] = &[deliver_webhook::HANDLER, images::download::HANDLER, images::generate::HANDLER];
 
 #[cfg(test)]
 mod tests {
