@@ -127,7 +127,7 @@ as $$
       'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)',
       'cancel_job(uuid, uuid, jsonb)', 'change_priority(uuid, int)', 'claim_next_job(text[], int, int, jsonb, uuid)',
       'complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb)', 'complete_job(uuid, text, jsonb)',
-      'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
+      'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
       'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
       'enqueue_jobs(jsonb)',
@@ -289,7 +289,7 @@ begin
         ('unique_key', false, '{text}'), ('created_by', false, '{text,uuid,character varying}'), ('life', false, '{integer}'),
         ('first_started_at', false, '{timestamp with time zone}'), ('event', false, '{jsonb}'),
         ('woken_at', false, '{timestamp with time zone}'), ('cancel_requested_at', false, '{timestamp with time zone}'),
-        ('follow_ups', false, '{jsonb}'), ('moves', false, '{}')
+        ('follow_ups', false, '{jsonb}'), ('moves', false, '{}'), ('notify_url', false, '{}'), ('notify_user', false, '{}')
       ) wanted (name, is_needed, types)
       left join pg_catalog.pg_attribute a
         on a.attrelid = v_table and a.attname = wanted.name and a.attnum > 0 and not a.attisdropped
@@ -307,6 +307,12 @@ begin
       where a.attrelid = v_table and a.attname = 'status' and not exists (
         select from pg_catalog.pg_enum e where e.enumtypid = t.oid and e.enumlabel = s.status)
     );
+    -- (A look that is no part of the condition: the column may be missing.)
+    if v_refusals = '{}' then
+      v_refusals := array(
+        select 'public.job_queue has jobs of the type deliver-webhook, which is one of process-jobs: rename yours'
+        from public.job_queue j where j.job_type = 'deliver-webhook' limit 1);
+    end if;
     if v_refusals = '{}' and process_jobs.column_type('public.job_queue', 'unique_key') is not null then
       execute $q$
         select array_agg(format('public.job_queue.unique_key: two unfinished jobs of type %s have the key %L', d.job_type, left(d.unique_key, 100)))
@@ -364,7 +370,7 @@ begin
     v_forms := v_forms || v_function.form;
   end loop;
   if v_lost <> '{}' then
-    raise notice 'only service_role may call the queue now; before, %. To allow it again: grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text) to authenticated',
+    raise notice 'only service_role may call the queue now; before, %. To allow it again: grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text, text) to authenticated',
       array_to_string(v_lost, ', ');
   end if;
 
@@ -394,7 +400,8 @@ begin
       ('lease_token', 'uuid'), ('lease_expires_at', 'timestamptz'), ('checkpoint', 'jsonb'), ('progress', 'smallint'),
       ('errors', $c$jsonb not null default '[]'$c$), ('unique_key', 'text'), ('created_by', 'text'),
       ('life', 'int not null default 1'), ('first_started_at', 'timestamptz'), ('event', 'jsonb'), ('woken_at', 'timestamptz'),
-      ('cancel_requested_at', 'timestamptz'), ('follow_ups', 'jsonb'), ('moves', 'int not null default 0')
+      ('cancel_requested_at', 'timestamptz'), ('follow_ups', 'jsonb'), ('moves', 'int not null default 0'),
+      ('notify_url', 'text'), ('notify_user', 'text')
     ) wanted (name, definition)
     where process_jobs.column_type('public.job_queue', wanted.name) is null
   loop
@@ -563,7 +570,20 @@ $$;
 -- 0.1.0, for databases of its development: where a job stands is in narrow tables (places.sql) instead of six indexes of
 -- job_queue, and rows are checked when they are made or changed by hand (keep_places). Jobs of every state get their places
 -- at the end (moved_in.sql).
-drop function if exists public.claim_next_job(text[], int, int, jsonb), public.exchange_jobs(jsonb, text[], int);
+drop function if exists public.claim_next_job(text[], int, int, jsonb), public.exchange_jobs(jsonb, text[], int),
+  public.enqueue_job(text, jsonb, int, int, timestamptz, text);
+
+do $$
+begin
+  if exists (select from process_jobs.releases) and process_jobs.column_type('public.job_queue', 'notify_url') is null then
+    alter table public.job_queue add column notify_url text, add column notify_user text;
+    if obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
+      insert into process_jobs.undo (statement) values
+        ('alter table public.job_queue drop column if exists notify_url, drop column if exists notify_user');
+    end if;
+  end if;
+end
+$$;
 
 do $$
 begin
@@ -655,6 +675,8 @@ drop function if exists public.complete_job(uuid, jsonb, text, uuid, text, text,
 -- fair_key           the key of the payload that names a job's owner, as 'user_id': of jobs of one priority each owner's go
 --                    in turns with the others'; null: in the order in which they were made. Not beside
 --                    priority_ages_seconds: a turn is no time
+-- notify_url         the address that is told of the end of each job that names none itself: an operator's, http or https;
+--                    a job gets it when it is enqueued by enqueue_job, enqueue_jobs or as a follow-up
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
 -- held_until         no job of the type begins before this time
 -- begun_held_until   no job of the type that has begun continues before this time, except a woken one
@@ -698,6 +720,8 @@ create table if not exists public.job_types (
 );
 
 alter table public.job_types
+  add column if not exists notify_url text
+    constraint job_types_notify_url_is_http check (notify_url ~* '^https?://[a-z0-9._:\[\]-]+([/?#]|$)' and length(notify_url) <= 2048),
   add column if not exists call_function text
     constraint job_types_call_function_is_a_name check (call_function ~ '^[A-Za-z][A-Za-z0-9_-]{0,99}$')
     constraint job_types_call_function_is_another check (call_function <> 'process-jobs'),
@@ -739,6 +763,7 @@ return (
 -- event, woken_at      the last event of wake_job; the time of wake_job or cancel_job, until the next claim
 -- moves                raised with each change by the functions that give a job its place themselves (places.sql)
 -- follow_ups           of a job that failed because its completion was refused: the follow-ups of that completion
+-- notify_url           the address that is told of the job's end (notify_end); notify_user: the user who has given it
 -- cancel_requested_at  the time of cancel_job for a job that must end something first
 --
 -- No index has a column that changes in a job's life, and no constraint is checked with each change: where a job stands is
@@ -779,7 +804,9 @@ begin
     woken_at timestamptz,
     cancel_requested_at timestamptz,
     follow_ups jsonb,
-    moves int not null default 0
+    moves int not null default 0,
+    notify_url text,
+    notify_user text
   )
   -- Each claim and each settle leaves a dead row in the page's free half, where the next take their room again: jobs of
   -- one insert lie together, and are claimed together. What remains would by default be cleared when it is a fifth of the
@@ -802,6 +829,7 @@ $$;
 -- kind      claim   the database refuses to let it be claimed or taken back: claims skip it until retry_at
 --           effect  a trigger of process-jobs that follows it failed: retry_job_troubles repeats it at retry_at
 --           cancel  it is to be cancelled but locked: retry_job_troubles cancels it at retry_at
+--           notify  nobody could be notified of its end (notify_end): retry_job_troubles repeats it at retry_at
 --           settle  its run's outcome under lease_token could not be recorded; for the message when that lease ends
 -- message   the database's words
 -- tries     the number of tries in a row
@@ -814,7 +842,7 @@ create table if not exists process_jobs.job_troubles (
   since timestamptz not null default now(),
   retry_at timestamptz not null,
   primary key (job_id, kind),
-  constraint job_troubles_kind_is_known check (kind in ('claim', 'effect', 'cancel', 'settle'))
+  constraint job_troubles_kind_is_known check (kind in ('claim', 'effect', 'cancel', 'settle', 'notify'))
 );
 create index if not exists job_troubles_retry_at on process_jobs.job_troubles (retry_at);
 
@@ -2037,7 +2065,7 @@ declare
   v_needs_turn boolean := process_jobs.needs_turn(p_job_types);
   v_is_troubled boolean := exists (
     select from process_jobs.job_troubles b
-    where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'));
+    where b.retry_at <= now() and (b.kind in ('effect', 'cancel', 'notify') or b.retry_at <= now() - interval '10 minutes'));
   v_has_turn boolean := false;
   v_counted text[];
 begin
@@ -2079,8 +2107,8 @@ $$;
 
 -- ── queue/enqueue_follow_ups.sql ──
 
--- enqueue_follow_ups: enqueues a completed job's follow-ups through insert_job, with the same created_by; only for
--- settle_jobs and retry_job.
+-- enqueue_follow_ups: enqueues a completed job's follow-ups through insert_job, with the same created_by and notify_url;
+-- only for settle_jobs and retry_job.
 --
 -- p_follow_ups is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?,
 -- waiting_since?}. A follow-up has at least its parent's priority. waiting_since decides its place among jobs of equal
@@ -2089,8 +2117,13 @@ $$;
 --
 -- Refuses (22023) an element that is not an object or has another key, and whatever enqueue_job refuses.
 
-create or replace function process_jobs.enqueue_follow_ups(p_follow_ups jsonb, p_priority int, p_created_by text)
-returns void
+create or replace function process_jobs.enqueue_follow_ups(
+  p_follow_ups jsonb,
+  p_priority int,
+  p_created_by text,
+  p_notify_url text,
+  p_notify_user text
+) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -2100,6 +2133,7 @@ declare
   v_unknown_key text;
   v_scheduled_at timestamptz;
 begin
+  perform set_config('process_jobs.hands_on', 'on', true) where p_notify_url is not null;
   for v_follow_up in select f.value from jsonb_array_elements(p_follow_ups) f loop
     if jsonb_typeof(v_follow_up) <> 'object' then
       raise exception 'p_follow_ups must hold json objects, not %', jsonb_typeof(v_follow_up) using errcode = '22023';
@@ -2126,9 +2160,12 @@ begin
       (v_follow_up ->> 'max_attempts')::int,
       v_scheduled_at,
       v_follow_up ->> 'unique_key',
-      p_created_by
+      p_created_by,
+      p_notify_url,
+      p_notify_user
     );
   end loop;
+  perform set_config('process_jobs.hands_on', '', true) where p_notify_url is not null;
 end
 $$;
 
@@ -2143,6 +2180,8 @@ $$;
 --                 priority, as if the job had been enqueued then
 -- p_unique_key    1 to 200 characters; while a job of this type and key is unfinished, its id is returned and nothing
 --                 is enqueued, even if many call at once
+-- p_notify_url    an http or https address that is told of the job's end (notify_end); null: the type's. A user of the app
+--                 may give a public one only (check_notify_url)
 --
 -- Refuses (22023) a type without a row in job_types and arguments out of these bounds.
 -- created_by becomes whoever calls (caller).
@@ -2153,7 +2192,8 @@ create or replace function public.enqueue_job(
   p_priority int default 0,
   p_max_attempts int default 3,
   p_scheduled_at timestamptz default null,
-  p_unique_key text default null
+  p_unique_key text default null,
+  p_notify_url text default null
 ) returns uuid
 language plpgsql
 security definer
@@ -2161,18 +2201,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return process_jobs.insert_job(
-    p_job_type, p_payload, p_priority, p_max_attempts, p_scheduled_at, p_unique_key, process_jobs.caller());
+    p_job_type, p_payload, p_priority, p_max_attempts, p_scheduled_at, p_unique_key, process_jobs.caller(),
+    p_notify_url);
 end
 $$;
 
-revoke execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text) from public, anon, authenticated;
-grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text) to service_role;
+revoke execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text, text) from public, anon, authenticated;
+grant execute on function public.enqueue_job(text, jsonb, int, int, timestamptz, text, text) to service_role;
 
 -- ── queue/enqueue_jobs.sql ──
 
 -- enqueue_jobs: puts up to 1000 jobs into the queue, all or none, and returns their ids in the order given.
 --
--- p_jobs is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}, each bounded as
+-- p_jobs is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?, notify_url?}, each bounded as
 -- the arguments of enqueue_job are, null being the default. An element whose unique_key an unfinished job of its type
 -- has, or an earlier element, gets that job's id. Which one runs first is up to priority and scheduled_at, not to their
 -- order.
@@ -2191,7 +2232,7 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
-  v_keys constant text[] := '{job_type,payload,priority,max_attempts,scheduled_at,unique_key}';
+  v_keys constant text[] := '{job_type,payload,priority,max_attempts,scheduled_at,unique_key,notify_url}';
   v_refusal text;
 begin
   if p_jobs is null or jsonb_typeof(p_jobs) <> 'array' then
@@ -2229,6 +2270,8 @@ begin
           format('.unique_key must be a string, not %s', jsonb_typeof(e.job -> 'unique_key'))
         when length(e.job ->> 'unique_key') not between 1 and 200 then
           format('.unique_key must have between 1 and 200 characters, not %s', length(e.job ->> 'unique_key'))
+        when jsonb_typeof(e.job -> 'notify_url') not in ('string', 'null') then
+          format('.notify_url must be a string, not %s', jsonb_typeof(e.job -> 'notify_url'))
         when e.job ->> 'scheduled_at' is not null then
           case
             when jsonb_typeof(e.job -> 'scheduled_at') <> 'string' then
@@ -2387,7 +2430,7 @@ begin
       select from process_jobs.begins b, process_jobs.waiting_jobs w where w.due_at <= now() and w.due_at >= b.waiting_jobs)
     or exists (
       select from process_jobs.job_troubles b
-      where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'))
+      where b.retry_at <= now() and (b.kind in ('effect', 'cancel', 'notify') or b.retry_at <= now() - interval '10 minutes'))
     or exists (
         select from public.job_types t
         where t.starts_per_minute is not null and (p_job_types is null or t.handler = any (p_job_types)))
@@ -2486,7 +2529,7 @@ $$;
 
 -- insert_job: the work of enqueue_job, for it and for enqueue_follow_ups; every column that must have a value gets one.
 --
--- p_created_by becomes null if the column's type cannot hold it.
+-- p_notify_url null becomes the type's. p_created_by becomes null if the column's type cannot hold it.
 create or replace function process_jobs.insert_job(
   p_job_type text,
   p_payload jsonb,
@@ -2494,7 +2537,9 @@ create or replace function process_jobs.insert_job(
   p_max_attempts int,
   p_scheduled_at timestamptz,
   p_unique_key text,
-  p_created_by text
+  p_created_by text,
+  p_notify_url text default null,
+  p_notify_user text default null
 ) returns uuid
 language plpgsql
 security definer
@@ -2512,6 +2557,7 @@ declare
   v_holder uuid;
   v_made uuid;
   v_has_key boolean;
+  v_notify_url text;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -2520,7 +2566,8 @@ begin
     when invalid_text_representation then
       null;
   end;
-  if p_job_type is null or not exists (select from public.job_types t where t.job_type = p_job_type) then
+  select coalesce(p_notify_url, t.notify_url) into v_notify_url from public.job_types t where t.job_type = p_job_type;
+  if not found then
     raise exception 'unknown job type "%": job_types has no row for it', left(p_job_type, 200)
       using errcode = '22023';
   end if;
@@ -2556,11 +2603,12 @@ begin
 
   insert into public.job_queue (
     id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
-    unique_key, created_by
+    unique_key, created_by, notify_url, notify_user
   )
   values (
     v_id, p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
-    coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
+    coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by,
+    v_notify_url, p_notify_user
   )
   returning id, unique_key is not distinct from p_unique_key and job_type = p_job_type and status in ('pending', 'processing')
   into v_made, v_has_key;
@@ -2599,6 +2647,7 @@ declare
   v_ids uuid[];
   v_are_known boolean;
   v_are_made boolean;
+  v_types_notify boolean := exists (select from public.job_types t where t.notify_url is not null);
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -2634,18 +2683,22 @@ begin
       select r.*, process_jobs.new_job_id() as new_id
       from rows from (
         jsonb_to_recordset(p_jobs) as (
-          job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
+          job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text,
+          notify_url text),
         unnest(v_ids)
-      ) with ordinality r (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
+      ) with ordinality r (job_type, payload, priority, max_attempts, scheduled_at, unique_key, notify_url, id, n)
     ) e
     order by e.job_type, e.unique_key, e.payload ->> 'generation_id', e.n
   ), inserted as (
     insert into public.job_queue (
       id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
-      unique_key, created_by
+      unique_key, created_by, notify_url
     )
     select n.new_id, n.job_type, n.payload, 'pending', coalesce(n.priority, 0), 0, coalesce(n.max_attempts, 3),
-      coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by
+      coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by,
+      coalesce(n.notify_url, case
+        when v_types_notify then (select t.notify_url from public.job_types t where t.job_type = n.job_type)
+      end)
     from job n
     where n.is_new
     returning id
@@ -2788,7 +2841,8 @@ $$;
 -- ── queue/keep_places.sql ──
 
 -- keep_places: triggers on job_queue. What is changed by hand or deleted is checked (check_job) and given its place; what
--- is inserted, by place_inserted.
+-- is inserted, by place_inserted. So is a job with a notify_url, for whose end notify_end looks: settle_jobs and
+-- take_back_jobs do not raise its `moves`, because a trigger of its own would cost every job.
 --
 -- The functions that move jobs themselves raise `moves` with each change, and are passed over, unless the app's own triggers
 -- have changed the job's type or key along with it. Two changes by hand mean something else than what they say:
@@ -2815,7 +2869,11 @@ begin
   if tg_op = 'DELETE' then
     perform process_jobs.take_out(old);
     return null;
-  elsif (
+  end if;
+  if new.notify_url is not null then
+    perform process_jobs.notify_end(old, new);
+  end if;
+  if (
     new.id, new.job_type, new.status, new.priority, new.created_at, new.scheduled_at, new.completed_at, new.unique_key,
     new.lease_token, new.lease_expires_at, new.woken_at, new.checkpoint is null
   ) is not distinct from (
@@ -3447,9 +3505,7 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_follow_ups jsonb;
-  v_priority int;
-  v_created_by text;
+  v_job public.job_queue;
 begin
   if p_attempts is null or p_attempts not between 1 and 100 then
     raise exception 'p_attempts must be between 1 and 100, not %', coalesce(p_attempts::text, 'null') using errcode = '22023';
@@ -3458,9 +3514,10 @@ begin
   update public.job_queue j
   set status = 'completed', error_message = null, progress = 100, completed_at = now(), updated_at = now()
   where j.id = p_job_id and j.status is not distinct from 'failed' and j.follow_ups is not null
-  returning j.follow_ups, j.priority, j.created_by into v_follow_ups, v_priority, v_created_by;
+  returning j.* into v_job;
   if found then
-    perform process_jobs.enqueue_follow_ups(v_follow_ups, v_priority, v_created_by);
+    perform process_jobs.enqueue_follow_ups(
+      v_job.follow_ups, v_job.priority, v_job.created_by::text, v_job.notify_url, v_job.notify_user);
     return true;
   end if;
 
@@ -3484,8 +3541,8 @@ grant execute on function public.retry_job(uuid, int) to service_role;
 
 -- ── queue/retry_job_troubles.sql ──
 
--- retry_job_troubles: repeats the due effects of jobs that failed (job_troubles of kind effect) and the cancels that
--- failed (kind cancel), at most ten, and deletes troubles that are over; only for claim_jobs.
+-- retry_job_troubles: repeats the due effects of jobs that failed (job_troubles of kinds effect and notify) and the
+-- cancels that failed (kind cancel), at most ten, and deletes troubles that are over; only for claim_jobs.
 --
 -- It updates the job's row, so that every trigger that follows jobs sees it in its present state. Another failure is
 -- retried later. Troubles that another transaction has locked are skipped.
@@ -3502,7 +3559,7 @@ begin
   for v_trouble in
     select t.job_id, t.kind, t.tries
     from process_jobs.job_troubles t
-    where t.kind in ('effect', 'cancel') and t.retry_at <= now()
+    where t.kind in ('effect', 'cancel', 'notify') and t.retry_at <= now()
     order by t.retry_at
     limit 10
     for update skip locked
@@ -3528,7 +3585,7 @@ begin
   where (t.job_id, t.kind) in (
     select over.job_id, over.kind
     from process_jobs.job_troubles over
-    where over.kind not in ('effect', 'cancel') and over.retry_at <= now() - interval '10 minutes'
+    where over.kind not in ('effect', 'cancel', 'notify') and over.retry_at <= now() - interval '10 minutes'
     for update skip locked
   );
 end
@@ -3587,7 +3644,7 @@ begin
       ) next
       where (p_job_types is null or l.handler = any (p_job_types)) and l.opens_at < 'infinity'
     ),
-    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now()),
+    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel', 'notify') or b.kind = 'claim' and b.retry_at > now()),
     (
       select to_timestamp(r.last_value / 1000.0) + interval '500 milliseconds'
       from process_jobs.last_ring r
@@ -3737,8 +3794,13 @@ begin
         else now()
       end,
       lease_token = null, lease_expires_at = null, updated_at = now(),
-      -- A job put back by hand has a place, which keep_places changes.
-      moves = j.moves + case when j.status = 'processing' then 1 else 0 end
+      -- A job put back by hand has a place, which keep_places changes; one with a notify_url notifies there, unless it
+      -- hands that on.
+      moves = j.moves + case
+        when j.status = 'processing' and (
+          j.notify_url is null or o.outcome = 'completed' and o.follow_ups <> '[]' and j.cancel_requested_at is null) then 1
+        else 0
+      end
     from (
       select o.*, o.outcome = 'failed' and o.retry is distinct from 'never' as may_retry
       from rows from (
@@ -3754,7 +3816,8 @@ begin
     returning case when j.lease_token is null then o.ordinality end as ordinality,
       case when j.status in ('pending', 'failed') or j.unique_key is not null then j.id end as moved,
       case when j.status = 'completed' and o.follow_ups <> '[]' then jsonb_build_object(
-          'follow_ups', o.follow_ups, 'priority', j.priority, 'created_by', j.created_by)
+          'follow_ups', o.follow_ups, 'priority', j.priority, 'created_by', j.created_by,
+          'notify_url', j.notify_url, 'notify_user', j.notify_user)
         when o.outcome = 'snoozed' and (o.hold_job_type or o.pause_reason is not null) then jsonb_build_object(
           'job_type', j.job_type, 'begun', j.checkpoint is not null, 'pause_reason', o.pause_reason,
           'held_seconds', case when o.hold_job_type then o.delay_seconds end)
@@ -3772,8 +3835,10 @@ begin
     perform process_jobs.place_jobs(v_moved);
   end if;
   if v_rest is not null then
-    perform process_jobs.enqueue_follow_ups(r.follow_ups, r.priority, r.created_by)
-    from jsonb_to_recordset(v_rest) r (follow_ups jsonb, priority int, created_by text)
+    perform process_jobs.enqueue_follow_ups(
+      r.follow_ups, r.priority, r.created_by, r.notify_url, r.notify_user)
+    from jsonb_to_recordset(v_rest) r (
+      follow_ups jsonb, priority int, created_by text, notify_url text, notify_user text)
     where r.follow_ups is not null;
     for v_wait in
       select r.job_type, r.begun, r.held_seconds, r.pause_reason
@@ -3995,7 +4060,9 @@ begin
               'the worker was killed or lost'))
           ) why (message)
         ),
-        lease_token = null, lease_expires_at = null, updated_at = now(), moves = j.moves + 1
+        lease_token = null, lease_expires_at = null, updated_at = now(),
+        -- As in settle_jobs.
+        moves = j.moves + case when j.notify_url is null then 1 else 0 end
       where j.id = any (v_part);
       get diagnostics v_count = row_count;
       if v_count < cardinality(v_part) then
@@ -4711,20 +4778,26 @@ grant execute on function public.keep_model_schema(text, jsonb, boolean) to serv
 
 -- keep_users_apart: trigger on job_queue. If an app lets users write jobs, a user may only ask for pictures of their
 -- own, because the job's effects (apply_image_job) bypass the policies of the image tables; and not for watch-prediction,
--- which says whose a prediction was.
+-- which says whose a prediction was. Nor may they enqueue a deliver-webhook job, whose address may be an inside one, by
+-- enqueue_job either: they give a job a notify_url.
 --
 -- It runs as the writing role: functions of the app and of process-jobs may name any user. Refuses (42501).
 create or replace function process_jobs.keep_users_apart() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
 begin
-  if current_user in ('anon', 'authenticated') and new.job_type = 'watch-prediction' then
+  if new.job_type = 'deliver-webhook' then
+    if (current_user in ('anon', 'authenticated') or v_claims ->> 'role' <> 'service_role')
+      and coalesce(current_setting('process_jobs.hands_on', true), '') <> 'on'
+    then
+      raise exception 'deliver-webhook jobs are not for users: give a job a notify_url' using errcode = '42501';
+    end if;
+  elsif current_user in ('anon', 'authenticated') and new.job_type = 'watch-prediction' then
     raise exception 'job_type: watch-prediction is not for users' using errcode = '42501';
-  end if;
-  if current_user in ('anon', 'authenticated') and new.payload ->> 'user_id' is distinct from
-    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
-  then
+  elsif current_user in ('anon', 'authenticated') and new.payload ->> 'user_id' is distinct from v_claims ->> 'sub' then
     raise exception 'payload: user_id must be your own' using errcode = '42501';
   end if;
   return new;
@@ -4734,7 +4807,7 @@ $$;
 create or replace trigger process_jobs_keep_users_apart
   before insert or update of job_type, payload on public.job_queue
   for each row
-  when (new.job_type in ('generate-image', 'download-image', 'watch-prediction'))
+  when (new.job_type in ('generate-image', 'download-image', 'watch-prediction', 'deliver-webhook'))
   execute function process_jobs.keep_users_apart();
 
 -- ── images/look_at_image_tables.sql ──
@@ -5681,6 +5754,170 @@ begin
 end
 $$;
 
+-- ── notify/address_refusal.sql ──
+
+-- address_refusal: why nobody may be notified at this address, or null if it may be; p_name is its name for the message.
+--
+-- p_public_only  true, for an address that a user has given: https, on its own port, by a name of the public DNS. Neither
+--                numbers of hosts in any spelling nor names of an internal network are such names. false, for an
+--                operator's: any http or https address
+--
+-- No user or password in either: they would be shown with the job. Only plain characters, of which every parser of URLs
+-- makes the same host; the worker looks once more, with the parser that the call goes by.
+create or replace function process_jobs.address_refusal(p_name text, p_url text, p_public_only boolean) returns text
+language plpgsql
+immutable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rest constant text := '(?:[/?#][a-z0-9._~:/?#\[\]@!$&''()*+,;=%-]*)?$';
+  v_public constant text := '^https://(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+([a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)';
+  v_inside constant text[] := '{localhost,localdomain,local,internal,intranet,private,corp,home,lan,arpa,test,invalid,onion}';
+begin
+  return case
+    when length(p_url) > 2048 then format('%s must have at most 2048 characters, not %s', p_name, length(p_url))
+    when p_url !~* ('^https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?' || v_rest) then
+      format('%s must be an http or https address without user and password, such as https://example.com/hook', p_name)
+    when p_public_only
+      and coalesce(lower((regexp_match(p_url, v_public || v_rest, 'i'))[1]) = any (v_inside), true)
+    then
+      format('%s must be an https address with a public host name, without port, such as https://example.com/hook', p_name)
+  end;
+end
+$$;
+
+-- ── notify/calling_user.sql ──
+
+-- calling_user: the user of the app whose call this is: the token's `sub`, else the role; null if it is none's. A user's is
+-- a call over REST, or of a session with another role set, whose role is not service_role or one that may become it.
+create or replace function process_jobs.calling_user() returns text
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  v_role text := coalesce(v_claims ->> 'role', nullif(current_setting('role'), 'none'));
+begin
+  return case
+    when v_role is not null and not exists (
+      select from pg_catalog.pg_roles r where r.rolname = v_role and pg_has_role(r.oid, 'service_role', 'member'))
+    then coalesce(v_claims ->> 'sub', v_role)
+  end;
+end
+$$;
+
+-- ── notify/check_notify_url.sql ──
+
+-- check_notify_url: trigger on job_queue; refuses (22023) a notify_url that address_refusal refuses, whoever writes it.
+--
+-- What a user gives must be a public address, and the job says whose it is (notify_user), for the worker to look again and
+-- to sign it with that user's secret. Not the address that the job's type has, nor what a job hands on: those are looked at
+-- where they are given.
+--
+-- Rows that a restore inserts, whose times are not of now, are left as they are.
+create or replace function process_jobs.check_notify_url() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user text := case
+    when current_setting('process_jobs.hands_on', true) is distinct from 'on' then process_jobs.calling_user()
+  end;
+  v_refusal text;
+begin
+  if v_user is not null then
+    new.notify_user := case
+      when tg_op = 'UPDATE' and (new.notify_url, new.job_type) is not distinct from (old.notify_url, old.job_type) then old.notify_user
+      when new.notify_url is distinct from (select t.notify_url from public.job_types t where t.job_type = new.job_type) then v_user
+    end;
+  elsif tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
+    return new;
+  end if;
+  v_refusal := process_jobs.address_refusal('notify_url', new.notify_url, new.notify_user is not null);
+  if v_refusal is not null then
+    raise exception '%', v_refusal using errcode = '22023';
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger process_jobs_check_notify_url
+  before insert or update of notify_url, notify_user, job_type on public.job_queue
+  for each row
+  when (new.notify_url is not null)
+  execute function process_jobs.check_notify_url();
+
+-- ── notify/notify_end.sql ──
+
+-- notify_end: for keep_places. When a job with a notify_url ends, whoever ends it, a deliver-webhook job is enqueued in the
+-- same transaction, with what is to be sent:
+--
+--   {"type": "job.completed" | "job.failed" | "job.cancelled", "timestamp": when it ended,
+--    "data": {job_id, job_type, status, attempt_number, error_message?, unique_key?, generation_id?, user_id?,
+--             result? | result_omitted?}}
+--
+-- generation_id and user_id are those of the payload; a result of more than 8192 bytes is left out, and result_omitted is
+-- true. A completed job with follow-ups has handed its notify_url on to them: theirs are the ends that count (settle_jobs
+-- passes this by; here is one that retry_job completes). A job that delivers notifies nobody of its own.
+--
+-- Where that job cannot be enqueued, as the app's own checks may refuse it, the end holds all the same, and it is
+-- enqueued later (job_troubles of kind notify).
+create or replace function process_jobs.notify_end(p_old public.job_queue, p_new public.job_queue) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ended constant text[] := '{completed,failed,cancelled}';
+  v_result_fits boolean := octet_length(p_new.result::text) <= 8192;
+begin
+  if p_new.status::text <> all (v_ended)
+    or p_new.job_type = 'deliver-webhook'
+    or p_new.status = 'completed' and p_new.follow_ups <> '[]'
+    -- Not cancelled yet: it will be put back (keep_places).
+    or process_jobs.is_wish_to_cancel(p_old, p_new)
+    or p_old.status::text = any (v_ended)
+      and not exists (select from process_jobs.job_troubles t where t.job_id = p_new.id and t.kind = 'notify')
+  then
+    return;
+  end if;
+  begin
+    perform set_config('process_jobs.hands_on', 'on', true);
+    perform process_jobs.insert_job(
+      'deliver-webhook',
+      jsonb_strip_nulls(jsonb_build_object('url', p_new.notify_url, 'user_id', p_new.notify_user))
+        || jsonb_build_object('body', jsonb_build_object(
+          'type', 'job.' || p_new.status,
+          'timestamp', to_char(coalesce(p_new.completed_at, now()) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+          'data', jsonb_strip_nulls(jsonb_build_object(
+              'job_id', p_new.id, 'job_type', p_new.job_type, 'status', p_new.status, 'attempt_number', p_new.attempt_number,
+              'error_message', left(p_new.error_message, 2000), 'unique_key', p_new.unique_key,
+              'generation_id', left(p_new.payload ->> 'generation_id', 200), 'user_id', left(p_new.payload ->> 'user_id', 200),
+              'result_omitted', nullif(not v_result_fits, false)))
+            || case when v_result_fits then jsonb_build_object('result', p_new.result) else '{}' end)),
+      0, 18, null, null, p_new.created_by::text);
+    perform set_config('process_jobs.hands_on', '', true);
+  exception
+    when others then
+      if process_jobs.is_server_state(sqlstate) or sqlstate like '55%' then
+        raise;
+      end if;
+      perform process_jobs.note_job_trouble(p_new.id, 'notify', 'nobody is notified of its end: ' || sqlerrm);
+  end;
+end
+$$;
+
+-- ── notify/notify_job_type.sql ──
+
+-- deliver-webhook: tries again for a day. 18 attempts wait 5 s, 10 s, 20 s … 2.8 h, and then 4 h each: 25.7 h in all.
+insert into public.job_types (job_type, backoff_max_seconds)
+values ('deliver-webhook', 14400)
+on conflict (job_type) do nothing;
+
 -- ── schedule/call_function.sql ──
 
 -- call_function: calls the function through pg_net, once the transaction has committed; returns pg_net's request id. For
@@ -6515,7 +6752,8 @@ begin
       ('num_inference_steps', 'whole', 0, 4294967295), ('guidance_scale', 'number', 0, null),
       ('seed', 'whole', -9223372036854775808, 9223372036854775807), ('output_format', 'format', null, null),
       ('num_outputs', 'whole', 1, 10), ('source_image_url', 'text', 1, null), ('source_image_urls', 'texts', null, null),
-      ('strength', 'number', 0, 1), ('priority', 'whole', -2147483648, 2147483647), ('idempotency_key', 'text', 1, 200)
+      ('strength', 'number', 0, 1), ('priority', 'whole', -2147483648, 2147483647), ('idempotency_key', 'text', 1, 200),
+      ('notify_url', 'text', 1, 2048)
     ) known (name, kind, low, high) on known.name = o.key
   loop
     v_number := case when v_option.type = 'number' then v_option.value::numeric end;
@@ -6536,7 +6774,7 @@ begin
       then format('a list of 1 to %s strings', v_max_sources)
     end;
     if v_option.kind is null then
-      raise exception 'p_options: % is not an option, known are negative_prompt, width, height, num_inference_steps, guidance_scale, seed, output_format, num_outputs, source_image_url, source_image_urls, strength, priority and idempotency_key',
+      raise exception 'p_options: % is not an option, known are negative_prompt, width, height, num_inference_steps, guidance_scale, seed, output_format, num_outputs, source_image_url, source_image_urls, strength, priority, idempotency_key and notify_url',
         left(to_json(v_option.key)::text, 100) using errcode = '22023';
     elsif v_wanted is not null then
       raise exception 'p_options: % must be %, found %', v_option.key, v_wanted, case
@@ -6551,6 +6789,12 @@ begin
   end loop;
   if v_options ?& '{source_image_url,source_image_urls}' then
     raise exception 'p_options: source_image_url and source_image_urls are both there' using errcode = '22023';
+  end if;
+  if v_options ? 'notify_url'
+    and process_jobs.address_refusal('p_options: notify_url', v_options ->> 'notify_url', true) is not null
+  then
+    raise exception '%', process_jobs.address_refusal('p_options: notify_url', v_options ->> 'notify_url', true)
+      using errcode = '22023';
   end if;
   return v_options;
 end
@@ -6588,6 +6832,7 @@ $$;
 --             priority         higher runs first; 0 by default
 --             idempotency_key  1 to 200 characters: the same request with the same key is the same generation, as long as
 --                              its jobs are kept
+--             notify_url       a public https address that is told of the end (deliver-webhook)
 --
 -- Refuses (22023) arguments out of these bounds, naming the field; (PT403) what is not the user's, or more than they may
 -- ask for; (PT409) another request with a key that has been used; (PT429) more than they may ask for now; and with their
@@ -6603,8 +6848,8 @@ declare
   v_key text := v_options ->> 'idempotency_key';
   v_priority int := coalesce((v_options ->> 'priority')::int, 0);
   v_payload jsonb := jsonb_build_object('prompt', p_prompt, 'model_id', p_model_id)
-    || (v_options - '{priority,idempotency_key}'::text[]);
-  v_hash bytea := sha256(convert_to(jsonb_build_array(v_payload, v_priority)::text, 'UTF8'));
+    || (v_options - '{priority,idempotency_key,notify_url}'::text[]);
+  v_hash bytea := sha256(convert_to(jsonb_build_array(v_payload, v_priority, v_options -> 'notify_url')::text, 'UTF8'));
   v_limits public.user_limits := process_jobs.limits_of(v_user_id);
   v_before record;
   v_begins_at timestamptz;
@@ -6643,7 +6888,8 @@ begin
   insert into process_jobs.requests (user_id, generation_id, idempotency_key, request_hash)
   values (v_user_id, v_id, v_key, v_hash);
   perform process_jobs.insert_job(
-    'generate-image', v_payload || jsonb_build_object('generation_id', v_id, 'user_id', v_user_id), v_priority, null, v_begins_at, null, v_user_id);
+    'generate-image', v_payload || jsonb_build_object('generation_id', v_id, 'user_id', v_user_id), v_priority, null, v_begins_at, null, v_user_id,
+    v_options ->> 'notify_url');
   return process_jobs.seen_generation(v_id);
 end
 $$;

@@ -19,6 +19,8 @@ export interface EnqueueOptions {
   scheduledAt?: Date | string;
   /** While a job of this type and key is unfinished, its id is answered and nothing is enqueued. */
   uniqueKey?: string;
+  /** This http or https address is told of the job's end, by a signed webhook; by default the type's. */
+  notifyUrl?: string;
 }
 
 export type JobToEnqueue = {
@@ -32,6 +34,8 @@ export interface GenerationOptions
   priority?: number | null;
   /** 1 to 200 characters: the same request with the same key is the same generation. */
   idempotency_key?: string | null;
+  /** A public https address that is told of the end. */
+  notify_url?: string | null;
 }
 
 /** A generation's row, as far as its user may read it. */

@@ -17,6 +17,8 @@ export function processJobs(supabase) {
             { p_scheduled_at: time(options.scheduledAt) }),
           ...(options.uniqueKey !== undefined &&
             { p_unique_key: options.uniqueKey }),
+          ...(options.notifyUrl !== undefined &&
+            { p_notify_url: options.notifyUrl }),
         }),
       );
     },
@@ -30,6 +32,7 @@ export function processJobs(supabase) {
             max_attempts: job.maxAttempts,
             scheduled_at: time(job.scheduledAt),
             unique_key: job.uniqueKey,
+            notify_url: job.notifyUrl,
           })),
         }),
       );

@@ -174,6 +174,8 @@ export type Database = {
           cancel_requested_at: string | null;
           follow_ups: Json | null;
           moves: number;
+          notify_url: string | null;
+          notify_user: string | null;
         };
         Insert: {
           id?: string;
@@ -204,6 +206,8 @@ export type Database = {
           cancel_requested_at?: string | null;
           follow_ups?: Json | null;
           moves?: number;
+          notify_url?: string | null;
+          notify_user?: string | null;
         };
         Update: {
           id?: string;
@@ -234,6 +238,8 @@ export type Database = {
           cancel_requested_at?: string | null;
           follow_ups?: Json | null;
           moves?: number;
+          notify_url?: string | null;
+          notify_user?: string | null;
         };
         Relationships: [];
       };
@@ -252,6 +258,7 @@ export type Database = {
           begun_held_until: string | null;
           priority_ages_seconds: number | null;
           fair_key: string | null;
+          notify_url: string | null;
           call_function: string | null;
           call_timeout_seconds: number | null;
           handler: string;
@@ -270,6 +277,7 @@ export type Database = {
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
           fair_key?: string | null;
+          notify_url?: string | null;
           call_function?: string | null;
           call_timeout_seconds?: number | null;
         };
@@ -287,6 +295,7 @@ export type Database = {
           begun_held_until?: string | null;
           priority_ages_seconds?: number | null;
           fair_key?: string | null;
+          notify_url?: string | null;
           call_function?: string | null;
           call_timeout_seconds?: number | null;
         };
@@ -458,7 +467,7 @@ export type Database = {
         Returns: boolean;
       };
       enqueue_job: {
-        Args: { p_job_type: string; p_payload: Json; p_priority?: number; p_max_attempts?: number; p_scheduled_at?: string; p_unique_key?: string };
+        Args: { p_job_type: string; p_payload: Json; p_priority?: number; p_max_attempts?: number; p_scheduled_at?: string; p_unique_key?: string; p_notify_url?: string };
         Returns: string;
       };
       enqueue_jobs: {

@@ -1,5 +1,15 @@
 // Made of src/handlers: WRITE_DOCS=1 cargo test payload_types
 
+/** The payload of a `deliver-webhook` job. */
+export interface DeliverWebhook {
+  /** An http or https address. */
+  url: string;
+  /** The user who has given it: it must be a public https address, and that user's secret signs. */
+  user_id?: string | null;
+  /** What is sent. */
+  body: Record<string, unknown>;
+}
+
 /** The payload of a `download-image` job. */
 export interface DownloadImage {
   /** 1 to 128 letters, digits, `_` and `-`, as in the user's. */
@@ -55,6 +65,7 @@ export interface WatchPrediction {
 
 /** By job type. */
 export interface JobTypes {
+  "deliver-webhook": DeliverWebhook;
   "download-image": DownloadImage;
   "generate-image": GenerateImage;
   "watch-prediction": WatchPrediction;

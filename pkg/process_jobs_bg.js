@@ -123,6 +123,10 @@ export function __wbg_fetch_bf2be70cf7e3d0b5(arg0, arg1, arg2) {
     const ret = fetch(getStringFromWasm0(arg0, arg1), arg2);
     return ret;
 }
+export function __wbg_from_eac91875c8a5ffa4(arg0) {
+    const ret = Array.from(arg0);
+    return ret;
+}
 export function __wbg_getReader_fadcafe607253a67(arg0) {
     const ret = arg0.getReader();
     return ret;
@@ -269,6 +273,10 @@ export function __wbg_read_e3bea75dace70752(arg0) {
     const ret = arg0.read();
     return ret;
 }
+export function __wbg_resolveDns_b4bc332f8deb6fb7() { return handleError(function (arg0, arg1, arg2, arg3) {
+    const ret = Deno.resolveDns(getStringFromWasm0(arg0, arg1), getStringFromWasm0(arg2, arg3));
+    return ret;
+}, arguments); }
 export function __wbg_resolve_dbf78ab4942478b0(arg0) {
     const ret = Promise.resolve(arg0);
     return ret;
@@ -339,7 +347,7 @@ export function __wbg_warn_a45d73f0cc9aae62(arg0, arg1) {
     console.warn(getStringFromWasm0(arg0, arg1));
 }
 export function __wbindgen_generic_0000000000000001(arg0, arg1) {
-    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 39, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+    // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 40, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
     const ret = makeMutClosure(arg0, arg1, wasm_bindgen_3028394397962703___convert__closures_____invoke___wasm_bindgen_3028394397962703___JsValue__core_fb20295a61c38ce1___result__Result_____wasm_bindgen_3028394397962703___JsError___true_);
     return ret;
 }

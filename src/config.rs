@@ -304,6 +304,18 @@ mod tests {
     }
 
     #[test]
+    fn each_of_several_secrets_signs() {
+        let (new, old) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+        for (list, count) in [(new.to_owned(), 1), (format!("{new} {old}"), 2), (format!(" {new}, {old},"), 2)] {
+            let config = Config::from_env(env(&[("NOTIFY_WEBHOOK_SECRETS", &list)])).unwrap();
+            assert_eq!(config.webhook_keys.len(), count, "{list}");
+            assert_eq!(config.webhook_keys.first(), webhook::key(new).as_ref(), "{list}");
+        }
+        let error = Config::from_env(env(&[("NOTIFY_WEBHOOK_SECRETS", "whsec_AAAA")])).err();
+        assert!(error.is_some_and(|error| error.starts_with("NOTIFY_WEBHOOK_SECRETS must list secrets")));
+    }
+
+    #[test]
     fn a_secret_that_is_none_is_refused() {
         for secret in ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_not base64", "whsec_MfK"] {
             assert!(Webhooks::new(secret, "https://a").is_none(), "{secret}");

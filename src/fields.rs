@@ -154,6 +154,9 @@ kind!(u32, "number", |fields: &Fields<'_>, field| {
 });
 kind!(i64, "number", |fields: &Fields<'_>, field| fields.integer(field, i64::MIN..=i64::MAX));
 kind!(f64, "number", |fields: &Fields<'_>, field| fields.number(field));
+kind!(Map<String, Value>, "Record<string, unknown>", |fields: &Fields<'_>, field| {
+    Ok(fields.read(field, "an object", Value::as_object)?.cloned())
+});
 kind!(bool, "boolean", |fields: &Fields<'_>, field| fields.read(field, "true or false", Value::as_bool));
 
 impl<T: Kind> Kind for Option<T> {

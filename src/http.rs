@@ -15,6 +15,9 @@ pub trait Http {
     /// head. An answer with an error status is an `Ok`. The time-out also limits the reading of a text answer and the
     /// sending of a streamed body.
     fn send(&self, request: Request) -> LocalBoxFuture<'_, Result<Response, TransportError>>;
+
+    /// The IP addresses of a host, by its name. Fails if it has none, or that could not be found out.
+    fn addresses(&self, host: String) -> LocalBoxFuture<'_, Result<Vec<String>, TransportError>>;
 }
 
 pub struct Request {

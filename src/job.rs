@@ -156,6 +156,8 @@ pub struct Handler {
     pub job_type: &'static str,
     #[cfg(test)]
     pub payload: fn() -> String,
+    /// `JOB_TIMEOUT_MS` ends its retries. False: its attempts alone do.
+    pub timed: bool,
     pub run: Run,
     /// Runs instead of `run` once a cancel was requested: ends what the job has begun outside, and returns
     /// [`Outcome::Cancelled`] when nothing of it still runs.

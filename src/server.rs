@@ -244,7 +244,7 @@ async fn enqueue(ctx: &Ctx, request: &Request) -> Answer {
 /// The arguments of `enqueue_job`, whose defaults apply to absent ones.
 fn enqueue_arguments(body: &Value) -> Result<Vec<(&'static str, Value)>, String> {
     let fields = Fields::of("body", body)?;
-    fields.only(&["job_type", "payload", "priority", "max_attempts", "scheduled_at", "unique_key"])?;
+    fields.only(&["job_type", "payload", "priority", "max_attempts", "scheduled_at", "unique_key", "notify_url"])?;
     if let Some(path) = path_of_nul(body) {
         return Err(format!("body: {} must not hold \\u0000", cut(path.trim_start_matches('.'), 200)));
     }
@@ -258,6 +258,7 @@ fn enqueue_arguments(body: &Value) -> Result<Vec<(&'static str, Value)>, String>
         ("p_max_attempts", count("max_attempts")?.map(Value::from)),
         ("p_scheduled_at", fields.time("scheduled_at")?.map(Value::from)),
         ("p_unique_key", fields.text("unique_key")?.map(Value::from)),
+        ("p_notify_url", fields.text("notify_url")?.map(Value::from)),
     ];
     Ok(arguments.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }

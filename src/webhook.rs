@@ -22,6 +22,11 @@ pub fn key(secret: &str) -> Option<Vec<u8>> {
     Base64::decode_vec(secret.strip_prefix("whsec_")?).ok().filter(|key| !key.is_empty())
 }
 
+/// The key for messages to one user, who may know it: it tells nothing of the others'.
+pub fn key_of_user(key: &[u8], user_id: &str) -> Vec<u8> {
+    HMAC::mac(format!("user:{user_id}"), key).to_vec()
+}
+
 /// The headers that prove a body. `id` stays the same in each try, so that the receiver takes a body once;
 /// `unix_seconds` is the try's time. While a secret is being replaced there are two keys, and a signature of each.
 pub fn headers(keys: &[Vec<u8>], id: &str, unix_seconds: u64, body: &str) -> [(String, String); 3] {

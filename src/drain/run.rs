@@ -28,9 +28,15 @@ pub async fn begin(ctx: &Ctx, handlers: &[Handler], job: Job, late: bool) -> Ste
         return Step::Ran(None);
     };
     let age = job.age + Duration::from_millis(ctx.clock.now_milliseconds().saturating_sub(started));
-    // Of a called function each attempt has its time.
-    let outcome = if job.call_function.is_none() { within(ctx.config.job_timeout, age, outcome) } else { outcome };
+    let outcome = match handler(handlers, &job) {
+        Some(Handler { timed: false, .. }) => outcome,
+        Some(_) | None => within(ctx.config.job_timeout, age, outcome),
+    };
     Step::Ran(Some((job, outcome)))
+}
+
+fn handler<'a>(handlers: &'a [Handler], job: &Job) -> Option<&'a Handler> {
+    handlers.iter().find(|handler| handler.job_type == job.handler())
 }
 
 /// Makes a failure final if the job is past its time.
@@ -47,7 +53,7 @@ fn within(timeout: Duration, age: Duration, outcome: Outcome) -> Outcome {
 
 /// Runs the handler, extending the lease meanwhile. Returns `None` if the lease was lost, which stops the run.
 async fn run_under_lease(ctx: &Ctx, handlers: &[Handler], job: &Job) -> Option<Outcome> {
-    let Some(handler) = handlers.iter().find(|handler| handler.job_type == job.handler()) else {
+    let Some(handler) = handler(handlers, job) else {
         let message = format!("this worker has no handler for job type {:?}", job.job_type);
         return Some(Outcome::Failed(JobError::never("unknown_job_type", message)));
     };

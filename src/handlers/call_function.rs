@@ -22,6 +22,8 @@ pub const HANDLER: Handler = Handler {
     payload: String::new,
     run: |ctx, job| Box::pin(run(ctx, job)),
     cancel: |ctx, job| Box::pin(cancel(ctx, job)),
+    // Each attempt has its time.
+    timed: false,
 };
 
 /// The longest wait for an answer. With the 45 s in which a drain claims it is under 150 s, the smallest plan's wall

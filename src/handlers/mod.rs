@@ -2,12 +2,18 @@
 //! `job_types`: `cargo xtask new-job-type`.
 
 pub(crate) mod call_function;
+pub(crate) mod deliver_webhook;
 pub(crate) mod images;
 
 use crate::job::Handler;
 
-pub const ALL: &[Handler] =
-    &[call_function::HANDLER, images::download::HANDLER, images::generate::HANDLER, images::watch::HANDLER];
+pub const ALL: &[Handler] = &[
+    call_function::HANDLER,
+    deliver_webhook::HANDLER,
+    images::download::HANDLER,
+    images::generate::HANDLER,
+    images::watch::HANDLER,
+];
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use crate::http::{Body, Http, Incoming, Meter, Request, Response, TransportError
 use crate::json::{self, object};
 use crate::text::cleaned;
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use js_sys::{JSON, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Array, JSON, Object, Promise, Reflect, Uint8Array};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -29,6 +29,9 @@ extern "C" {
     // There is no `window` here, only the global `fetch`.
     #[wasm_bindgen(js_name = fetch)]
     fn global_fetch(url: &str, init: &Init) -> Promise;
+
+    #[wasm_bindgen(js_namespace = Deno, js_name = resolveDns, catch)]
+    fn resolve_dns(host: &str, kind: &str) -> Result<Promise, JsValue>;
 
     type Init;
     #[wasm_bindgen(method, setter)]
@@ -55,6 +58,24 @@ impl Http for Fetch {
     fn send(&self, request: Request) -> LocalBoxFuture<'_, Result<Response, TransportError>> {
         send(request).boxed_local()
     }
+
+    fn addresses(&self, host: String) -> LocalBoxFuture<'_, Result<Vec<String>, TransportError>> {
+        addresses(host).boxed_local()
+    }
+}
+
+async fn addresses(host: String) -> Result<Vec<String>, TransportError> {
+    let mut found = Vec::new();
+    let mut missing = failure("the name has no address");
+    for kind in ["A", "AAAA"] {
+        // It throws where the name has none of this kind.
+        let looked_up = async { JsFuture::from(resolve_dns(&host, kind)?).await };
+        match looked_up.await {
+            Ok(addresses) => found.extend(Array::from(&addresses).iter().filter_map(|address| address.as_string())),
+            Err(thrown) => missing = error(thrown),
+        }
+    }
+    if found.is_empty() { Err(missing) } else { Ok(found) }
 }
 
 async fn send(request: Request) -> Result<Response, TransportError> {

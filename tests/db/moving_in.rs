@@ -392,6 +392,11 @@ async fn names_that_an_app_has_are_not_taken_over() {
         ),
         ("create table audit (old job_queue)", "public.job_queue: column old of table audit uses its row type"),
         ("alter table job_queue add column moves boolean", "public.job_queue.moves: process-jobs has a column of this name; rename yours"),
+        ("alter table job_queue add column notify_url text", "public.job_queue.notify_url: process-jobs has a column of this name; rename yours"),
+        (
+            "insert into job_queue (job_type, payload) values ('deliver-webhook', '{}')",
+            "public.job_queue has jobs of the type deliver-webhook, which is one of process-jobs: rename yours",
+        ),
         (
             "alter table job_queue add column unique_key text; insert into job_queue (job_type, payload, unique_key) values ('a', '{}', 'k'), ('a', '{}', 'k')",
             "public.job_queue.unique_key: two unfinished jobs of type a have the key 'k'",
@@ -516,14 +521,14 @@ async fn habits_of_an_app_go_on() {
     // A second run keeps what was granted and set since; nobody but service_role was granted anything by it.
     owner
         .batch_execute(
-            "grant execute on function enqueue_job(text, jsonb, int, int, timestamptz, text) to authenticated;
+            "grant execute on function enqueue_job(text, jsonb, int, int, timestamptz, text, text) to authenticated;
         grant select on job_types to authenticated; alter table job_queue set (autovacuum_vacuum_threshold = 7);
         create function enqueue_job(p_generation uuid) returns uuid language sql as $$ select null::uuid $$",
         )
         .await
         .expect("an app's own");
     install(&owner).await.expect("a second run");
-    let granted = "select has_function_privilege('authenticated', 'enqueue_job(text, jsonb, int, int, timestamptz, text)', 'execute'), has_table_privilege('authenticated', 'job_types', 'select'),
+    let granted = "select has_function_privilege('authenticated', 'enqueue_job(text, jsonb, int, int, timestamptz, text, text)', 'execute'), has_table_privilege('authenticated', 'job_types', 'select'),
         has_function_privilege('moving_in_reporting', 'claim_next_job(text[], int, int, jsonb, uuid)', 'execute'), reloptions from pg_class where relname = 'job_queue'";
     assert_eq!(
         rows(&owner, granted).await,

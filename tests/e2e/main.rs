@@ -10,6 +10,7 @@ mod gateway;
 mod kills;
 mod models;
 mod moving;
+mod notify;
 mod outcomes;
 mod queue;
 mod routes;

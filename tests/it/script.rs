@@ -18,7 +18,8 @@
 //! = {"processed":1,"errors":0,"snoozed":0}   what the drain or the request came to
 //! ```
 //!
-//! Whether the bucket is there is asked along the way, and answered, where a script does not say it. So is an empty
+//! `> DNS example.com` with `< ["10.0.0.1"]` is a look for a host's addresses; one that a script does not have finds a
+//! public one. Whether the bucket is there is asked along the way, and answered, where a script does not say it. So is an empty
 //! queue: where no other request is to come, a claim gets nothing; nothing will be due but the job parked last.
 //!
 //! `VERSION` is that of this worker. Paths without a host are those of the Supabase project; `replicate:/…` stands for its API.
@@ -175,6 +176,18 @@ impl Script {
         self.lines.borrow().front().is_some_and(|(_, line)| line.starts_with(mark))
     }
 
+    /// A host has a public address, unless a script says otherwise.
+    fn addresses(&self, host: &str) -> Result<Vec<String>, TransportError> {
+        if !self.next_is(&format!("> DNS {host}")) {
+            return Ok(vec!["93.184.216.34".to_owned()]);
+        }
+        self.expect(">", "");
+        match self.expect("<", "an answer").as_str() {
+            "lost" => Err(TransportError("NotFound: no record found".to_owned())),
+            addresses => Ok(serde_json::from_str(addresses).unwrap()),
+        }
+    }
+
     async fn answer(&self, request: Request) -> Result<Response, TransportError> {
         let url = request.url.replace(SUPABASE, "").replace(REPLICATE, "replicate:");
         let body = match request.body {
@@ -312,6 +325,10 @@ struct Network(Rc<Script>);
 impl Http for Network {
     fn send(&self, request: Request) -> LocalBoxFuture<'_, Result<Response, TransportError>> {
         self.0.answer(request).boxed_local()
+    }
+
+    fn addresses(&self, host: String) -> LocalBoxFuture<'_, Result<Vec<String>, TransportError>> {
+        async move { self.0.addresses(&host) }.boxed_local()
     }
 }
 

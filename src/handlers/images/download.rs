@@ -24,6 +24,7 @@ pub const HANDLER: Handler = Handler {
     job_type: "download-image",
     #[cfg(test)]
     payload: Payload::typescript,
+    timed: true,
     run: |ctx, job| Box::pin(run(ctx, job)),
     cancel: nothing_to_end,
 };

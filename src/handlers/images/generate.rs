@@ -16,6 +16,7 @@ pub const HANDLER: Handler = Handler {
     job_type: "generate-image",
     #[cfg(test)]
     payload: super::submission::Payload::typescript,
+    timed: true,
     run: |ctx, job| Box::pin(run(ctx, job)),
     cancel: |ctx, job| Box::pin(cancel(ctx, job)),
 };

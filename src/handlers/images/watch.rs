@@ -16,6 +16,7 @@ pub const HANDLER: Handler = Handler {
     payload: Payload::typescript,
     run: |ctx, job| Box::pin(run(ctx, job)),
     cancel: nothing_to_end,
+    timed: true,
 };
 
 fields! {

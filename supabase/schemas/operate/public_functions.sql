@@ -12,7 +12,7 @@ as $$
       'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)',
       'cancel_job(uuid, uuid, jsonb)', 'change_priority(uuid, int)', 'claim_next_job(text[], int, int, jsonb, uuid)',
       'complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb)', 'complete_job(uuid, text, jsonb)',
-      'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text)',
+      'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text, text)',
       'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
       'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
       'enqueue_jobs(jsonb)',

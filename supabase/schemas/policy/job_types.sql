@@ -12,6 +12,8 @@
 -- fair_key           the key of the payload that names a job's owner, as 'user_id': of jobs of one priority each owner's go
 --                    in turns with the others'; null: in the order in which they were made. Not beside
 --                    priority_ages_seconds: a turn is no time
+-- notify_url         the address that is told of the end of each job that names none itself: an operator's, http or https;
+--                    a job gets it when it is enqueued by enqueue_job, enqueue_jobs or as a follow-up
 -- paused_at          a *paused* type waits for resume_job_type; its jobs that have begun continue
 -- held_until         no job of the type begins before this time
 -- begun_held_until   no job of the type that has begun continues before this time, except a woken one
@@ -55,6 +57,8 @@ create table if not exists public.job_types (
 );
 
 alter table public.job_types
+  add column if not exists notify_url text
+    constraint job_types_notify_url_is_http check (notify_url ~* '^https?://[a-z0-9._:\[\]-]+([/?#]|$)' and length(notify_url) <= 2048),
   add column if not exists call_function text
     constraint job_types_call_function_is_a_name check (call_function ~ '^[A-Za-z][A-Za-z0-9_-]{0,99}$')
     constraint job_types_call_function_is_another check (call_function <> 'process-jobs'),

@@ -13,7 +13,7 @@ declare
   v_needs_turn boolean := process_jobs.needs_turn(p_job_types);
   v_is_troubled boolean := exists (
     select from process_jobs.job_troubles b
-    where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'));
+    where b.retry_at <= now() and (b.kind in ('effect', 'cancel', 'notify') or b.retry_at <= now() - interval '10 minutes'));
   v_has_turn boolean := false;
   v_counted text[];
 begin

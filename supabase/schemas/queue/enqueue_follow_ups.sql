@@ -1,5 +1,5 @@
--- enqueue_follow_ups: enqueues a completed job's follow-ups through insert_job, with the same created_by; only for
--- settle_jobs and retry_job.
+-- enqueue_follow_ups: enqueues a completed job's follow-ups through insert_job, with the same created_by and notify_url;
+-- only for settle_jobs and retry_job.
 --
 -- p_follow_ups is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?,
 -- waiting_since?}. A follow-up has at least its parent's priority. waiting_since decides its place among jobs of equal
@@ -8,8 +8,13 @@
 --
 -- Refuses (22023) an element that is not an object or has another key, and whatever enqueue_job refuses.
 
-create or replace function process_jobs.enqueue_follow_ups(p_follow_ups jsonb, p_priority int, p_created_by text)
-returns void
+create or replace function process_jobs.enqueue_follow_ups(
+  p_follow_ups jsonb,
+  p_priority int,
+  p_created_by text,
+  p_notify_url text,
+  p_notify_user text
+) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -19,6 +24,7 @@ declare
   v_unknown_key text;
   v_scheduled_at timestamptz;
 begin
+  perform set_config('process_jobs.hands_on', 'on', true) where p_notify_url is not null;
   for v_follow_up in select f.value from jsonb_array_elements(p_follow_ups) f loop
     if jsonb_typeof(v_follow_up) <> 'object' then
       raise exception 'p_follow_ups must hold json objects, not %', jsonb_typeof(v_follow_up) using errcode = '22023';
@@ -45,8 +51,11 @@ begin
       (v_follow_up ->> 'max_attempts')::int,
       v_scheduled_at,
       v_follow_up ->> 'unique_key',
-      p_created_by
+      p_created_by,
+      p_notify_url,
+      p_notify_user
     );
   end loop;
+  perform set_config('process_jobs.hands_on', '', true) where p_notify_url is not null;
 end
 $$;

@@ -1,6 +1,6 @@
 -- enqueue_jobs: puts up to 1000 jobs into the queue, all or none, and returns their ids in the order given.
 --
--- p_jobs is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?}, each bounded as
+-- p_jobs is a json array of {job_type, payload, priority?, max_attempts?, scheduled_at?, unique_key?, notify_url?}, each bounded as
 -- the arguments of enqueue_job are, null being the default. An element whose unique_key an unfinished job of its type
 -- has, or an earlier element, gets that job's id. Which one runs first is up to priority and scheduled_at, not to their
 -- order.
@@ -19,7 +19,7 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
-  v_keys constant text[] := '{job_type,payload,priority,max_attempts,scheduled_at,unique_key}';
+  v_keys constant text[] := '{job_type,payload,priority,max_attempts,scheduled_at,unique_key,notify_url}';
   v_refusal text;
 begin
   if p_jobs is null or jsonb_typeof(p_jobs) <> 'array' then
@@ -57,6 +57,8 @@ begin
           format('.unique_key must be a string, not %s', jsonb_typeof(e.job -> 'unique_key'))
         when length(e.job ->> 'unique_key') not between 1 and 200 then
           format('.unique_key must have between 1 and 200 characters, not %s', length(e.job ->> 'unique_key'))
+        when jsonb_typeof(e.job -> 'notify_url') not in ('string', 'null') then
+          format('.notify_url must be a string, not %s', jsonb_typeof(e.job -> 'notify_url'))
         when e.job ->> 'scheduled_at' is not null then
           case
             when jsonb_typeof(e.job -> 'scheduled_at') <> 'string' then

@@ -18,7 +18,7 @@ begin
       select from process_jobs.begins b, process_jobs.waiting_jobs w where w.due_at <= now() and w.due_at >= b.waiting_jobs)
     or exists (
       select from process_jobs.job_troubles b
-      where b.retry_at <= now() and (b.kind in ('effect', 'cancel') or b.retry_at <= now() - interval '10 minutes'))
+      where b.retry_at <= now() and (b.kind in ('effect', 'cancel', 'notify') or b.retry_at <= now() - interval '10 minutes'))
     or exists (
         select from public.job_types t
         where t.starts_per_minute is not null and (p_job_types is null or t.handler = any (p_job_types)))

@@ -1,6 +1,6 @@
 -- insert_job: the work of enqueue_job, for it and for enqueue_follow_ups; every column that must have a value gets one.
 --
--- p_created_by becomes null if the column's type cannot hold it.
+-- p_notify_url null becomes the type's. p_created_by becomes null if the column's type cannot hold it.
 create or replace function process_jobs.insert_job(
   p_job_type text,
   p_payload jsonb,
@@ -8,7 +8,9 @@ create or replace function process_jobs.insert_job(
   p_max_attempts int,
   p_scheduled_at timestamptz,
   p_unique_key text,
-  p_created_by text
+  p_created_by text,
+  p_notify_url text default null,
+  p_notify_user text default null
 ) returns uuid
 language plpgsql
 security definer
@@ -26,6 +28,7 @@ declare
   v_holder uuid;
   v_made uuid;
   v_has_key boolean;
+  v_notify_url text;
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -34,7 +37,8 @@ begin
     when invalid_text_representation then
       null;
   end;
-  if p_job_type is null or not exists (select from public.job_types t where t.job_type = p_job_type) then
+  select coalesce(p_notify_url, t.notify_url) into v_notify_url from public.job_types t where t.job_type = p_job_type;
+  if not found then
     raise exception 'unknown job type "%": job_types has no row for it', left(p_job_type, 200)
       using errcode = '22023';
   end if;
@@ -70,11 +74,12 @@ begin
 
   insert into public.job_queue (
     id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
-    unique_key, created_by
+    unique_key, created_by, notify_url, notify_user
   )
   values (
     v_id, p_job_type, p_payload, 'pending', coalesce(p_priority, 0), 0, v_max_attempts,
-    coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by
+    coalesce(p_scheduled_at, now()), least(p_scheduled_at, now()), now(), p_unique_key, v_created_by,
+    v_notify_url, p_notify_user
   )
   returning id, unique_key is not distinct from p_unique_key and job_type = p_job_type and status in ('pending', 'processing')
   into v_made, v_has_key;

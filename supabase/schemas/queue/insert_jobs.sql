@@ -19,6 +19,7 @@ declare
   v_ids uuid[];
   v_are_known boolean;
   v_are_made boolean;
+  v_types_notify boolean := exists (select from public.job_types t where t.notify_url is not null);
 begin
   -- The column may be a uuid, as ids of users are.
   begin
@@ -54,18 +55,22 @@ begin
       select r.*, process_jobs.new_job_id() as new_id
       from rows from (
         jsonb_to_recordset(p_jobs) as (
-          job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text),
+          job_type text, payload jsonb, priority int, max_attempts int, scheduled_at timestamptz, unique_key text,
+          notify_url text),
         unnest(v_ids)
-      ) with ordinality r (job_type, payload, priority, max_attempts, scheduled_at, unique_key, id, n)
+      ) with ordinality r (job_type, payload, priority, max_attempts, scheduled_at, unique_key, notify_url, id, n)
     ) e
     order by e.job_type, e.unique_key, e.payload ->> 'generation_id', e.n
   ), inserted as (
     insert into public.job_queue (
       id, job_type, payload, status, priority, attempt_number, max_attempts, scheduled_at, created_at, updated_at,
-      unique_key, created_by
+      unique_key, created_by, notify_url
     )
     select n.new_id, n.job_type, n.payload, 'pending', coalesce(n.priority, 0), 0, coalesce(n.max_attempts, 3),
-      coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by
+      coalesce(n.scheduled_at, now()), least(n.scheduled_at, now()), now(), n.unique_key, v_created_by,
+      coalesce(n.notify_url, case
+        when v_types_notify then (select t.notify_url from public.job_types t where t.job_type = n.job_type)
+      end)
     from job n
     where n.is_new
     returning id

@@ -9,6 +9,7 @@
 -- event, woken_at      the last event of wake_job; the time of wake_job or cancel_job, until the next claim
 -- moves                raised with each change by the functions that give a job its place themselves (places.sql)
 -- follow_ups           of a job that failed because its completion was refused: the follow-ups of that completion
+-- notify_url           the address that is told of the job's end (notify_end); notify_user: the user who has given it
 -- cancel_requested_at  the time of cancel_job for a job that must end something first
 --
 -- No index has a column that changes in a job's life, and no constraint is checked with each change: where a job stands is
@@ -49,7 +50,9 @@ begin
     woken_at timestamptz,
     cancel_requested_at timestamptz,
     follow_ups jsonb,
-    moves int not null default 0
+    moves int not null default 0,
+    notify_url text,
+    notify_user text
   )
   -- Each claim and each settle leaves a dead row in the page's free half, where the next take their room again: jobs of
   -- one insert lie together, and are claimed together. What remains would by default be cleared when it is a fifth of the

@@ -3,6 +3,7 @@
 -- kind      claim   the database refuses to let it be claimed or taken back: claims skip it until retry_at
 --           effect  a trigger of process-jobs that follows it failed: retry_job_troubles repeats it at retry_at
 --           cancel  it is to be cancelled but locked: retry_job_troubles cancels it at retry_at
+--           notify  nobody could be notified of its end (notify_end): retry_job_troubles repeats it at retry_at
 --           settle  its run's outcome under lease_token could not be recorded; for the message when that lease ends
 -- message   the database's words
 -- tries     the number of tries in a row
@@ -15,6 +16,6 @@ create table if not exists process_jobs.job_troubles (
   since timestamptz not null default now(),
   retry_at timestamptz not null,
   primary key (job_id, kind),
-  constraint job_troubles_kind_is_known check (kind in ('claim', 'effect', 'cancel', 'settle'))
+  constraint job_troubles_kind_is_known check (kind in ('claim', 'effect', 'cancel', 'settle', 'notify'))
 );
 create index if not exists job_troubles_retry_at on process_jobs.job_troubles (retry_at);

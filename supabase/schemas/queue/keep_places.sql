@@ -1,5 +1,6 @@
 -- keep_places: triggers on job_queue. What is changed by hand or deleted is checked (check_job) and given its place; what
--- is inserted, by place_inserted.
+-- is inserted, by place_inserted. So is a job with a notify_url, for whose end notify_end looks: settle_jobs and
+-- take_back_jobs do not raise its `moves`, because a trigger of its own would cost every job.
 --
 -- The functions that move jobs themselves raise `moves` with each change, and are passed over, unless the app's own triggers
 -- have changed the job's type or key along with it. Two changes by hand mean something else than what they say:
@@ -26,7 +27,11 @@ begin
   if tg_op = 'DELETE' then
     perform process_jobs.take_out(old);
     return null;
-  elsif (
+  end if;
+  if new.notify_url is not null then
+    perform process_jobs.notify_end(old, new);
+  end if;
+  if (
     new.id, new.job_type, new.status, new.priority, new.created_at, new.scheduled_at, new.completed_at, new.unique_key,
     new.lease_token, new.lease_expires_at, new.woken_at, new.checkpoint is null
   ) is not distinct from (

@@ -21,9 +21,7 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_follow_ups jsonb;
-  v_priority int;
-  v_created_by text;
+  v_job public.job_queue;
 begin
   if p_attempts is null or p_attempts not between 1 and 100 then
     raise exception 'p_attempts must be between 1 and 100, not %', coalesce(p_attempts::text, 'null') using errcode = '22023';
@@ -32,9 +30,10 @@ begin
   update public.job_queue j
   set status = 'completed', error_message = null, progress = 100, completed_at = now(), updated_at = now()
   where j.id = p_job_id and j.status is not distinct from 'failed' and j.follow_ups is not null
-  returning j.follow_ups, j.priority, j.created_by into v_follow_ups, v_priority, v_created_by;
+  returning j.* into v_job;
   if found then
-    perform process_jobs.enqueue_follow_ups(v_follow_ups, v_priority, v_created_by);
+    perform process_jobs.enqueue_follow_ups(
+      v_job.follow_ups, v_job.priority, v_job.created_by::text, v_job.notify_url, v_job.notify_user);
     return true;
   end if;
 

@@ -1,5 +1,5 @@
--- retry_job_troubles: repeats the due effects of jobs that failed (job_troubles of kind effect) and the cancels that
--- failed (kind cancel), at most ten, and deletes troubles that are over; only for claim_jobs.
+-- retry_job_troubles: repeats the due effects of jobs that failed (job_troubles of kinds effect and notify) and the
+-- cancels that failed (kind cancel), at most ten, and deletes troubles that are over; only for claim_jobs.
 --
 -- It updates the job's row, so that every trigger that follows jobs sees it in its present state. Another failure is
 -- retried later. Troubles that another transaction has locked are skipped.
@@ -16,7 +16,7 @@ begin
   for v_trouble in
     select t.job_id, t.kind, t.tries
     from process_jobs.job_troubles t
-    where t.kind in ('effect', 'cancel') and t.retry_at <= now()
+    where t.kind in ('effect', 'cancel', 'notify') and t.retry_at <= now()
     order by t.retry_at
     limit 10
     for update skip locked
@@ -42,7 +42,7 @@ begin
   where (t.job_id, t.kind) in (
     select over.job_id, over.kind
     from process_jobs.job_troubles over
-    where over.kind not in ('effect', 'cancel') and over.retry_at <= now() - interval '10 minutes'
+    where over.kind not in ('effect', 'cancel', 'notify') and over.retry_at <= now() - interval '10 minutes'
     for update skip locked
   );
 end

@@ -49,7 +49,7 @@ begin
       ) next
       where (p_job_types is null or l.handler = any (p_job_types)) and l.opens_at < 'infinity'
     ),
-    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel') or b.kind = 'claim' and b.retry_at > now()),
+    (select min(b.retry_at) from process_jobs.job_troubles b where b.kind in ('effect', 'cancel', 'notify') or b.kind = 'claim' and b.retry_at > now()),
     (
       select to_timestamp(r.last_value / 1000.0) + interval '500 milliseconds'
       from process_jobs.last_ring r

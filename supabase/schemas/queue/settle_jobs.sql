@@ -133,8 +133,13 @@ begin
         else now()
       end,
       lease_token = null, lease_expires_at = null, updated_at = now(),
-      -- A job put back by hand has a place, which keep_places changes.
-      moves = j.moves + case when j.status = 'processing' then 1 else 0 end
+      -- A job put back by hand has a place, which keep_places changes; one with a notify_url notifies there, unless it
+      -- hands that on.
+      moves = j.moves + case
+        when j.status = 'processing' and (
+          j.notify_url is null or o.outcome = 'completed' and o.follow_ups <> '[]' and j.cancel_requested_at is null) then 1
+        else 0
+      end
     from (
       select o.*, o.outcome = 'failed' and o.retry is distinct from 'never' as may_retry
       from rows from (
@@ -150,7 +155,8 @@ begin
     returning case when j.lease_token is null then o.ordinality end as ordinality,
       case when j.status in ('pending', 'failed') or j.unique_key is not null then j.id end as moved,
       case when j.status = 'completed' and o.follow_ups <> '[]' then jsonb_build_object(
-          'follow_ups', o.follow_ups, 'priority', j.priority, 'created_by', j.created_by)
+          'follow_ups', o.follow_ups, 'priority', j.priority, 'created_by', j.created_by,
+          'notify_url', j.notify_url, 'notify_user', j.notify_user)
         when o.outcome = 'snoozed' and (o.hold_job_type or o.pause_reason is not null) then jsonb_build_object(
           'job_type', j.job_type, 'begun', j.checkpoint is not null, 'pause_reason', o.pause_reason,
           'held_seconds', case when o.hold_job_type then o.delay_seconds end)
@@ -168,8 +174,10 @@ begin
     perform process_jobs.place_jobs(v_moved);
   end if;
   if v_rest is not null then
-    perform process_jobs.enqueue_follow_ups(r.follow_ups, r.priority, r.created_by)
-    from jsonb_to_recordset(v_rest) r (follow_ups jsonb, priority int, created_by text)
+    perform process_jobs.enqueue_follow_ups(
+      r.follow_ups, r.priority, r.created_by, r.notify_url, r.notify_user)
+    from jsonb_to_recordset(v_rest) r (
+      follow_ups jsonb, priority int, created_by text, notify_url text, notify_user text)
     where r.follow_ups is not null;
     for v_wait in
       select r.job_type, r.begun, r.held_seconds, r.pause_reason

@@ -69,7 +69,9 @@ begin
               'the worker was killed or lost'))
           ) why (message)
         ),
-        lease_token = null, lease_expires_at = null, updated_at = now(), moves = j.moves + 1
+        lease_token = null, lease_expires_at = null, updated_at = now(),
+        -- As in settle_jobs.
+        moves = j.moves + case when j.notify_url is null then 1 else 0 end
       where j.id = any (v_part);
       get diagnostics v_count = row_count;
       if v_count < cardinality(v_part) then

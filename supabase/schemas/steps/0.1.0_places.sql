@@ -1,7 +1,20 @@
 -- 0.1.0, for databases of its development: where a job stands is in narrow tables (places.sql) instead of six indexes of
 -- job_queue, and rows are checked when they are made or changed by hand (keep_places). Jobs of every state get their places
 -- at the end (moved_in.sql).
-drop function if exists public.claim_next_job(text[], int, int, jsonb), public.exchange_jobs(jsonb, text[], int);
+drop function if exists public.claim_next_job(text[], int, int, jsonb), public.exchange_jobs(jsonb, text[], int),
+  public.enqueue_job(text, jsonb, int, int, timestamptz, text);
+
+do $$
+begin
+  if exists (select from process_jobs.releases) and process_jobs.column_type('public.job_queue', 'notify_url') is null then
+    alter table public.job_queue add column notify_url text, add column notify_user text;
+    if obj_description('public.job_queue'::regclass, 'pg_class') is distinct from 'made by process-jobs' then
+      insert into process_jobs.undo (statement) values
+        ('alter table public.job_queue drop column if exists notify_url, drop column if exists notify_user');
+    end if;
+  end if;
+end
+$$;
 
 do $$
 begin

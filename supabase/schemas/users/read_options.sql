@@ -31,7 +31,8 @@ begin
       ('num_inference_steps', 'whole', 0, 4294967295), ('guidance_scale', 'number', 0, null),
       ('seed', 'whole', -9223372036854775808, 9223372036854775807), ('output_format', 'format', null, null),
       ('num_outputs', 'whole', 1, 10), ('source_image_url', 'text', 1, null), ('source_image_urls', 'texts', null, null),
-      ('strength', 'number', 0, 1), ('priority', 'whole', -2147483648, 2147483647), ('idempotency_key', 'text', 1, 200)
+      ('strength', 'number', 0, 1), ('priority', 'whole', -2147483648, 2147483647), ('idempotency_key', 'text', 1, 200),
+      ('notify_url', 'text', 1, 2048)
     ) known (name, kind, low, high) on known.name = o.key
   loop
     v_number := case when v_option.type = 'number' then v_option.value::numeric end;
@@ -52,7 +53,7 @@ begin
       then format('a list of 1 to %s strings', v_max_sources)
     end;
     if v_option.kind is null then
-      raise exception 'p_options: % is not an option, known are negative_prompt, width, height, num_inference_steps, guidance_scale, seed, output_format, num_outputs, source_image_url, source_image_urls, strength, priority and idempotency_key',
+      raise exception 'p_options: % is not an option, known are negative_prompt, width, height, num_inference_steps, guidance_scale, seed, output_format, num_outputs, source_image_url, source_image_urls, strength, priority, idempotency_key and notify_url',
         left(to_json(v_option.key)::text, 100) using errcode = '22023';
     elsif v_wanted is not null then
       raise exception 'p_options: % must be %, found %', v_option.key, v_wanted, case
@@ -67,6 +68,12 @@ begin
   end loop;
   if v_options ?& '{source_image_url,source_image_urls}' then
     raise exception 'p_options: source_image_url and source_image_urls are both there' using errcode = '22023';
+  end if;
+  if v_options ? 'notify_url'
+    and process_jobs.address_refusal('p_options: notify_url', v_options ->> 'notify_url', true) is not null
+  then
+    raise exception '%', process_jobs.address_refusal('p_options: notify_url', v_options ->> 'notify_url', true)
+      using errcode = '22023';
   end if;
   return v_options;
 end

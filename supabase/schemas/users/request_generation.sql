@@ -9,6 +9,7 @@
 --             priority         higher runs first; 0 by default
 --             idempotency_key  1 to 200 characters: the same request with the same key is the same generation, as long as
 --                              its jobs are kept
+--             notify_url       a public https address that is told of the end (deliver-webhook)
 --
 -- Refuses (22023) arguments out of these bounds, naming the field; (PT403) what is not the user's, or more than they may
 -- ask for; (PT409) another request with a key that has been used; (PT429) more than they may ask for now; and with their
@@ -24,8 +25,8 @@ declare
   v_key text := v_options ->> 'idempotency_key';
   v_priority int := coalesce((v_options ->> 'priority')::int, 0);
   v_payload jsonb := jsonb_build_object('prompt', p_prompt, 'model_id', p_model_id)
-    || (v_options - '{priority,idempotency_key}'::text[]);
-  v_hash bytea := sha256(convert_to(jsonb_build_array(v_payload, v_priority)::text, 'UTF8'));
+    || (v_options - '{priority,idempotency_key,notify_url}'::text[]);
+  v_hash bytea := sha256(convert_to(jsonb_build_array(v_payload, v_priority, v_options -> 'notify_url')::text, 'UTF8'));
   v_limits public.user_limits := process_jobs.limits_of(v_user_id);
   v_before record;
   v_begins_at timestamptz;
@@ -64,7 +65,8 @@ begin
   insert into process_jobs.requests (user_id, generation_id, idempotency_key, request_hash)
   values (v_user_id, v_id, v_key, v_hash);
   perform process_jobs.insert_job(
-    'generate-image', v_payload || jsonb_build_object('generation_id', v_id, 'user_id', v_user_id), v_priority, null, v_begins_at, null, v_user_id);
+    'generate-image', v_payload || jsonb_build_object('generation_id', v_id, 'user_id', v_user_id), v_priority, null, v_begins_at, null, v_user_id,
+    v_options ->> 'notify_url');
   return process_jobs.seen_generation(v_id);
 end
 $$;

@@ -28,6 +28,7 @@ pub struct Queue {
 const PREPARE: &str = "
     create sequence job_number;
     alter table job_queue alter id set default md5(nextval('job_number')::text)::uuid;
+    delete from job_types where job_type = 'deliver-webhook';
     insert into job_types (job_type) values ('work');
     -- Its jobs would come by themselves; tests/db/watch_prediction has them.
     delete from job_types where job_type = 'watch-prediction';
