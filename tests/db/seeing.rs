@@ -64,6 +64,9 @@ impl Change {
 
 /// Reads what Realtime's two publications let out since the last look: `pgoutput`'s messages.
 async fn published(admin: &Client, slot: &str) -> Vec<Change> {
+    // A slot reads up to where the log is flushed, which commits of a test server do not wait for; this one does.
+    let flush = "set synchronous_commit = on; select pg_logical_emit_message(true, 'process-jobs', '')";
+    admin.batch_execute(flush).await.expect("flush the log");
     let changes = format!(
         "select data from pg_logical_slot_get_binary_changes('{slot}', null, null, 'proto_version', '1',
         'publication_names', 'supabase_realtime,supabase_realtime_messages_publication')"
