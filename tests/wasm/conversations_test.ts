@@ -91,11 +91,24 @@ function listen(script: string[]): () => void {
     assertMatch(message, new RegExp(`^${pattern}$`));
   };
   globalThis.console = { ...console, log: heard, warn: heard, error: heard };
+  // A host has a public address, unless a script says otherwise.
+  const { resolveDns } = Deno;
+  Object.assign(Deno, {
+    resolveDns(host: string, kind: string) {
+      const missing = () => Promise.reject(new Deno.errors.NotFound("no record found"));
+      if (kind === "AAAA") return missing();
+      if (script[0] !== `> DNS ${host}`) return Promise.resolve(["93.184.216.34"]);
+      next(script, "> ");
+      const answer = next(script, "< ");
+      return answer === "lost" ? missing() : Promise.resolve(JSON.parse(answer));
+    },
+  });
   // The time of the signatures in the scripts.
   const { now } = Date;
   Date.now = () => 1614265330000;
   return () => {
     Object.assign(globalThis, { fetch, console });
+    Object.assign(Deno, { resolveDns });
     Date.now = now;
   };
 }
@@ -165,7 +178,7 @@ function answered(answer: string, isClaim: boolean): Response {
     const whole = (jobs: object[]) => jobs.map((job) => ({ ...CLAIMED, ...job }));
     return Response.json(Array.isArray(answer) ? whole(answer) : { ...answer, jobs: whole(answer.jobs) }, init);
   }
-  return new Response(body, init);
+  return new Response(body === "" ? null : body, init);
 }
 
 function parseRequest(text: string) {
