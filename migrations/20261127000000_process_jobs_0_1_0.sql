@@ -5259,7 +5259,8 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '20ms'
 as $$
 begin
-  execute 'select realtime.send($1, $2, $3, true)' using p_message, 'generation', 'process-jobs:' || p_user_id;
+  execute format('select %s($1, $2, $3, true)', to_regprocedure('realtime.send(jsonb, text, text, boolean)')::regproc)
+  using p_message, 'generation', 'process-jobs:' || p_user_id;
 exception
   when others then
     if process_jobs.is_server_state(sqlstate) then
@@ -6481,7 +6482,9 @@ begin
   elsif v_object[1] is distinct from 'public' then
     v_is_theirs := process_jobs.owns_object(p_user_id, replace(v_object[2], '%20', ' '), replace(v_object[3], '%20', ' '));
   elsif to_regclass('storage.buckets') is not null then
-    execute $q$ select coalesce(bool_or((to_jsonb(b) ->> 'public')::boolean), false) from storage.buckets b where b.id = $1 $q$
+    execute format(
+      $q$ select coalesce(bool_or((to_jsonb(b) ->> 'public')::boolean), false) from %s b where b.id = $1 $q$,
+      to_regclass('storage.buckets'))
     into v_is_theirs using replace(v_object[2], '%20', ' ');
   end if;
   if not v_is_theirs then
@@ -6707,11 +6710,13 @@ declare
 begin
   if to_regclass('storage.objects') is not null then
     -- (Older versions of Storage have owner only, later ones may have owner_id only.)
-    execute $q$
+    execute format(
+      $q$
       select exists (
-        select from storage.objects o
+        select from %s o
         where o.bucket_id = $1 and o.name = $2 and coalesce(to_jsonb(o) ->> 'owner_id', to_jsonb(o) ->> 'owner') = $3)
-    $q$ into v_is_own using p_bucket, p_name, p_user_id;
+      $q$, to_regclass('storage.objects'))
+    into v_is_own using p_bucket, p_name, p_user_id;
   end if;
   if not v_is_own and starts_with(p_name, p_user_id || '/')
     and p_bucket = coalesce((select w.said ->> 'bucket' from process_jobs.worker w), 'generated-images')

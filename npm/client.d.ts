@@ -29,7 +29,8 @@ export type JobToEnqueue = {
 
 /** What a user may ask for beside the prompt and the model. */
 export interface GenerationOptions
-  extends Omit<GenerateImage, "generation_id" | "user_id" | "prompt" | "model_id" | "model_version" | "published_schema"> {
+  extends
+    Omit<GenerateImage, "generation_id" | "user_id" | "prompt" | "model_id" | "model_version" | "published_schema"> {
   /** Higher first; 0 by default. */
   priority?: number | null;
   /** 1 to 200 characters: the same request with the same key is the same generation. */

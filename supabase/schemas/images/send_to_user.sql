@@ -9,7 +9,8 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '20ms'
 as $$
 begin
-  execute 'select realtime.send($1, $2, $3, true)' using p_message, 'generation', 'process-jobs:' || p_user_id;
+  execute format('select %s($1, $2, $3, true)', to_regprocedure('realtime.send(jsonb, text, text, boolean)')::regproc)
+  using p_message, 'generation', 'process-jobs:' || p_user_id;
 exception
   when others then
     if process_jobs.is_server_state(sqlstate) then

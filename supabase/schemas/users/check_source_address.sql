@@ -57,7 +57,9 @@ begin
   elsif v_object[1] is distinct from 'public' then
     v_is_theirs := process_jobs.owns_object(p_user_id, replace(v_object[2], '%20', ' '), replace(v_object[3], '%20', ' '));
   elsif to_regclass('storage.buckets') is not null then
-    execute $q$ select coalesce(bool_or((to_jsonb(b) ->> 'public')::boolean), false) from storage.buckets b where b.id = $1 $q$
+    execute format(
+      $q$ select coalesce(bool_or((to_jsonb(b) ->> 'public')::boolean), false) from %s b where b.id = $1 $q$,
+      to_regclass('storage.buckets'))
     into v_is_theirs using replace(v_object[2], '%20', ' ');
   end if;
   if not v_is_theirs then

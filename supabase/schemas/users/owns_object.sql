@@ -14,11 +14,13 @@ declare
 begin
   if to_regclass('storage.objects') is not null then
     -- (Older versions of Storage have owner only, later ones may have owner_id only.)
-    execute $q$
+    execute format(
+      $q$
       select exists (
-        select from storage.objects o
+        select from %s o
         where o.bucket_id = $1 and o.name = $2 and coalesce(to_jsonb(o) ->> 'owner_id', to_jsonb(o) ->> 'owner') = $3)
-    $q$ into v_is_own using p_bucket, p_name, p_user_id;
+      $q$, to_regclass('storage.objects'))
+    into v_is_own using p_bucket, p_name, p_user_id;
   end if;
   if not v_is_own and starts_with(p_name, p_user_id || '/')
     and p_bucket = coalesce((select w.said ->> 'bucket' from process_jobs.worker w), 'generated-images')
