@@ -60,7 +60,8 @@ fn db(report: &mut Report) -> Result<()> {
     let script = pgtap_script()?;
     let settings = [("wal_level", "logical"), ("max_wal_senders", "10")];
     let cluster = runtime.block_on(Cluster::start(PostgresKind::Embedded, &settings))?;
-    let schema = "create schema pgtap; alter database pgtap set search_path = public, pgtap; set search_path = pgtap";
+    let schema = "create schema pgtap; grant usage on schema pgtap to public;
+        alter database pgtap set search_path = public, pgtap; set search_path = pgtap";
     runtime.block_on(prepare(&cluster, &format!("{schema};\n{script}\n;reset search_path")))?;
     pgtap(&cluster, &["process_jobs_doctor", "schedule_process_jobs"], report)?;
     // (Debian's pg_dump dumps no newer server.)
