@@ -111,39 +111,6 @@ as $$
   select r.version from process_jobs.releases r order by string_to_array(r.version, '.')::int[] desc limit 1
 $$;
 
--- ── operate/public_functions.sql ──
-
--- public_functions: the existing functions of the interface, with those kept for callers from before the installation.
-create or replace function process_jobs.public_functions() returns oid[]
-language sql
-stable
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  select array_agg(s.function)
-  from (
-    select to_regprocedure('public.' || f.signature)::oid as function
-    from unnest(array[
-      'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)',
-      'cancel_job(uuid, uuid, jsonb)', 'change_priority(uuid, int)', 'claim_next_job(text[], int, int, jsonb, uuid)',
-      'complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb)', 'complete_job(uuid, text, jsonb)',
-      'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text, text)',
-      'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
-      'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
-      'enqueue_jobs(jsonb)',
-      'exchange_jobs(jsonb, text[], int, uuid)', 'heartbeat_job(uuid, uuid, int, int)',
-      'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
-      'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
-      'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
-      'report_progress(uuid, int, int)',
-      'schedule_process_jobs(text, text, text, int)', 'seconds_until_next_job(text[])',
-      'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text, jsonb)', 'unschedule_process_jobs()',
-      'wake_job(uuid, jsonb, int, jsonb)'
-    ]) f (signature)
-  ) s
-  where s.function is not null
-$$;
-
 -- ── operate/user_functions.sql ──
 
 -- user_functions: the functions of the interface that are for `authenticated`, the app's own users, and for nobody else.
@@ -158,6 +125,39 @@ as $$
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
       'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)'
+    ]) f (signature)
+  ) s
+  where s.function is not null
+$$;
+
+-- ── operate/public_functions.sql ──
+
+-- public_functions: the existing functions of the interface, with those kept for callers from before the installation and
+-- user_functions.
+create or replace function process_jobs.public_functions() returns oid[]
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select process_jobs.user_functions() || array_agg(s.function)
+  from (
+    select to_regprocedure('public.' || f.signature)::oid as function
+    from unnest(array[
+      'cancel_job(uuid, uuid, jsonb)', 'change_priority(uuid, int)', 'claim_next_job(text[], int, int, jsonb, uuid)',
+      'complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb)', 'complete_job(uuid, text, jsonb)',
+      'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text, text)',
+      'enqueue_job(text, jsonb, int, timestamptz, int)', 'enqueue_job(text, jsonb, int, timestamptz)',
+      'enqueue_job(text, jsonb, int, text, int)', 'enqueue_job(text, jsonb, int, text)',
+      'enqueue_jobs(jsonb)',
+      'exchange_jobs(jsonb, text[], int, uuid)', 'heartbeat_job(uuid, uuid, int, int)',
+      'keep_model_schema(text, jsonb, boolean)', 'pause_job_type(text, text)', 'process_jobs_doctor()',
+      'prune_jobs(timestamptz, int)', 'queue_metrics()', 'queue_stats()',
+      'redrive_failed_jobs(text, timestamptz, int, int)', 'resume_job_type(text)', 'retry_job(uuid, int)',
+      'report_progress(uuid, int, int)',
+      'schedule_process_jobs(text, text, text, int)', 'seconds_until_next_job(text[])',
+      'snooze_job(uuid, uuid, double precision, jsonb, int, boolean, text, jsonb)', 'unschedule_process_jobs()',
+      'wake_job(uuid, jsonb, int, jsonb)'
     ]) f (signature)
   ) s
   where s.function is not null
@@ -3152,7 +3152,8 @@ begin
       on conflict (id) do nothing;
       return;
     exception
-      when lock_not_available or serialization_failure then
+      -- (Of waits that follow each other, one that ends in the very moment it is over shows as a cancel.)
+      when lock_not_available or query_canceled or serialization_failure then
         if v_waits = 0 then
           raise;
         end if;
@@ -5518,8 +5519,6 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set jit = off
 as $$
 declare
   v_month constant timestamptz := date_trunc('month', now(), 'UTC');
@@ -5928,15 +5927,15 @@ insert into public.job_types (job_type, backoff_max_seconds)
 values ('deliver-webhook', 14400)
 on conflict (job_type) do nothing;
 
--- ── schedule/call_function.sql ──
+-- ── schedule/call_worker.sql ──
 
--- call_function: calls the function through pg_net, once the transaction has committed; returns pg_net's request id. For
+-- call_worker: calls the function through pg_net, once the transaction has committed; returns pg_net's request id. For
 -- tick and ring.
 --
 -- pg_net drops the connection after p_timeout_milliseconds, therefore `Prefer: respond-async`: the function answers at
 -- once and works on. Its answer is ignored. Refuses (55000), and says what to do, where the key cannot be read, pg_net or
 -- the URL is missing, or pg_net does not send what it has been given.
-create or replace function process_jobs.call_function(p_function_url text, p_timeout_milliseconds int) returns bigint
+create or replace function process_jobs.call_worker(p_function_url text, p_timeout_milliseconds int) returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -6102,7 +6101,7 @@ begin
   end if;
   -- Before the call: a call that fails is not tried again with each job.
   perform setval('process_jobs.last_ring', (extract(epoch from clock_timestamp()) * 1000)::bigint);
-  perform process_jobs.call_function(v_function_url, v_timeout_milliseconds);
+  perform process_jobs.call_worker(v_function_url, v_timeout_milliseconds);
 exception
   when others then
     v_failure := sqlerrm;
@@ -6334,7 +6333,7 @@ $$;
 -- tick: run by the cron job process-jobs-worker: calls the function if a job is ready or a lease has expired, and
 -- returns pg_net's request id; null: nothing to do, no call.
 --
--- The next tick makes up for a lost call. A tick that cannot call (call_function) fails, which shows in
+-- The next tick makes up for a lost call. A tick that cannot call (call_worker) fails, which shows in
 -- cron.job_run_details.
 create or replace function process_jobs.tick(p_function_url text, p_timeout_milliseconds int) returns bigint
 language plpgsql
@@ -6347,7 +6346,7 @@ begin
   if public.seconds_until_next_job() is distinct from 0 then
     return null;
   end if;
-  return process_jobs.call_function(p_function_url, p_timeout_milliseconds);
+  return process_jobs.call_worker(p_function_url, p_timeout_milliseconds);
 end
 $$;
 
@@ -6464,9 +6463,8 @@ begin
   from regexp_matches(p_url, '%..|[^%]+', 'g') with ordinality m (part, n);
   if v_decoded ~ '/\.{1,2}(?:[/?#;]|$)' then
     raise exception '%: must be without . and .. in its path', p_field using errcode = '22023';
-  elsif p_url !~ ('^' || v_local || '/storage/v1/object/') and (
-    p_url !~ ('^https://' || v_host || '(?:[/?#]|$)')
-    or p_url ~* '^https://(?:[^/?#]*\.)?(?:localhost|localdomain|local|internal|home\.arpa)(?:[/?#]|$)')
+  elsif p_url !~ ('^' || v_local || '/storage/v1/object/')
+    and process_jobs.address_refusal(p_field, substring(p_url from '^https://[^/?#]*'), true) is not null
   then
     raise exception '%: must begin with https:// and the public name of a host, without user, port or number of an address', p_field
       using errcode = '22023';

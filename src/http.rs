@@ -1,5 +1,7 @@
 //! HTTP as the worker uses it: a request, its answer, and the one port that sends.
 
+use crate::fields;
+use crate::text::number;
 use futures_util::future::LocalBoxFuture;
 use std::any::Any;
 use std::cell::Cell;
@@ -69,6 +71,13 @@ pub struct Refusal {
     pub status: u16,
     pub retry_after: Option<String>,
     pub body: String,
+}
+
+impl Refusal {
+    /// The wait that `Retry-After` asks for in seconds; one that is a date counts as none.
+    pub fn wait(&self) -> Option<Duration> {
+        self.retry_after.as_deref().and_then(number).and_then(fields::seconds)
+    }
 }
 
 /// The body of an answer, not yet read.

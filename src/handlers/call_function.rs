@@ -6,10 +6,10 @@
 use crate::ctx::Ctx;
 use crate::error::{Again, JobError};
 use crate::fields;
-use crate::http::{Body, Refusal, Request, Response, TransportError};
+use crate::http::{Body, Request, Response, TransportError};
 use crate::job::{CALL_FUNCTION, Handler, Job, Outcome};
 use crate::json::{self, object};
-use crate::text::{cleaned, cut, detail, number};
+use crate::text::{cleaned, cut, detail};
 use crate::webhook;
 use constant_time_eq::constant_time_eq;
 use hmac_sha256::HMAC;
@@ -167,12 +167,12 @@ async fn result(job: &Job, mut response: Response) -> Result<Value, JobError> {
 /// An answer that is no success. `sb-error-code` is the platform's: with those below the function was not started.
 async fn refused(job: &Job, response: Response) -> JobError {
     let code = response.error_code.clone().unwrap_or_default();
-    let Refusal { status, retry_after, body } = response.refusal().await;
+    let refusal = response.refusal().await;
+    let status = refusal.status;
     let is_not_started = ["NOT_FOUND", "UNAUTHORIZED_", "BOOT_ERROR", "LOAD_FUNCTION_", "RATE_LIMIT_EXCEEDED"]
         .iter()
         .any(|beginning| code.starts_with(beginning));
-    let asked = retry_after.as_deref().and_then(number).and_then(fields::seconds);
-    let asked = asked.map(|delay| delay.clamp(Duration::from_secs(1), RATE_LIMIT_MAX));
+    let asked = refusal.wait().map(|delay| delay.clamp(Duration::from_secs(1), RATE_LIMIT_MAX));
     let (kind, again) = match (status, asked) {
         (429, asked) => ("rate_limited", Again::After(asked.unwrap_or(RATE_LIMIT_DEFAULT))),
         (503, Some(delay)) => ("rate_limited", Again::After(delay)),
@@ -183,7 +183,7 @@ async fn refused(job: &Job, response: Response) -> JobError {
     };
     let code = if code.is_empty() { code } else { format!(" ({})", cut(&code, 50)) };
     let message = format!("{} answered {status}{code}", name(job));
-    JobError { again, ..JobError::never(kind, message) }.with_told(detail(&body))
+    JobError { again, ..JobError::never(kind, message) }.with_told(detail(&refusal.body))
 }
 
 /// Authorizes whoever works for a job to tell of it. It is the same for all attempts of a life, parked or not, so that it

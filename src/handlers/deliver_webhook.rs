@@ -4,13 +4,13 @@ use crate::address::Address;
 use crate::config::Config;
 use crate::ctx::Ctx;
 use crate::error::{Again, JobError};
-use crate::fields::{self, fields};
+use crate::fields::fields;
 use crate::hosts;
 use crate::http::{Body, Refusal, Request};
 use crate::job::{Handler, Job, Outcome, nothing_to_end};
 use crate::json::{self, object};
 use crate::queue;
-use crate::text::{cut, detail, number};
+use crate::text::{cut, detail};
 use crate::webhook;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -106,8 +106,7 @@ async fn check_addresses(ctx: &Ctx, url: &Address) -> Result<(), JobError> {
 fn refused(job: &Job, refusal: &Refusal) -> Result<Outcome, JobError> {
     let status = refusal.status;
     let told = cut(&detail(&refusal.body), TOLD_MAX_CHARACTERS);
-    let wait = refusal.retry_after.as_deref().and_then(number).and_then(fields::seconds);
-    match (status, wait) {
+    match (status, refusal.wait()) {
         (429 | 503, Some(wait)) if job.age < DAY => Ok(Outcome::Snoozed {
             delay: wait.clamp(SHORTEST_WAIT, LONGEST_WAIT),
             // It has begun, so that its age goes on.

@@ -16,8 +16,8 @@ use crate::gateway::FUNCTION;
 use crate::process::Process;
 use crate::scratch::Scratch;
 
-/// `process-jobs`, or another function of the project. It boots at the first request, and again at the next request after its process has
-/// ended for any reason.
+/// `process-jobs`, or another function of the project. It boots at the first request, and again at the next request after
+/// its process has ended for any reason.
 pub struct Function {
     name: String,
     deno: Deno,

@@ -13,8 +13,6 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set jit = off
 as $$
 declare
   v_month constant timestamptz := date_trunc('month', now(), 'UTC');

@@ -1,15 +1,15 @@
--- public_functions: the existing functions of the interface, with those kept for callers from before the installation.
+-- public_functions: the existing functions of the interface, with those kept for callers from before the installation and
+-- user_functions.
 create or replace function process_jobs.public_functions() returns oid[]
 language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select array_agg(s.function)
+  select process_jobs.user_functions() || array_agg(s.function)
   from (
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
-      'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)',
       'cancel_job(uuid, uuid, jsonb)', 'change_priority(uuid, int)', 'claim_next_job(text[], int, int, jsonb, uuid)',
       'complete_job(uuid, jsonb, text, uuid, text, text, jsonb, jsonb)', 'complete_job(uuid, text, jsonb)',
       'complete_job(uuid, text, text)', 'enqueue_job(text, jsonb, int, int, timestamptz, text, text)',

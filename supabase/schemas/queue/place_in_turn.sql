@@ -86,7 +86,8 @@ begin
       on conflict (id) do nothing;
       return;
     exception
-      when lock_not_available or serialization_failure then
+      -- (Of waits that follow each other, one that ends in the very moment it is over shows as a cancel.)
+      when lock_not_available or query_canceled or serialization_failure then
         if v_waits = 0 then
           raise;
         end if;

@@ -24,7 +24,7 @@ begin
   end if;
   -- Before the call: a call that fails is not tried again with each job.
   perform setval('process_jobs.last_ring', (extract(epoch from clock_timestamp()) * 1000)::bigint);
-  perform process_jobs.call_function(v_function_url, v_timeout_milliseconds);
+  perform process_jobs.call_worker(v_function_url, v_timeout_milliseconds);
 exception
   when others then
     v_failure := sqlerrm;

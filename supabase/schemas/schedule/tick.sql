@@ -1,7 +1,7 @@
 -- tick: run by the cron job process-jobs-worker: calls the function if a job is ready or a lease has expired, and
 -- returns pg_net's request id; null: nothing to do, no call.
 --
--- The next tick makes up for a lost call. A tick that cannot call (call_function) fails, which shows in
+-- The next tick makes up for a lost call. A tick that cannot call (call_worker) fails, which shows in
 -- cron.job_run_details.
 create or replace function process_jobs.tick(p_function_url text, p_timeout_milliseconds int) returns bigint
 language plpgsql
@@ -14,6 +14,6 @@ begin
   if public.seconds_until_next_job() is distinct from 0 then
     return null;
   end if;
-  return process_jobs.call_function(p_function_url, p_timeout_milliseconds);
+  return process_jobs.call_worker(p_function_url, p_timeout_milliseconds);
 end
 $$;

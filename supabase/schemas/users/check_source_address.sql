@@ -39,9 +39,8 @@ begin
   from regexp_matches(p_url, '%..|[^%]+', 'g') with ordinality m (part, n);
   if v_decoded ~ '/\.{1,2}(?:[/?#;]|$)' then
     raise exception '%: must be without . and .. in its path', p_field using errcode = '22023';
-  elsif p_url !~ ('^' || v_local || '/storage/v1/object/') and (
-    p_url !~ ('^https://' || v_host || '(?:[/?#]|$)')
-    or p_url ~* '^https://(?:[^/?#]*\.)?(?:localhost|localdomain|local|internal|home\.arpa)(?:[/?#]|$)')
+  elsif p_url !~ ('^' || v_local || '/storage/v1/object/')
+    and process_jobs.address_refusal(p_field, substring(p_url from '^https://[^/?#]*'), true) is not null
   then
     raise exception '%: must begin with https:// and the public name of a host, without user, port or number of an address', p_field
       using errcode = '22023';

@@ -109,6 +109,7 @@ fn rust(cluster: &Cluster, but: &[&str], report: &mut Report) -> Result<()> {
     let names = [
         "sessions",
         "rings",
+        "turns",
         "project",
         "troubles",
         "moving_in",

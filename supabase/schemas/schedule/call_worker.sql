@@ -1,10 +1,10 @@
--- call_function: calls the function through pg_net, once the transaction has committed; returns pg_net's request id. For
+-- call_worker: calls the function through pg_net, once the transaction has committed; returns pg_net's request id. For
 -- tick and ring.
 --
 -- pg_net drops the connection after p_timeout_milliseconds, therefore `Prefer: respond-async`: the function answers at
 -- once and works on. Its answer is ignored. Refuses (55000), and says what to do, where the key cannot be read, pg_net or
 -- the URL is missing, or pg_net does not send what it has been given.
-create or replace function process_jobs.call_function(p_function_url text, p_timeout_milliseconds int) returns bigint
+create or replace function process_jobs.call_worker(p_function_url text, p_timeout_milliseconds int) returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
