@@ -124,7 +124,8 @@ as $$
   from (
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
-      'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)'
+      'cancel_generation(text)', 'get_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)',
+      'retry_generation(text)'
     ]) f (signature)
   ) s
   where s.function is not null
@@ -230,7 +231,7 @@ begin
       keep_model_schema,pause_job_type,
       process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,report_progress,resume_job_type,retry_job,
       schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job,
-      cancel_generation,my_limits,request_generation,retry_generation}');
+      cancel_generation,get_generation,my_limits,request_generation,retry_generation}');
 
   v_refusals := array(
     select format('function %s: process-jobs has one of this name; rename yours or drop it', t.signature)
@@ -6576,6 +6577,82 @@ begin
   ) d;
 end
 $$;
+
+-- ── users/get_generation.sql ──
+
+-- get_generation: where a generation of the signed-in user stands, as long as its jobs are kept: {id, user_id, status,
+-- progress, error_message?, usual_seconds?, images?}; null: there is none, or it is somebody else's.
+--
+-- The same whatever the app's tables look like, and what Realtime tells on the topic process-jobs:<user_id>
+-- (tell_generation): status queued, processing, downloading, completed, failed or cancelled; progress 0 to 100; images of
+-- a completed one, [{filename, storage_path, public_url, width, height, format}].
+create or replace function public.get_generation(p_id text) returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+-- Look up by key, whatever the statistics say: they may be from when the table was empty.
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  v_user_id text := process_jobs.signed_in_user();
+  v_job record;
+  v_row jsonb;
+  v_status text;
+  v_progress int;
+begin
+  select j.status::text, j.result, j.error_message, j.payload ->> 'model_id' as model into v_job
+  from public.job_queue j
+  where j.payload ->> 'generation_id' = p_id and j.job_type in ('generate-image', 'download-image')
+    and j.payload ->> 'user_id' = v_user_id
+  order by j.created_at desc, j.id desc
+  limit 1;
+  if not found then
+    return null;
+  end if;
+  if process_jobs.column_type('public.image_generations', 'id') is not null
+    and not exists (select from process_jobs.image_writers w where w.writes = 'generation')
+  then
+    execute format('select to_jsonb(g) from public.image_generations g where g.id = %L::%s and g.user_id::text = %L',
+      p_id, process_jobs.column_type('public.image_generations', 'id'), v_user_id)
+    into v_row;
+  end if;
+  if v_row is not null and (select t.statuses ? 'progress' from process_jobs.image_tables t) then
+    v_progress := v_row ->> 'progress';
+    -- (The app's table may have no word of its own for two of them.)
+    v_status := case
+      when v_row ->> 'status' = 'failed' and v_job.status = 'cancelled' then 'cancelled'
+      else nullif(v_row ->> 'status', 'pending')
+    end;
+  else
+    select g.status, g.progress into v_status, v_progress
+    from public.generation_progress g
+    where g.user_id = v_user_id and g.generation_id = p_id;
+  end if;
+  v_status := coalesce(v_status, case v_job.status when 'pending' then 'queued' else v_job.status end);
+  return jsonb_strip_nulls(jsonb_build_object(
+    'id', p_id, 'user_id', v_user_id, 'status', v_status,
+    'progress', greatest(0, least(100, coalesce(v_progress, 0))),
+    'error_message', case
+      when v_status in ('failed', 'cancelled') then coalesce(v_row ->> 'error_message', v_job.error_message)
+    end,
+    'usual_seconds', case when v_status = 'processing' then (
+      select t.seconds from process_jobs.model_times t where t.model = v_job.model)
+    end,
+    'images', case when v_status = 'completed' then (
+      select jsonb_agg(jsonb_build_object(
+        'filename', i.value -> 'filename', 'storage_path', i.value -> 'storage_path', 'public_url', i.value -> 'public_url',
+        'width', i.value -> 'width', 'height', i.value -> 'height', 'format', i.value -> 'format'))
+      from jsonb_array_elements(
+        case when jsonb_typeof(v_job.result -> 'images') = 'array' then v_job.result -> 'images' else jsonb_build_array(v_job.result) end) i
+      where i.value ->> 'storage_path' is not null)
+    end));
+end
+$$;
+
+revoke execute on function public.get_generation(text) from public, anon, service_role;
+grant execute on function public.get_generation(text) to authenticated;
 
 -- ── users/limits_of.sql ──
 

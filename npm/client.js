@@ -1,6 +1,11 @@
 // The queue, by the caller's own supabase-js client. It asks as that client does: with a secret key, or as whoever the
 // project lets call these functions: the app's own users, those that speak of generations.
 
+export { follow, generate } from "./generations.js";
+
+/** Milliseconds after which a user's request is given up. */
+const PATIENCE = 20_000;
+
 /** @param {{ rpc: Function, from: Function }} supabase */
 export function processJobs(supabase) {
   return {
@@ -49,7 +54,12 @@ export function processJobs(supabase) {
           p_prompt: prompt,
           p_model_id: modelId,
           p_options: options,
-        }),
+        }).abortSignal(AbortSignal.timeout(PATIENCE)),
+      );
+    },
+    async generation(id) {
+      return taken(
+        await supabase.rpc("get_generation", { p_id: id }).abortSignal(AbortSignal.timeout(PATIENCE)),
       );
     },
     async cancelGeneration(id) {
@@ -73,10 +83,11 @@ function time(at) {
   return at instanceof Date ? at.toISOString() : at;
 }
 
-/** supabase-js answers an error; here it is thrown, with its code. */
-function taken({ data, error }) {
+/** supabase-js answers an error; here it is thrown, with its code and HTTP status. */
+function taken({ data, error, status }) {
   if (error) {
     throw Object.assign(new Error(error.message), {
+      status,
       code: error.code,
       details: error.details,
       hint: error.hint,

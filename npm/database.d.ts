@@ -478,6 +478,10 @@ export type Database = {
         Args: { p_outcomes?: Json; p_job_types?: string[]; p_limit?: number; p_lease_token?: string };
         Returns: Json;
       };
+      get_generation: {
+        Args: { p_id: string };
+        Returns: Json;
+      };
       heartbeat_job: {
         Args: { p_job_id: string; p_lease_token: string; p_lease_seconds?: number; p_progress?: number };
         Returns: boolean;

@@ -98,7 +98,7 @@ async fn hosted_default_privileges_grant_nothing_that_is_not_meant() {
           and has_function_privilege(r.oid, p.oid, 'execute')";
     assert_eq!(
         client.query_one(callable, &[]).await.expect("privileges").get::<_, &str>(0),
-        "cancel_generation authenticated, my_limits authenticated, request_generation authenticated, retry_generation authenticated"
+        "cancel_generation authenticated, get_generation authenticated, my_limits authenticated, request_generation authenticated, retry_generation authenticated"
     );
     let inner = "select string_agg(p.proname, ',' order by p.proname) from pg_proc p
         where p.pronamespace = 'public'::regnamespace and has_function_privilege('service_role', p.oid, 'execute')";

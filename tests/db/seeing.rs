@@ -152,6 +152,12 @@ async fn as_user(client: &Client, user: &str, query: &str) -> Vec<String> {
     found
 }
 
+/// What a generation's user sees by looking.
+async fn seen(client: &Client, user: &str, generation: &str) -> Value {
+    let seen = as_user(client, user, &format!("select get_generation('{generation}')::text")).await;
+    serde_json::from_str(&seen[0]).expect("json")
+}
+
 /// A look at each prediction, whose log tells this.
 async fn look(owner: &Client, progress: Option<i32>, limit: i32) -> Value {
     let claimed = exchange(owner, json!([]), limit).await;
@@ -173,13 +179,19 @@ async fn each_user_is_told_of_their_own_generations_and_of_no_others() {
     install(&owner).await.expect("it moves in");
     owner.batch_execute("select process_jobs.note_model_time('owner/name', 8)").await.expect("a model that is known");
     make_slot(&admin, "seeing_told").await;
+    let mut looks = Vec::new();
     for (generation, user) in [(FOX, ANN), (OWL, BEN)] {
         enqueue(&owner, generation, user).await;
+        looks.push(seen(&admin, user, generation).await);
         assert_eq!(look(&owner, None, 1).await, json!([true]));
+        looks.push(seen(&admin, user, generation).await);
         assert_eq!(look(&owner, Some(40), 1).await, json!([true]));
+        looks.push(seen(&admin, user, generation).await);
         let claimed = exchange(&owner, json!([]), 1).await;
         assert_eq!(work(&owner, &claimed["jobs"][0]).await, json!(true));
+        looks.push(seen(&admin, user, generation).await);
     }
+    assert_eq!(seen(&admin, ANN, OWL).await, Value::Null, "somebody else's");
 
     let changes = published(&admin, "seeing_told").await;
     let (messages, changes): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.table.starts_with("messages"));
@@ -209,6 +221,11 @@ async fn each_user_is_told_of_their_own_generations_and_of_no_others() {
             ],
             "{user}"
         );
+        // A look says the same.
+        for mut told in told.into_iter().filter(|told| told["status"] != "downloading") {
+            told["user_id"] = json!(user);
+            assert_eq!(looks.remove(0), told);
+        }
 
         let told: Vec<String> = changes
             .iter()
@@ -331,6 +348,11 @@ async fn an_app_without_a_progress_sees_it_in_a_table_beside_its_own() {
     let last = published(&admin, "seeing_original").await;
     let last = last.iter().rfind(|change| change.table.starts_with("messages")).expect("a message").payload();
     assert_eq!((&last["progress"], &last["error_message"]), (&json!(45), &json!("enough")), "{last}");
+    for (digit, status, error_message) in [("3", "cancelled", "cancelled"), ("4", "failed", "enough")] {
+        let generation = FOX.replace('1', digit);
+        let told = json!({ "id": generation, "user_id": ANN, "status": status, "progress": 45, "error_message": error_message });
+        assert_eq!(seen(&admin, ANN, &generation).await, told);
+    }
 
     // Old rows go with old jobs.
     owner.batch_execute("update generation_progress set updated_at = now() - interval '2 days'; select prune_jobs(now() - interval '1 day')").await.expect("prune");

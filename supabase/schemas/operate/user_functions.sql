@@ -9,7 +9,8 @@ as $$
   from (
     select to_regprocedure('public.' || f.signature)::oid as function
     from unnest(array[
-      'cancel_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)', 'retry_generation(text)'
+      'cancel_generation(text)', 'get_generation(text)', 'my_limits()', 'request_generation(text, text, jsonb)',
+      'retry_generation(text)'
     ]) f (signature)
   ) s
   where s.function is not null

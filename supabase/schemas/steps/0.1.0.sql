@@ -52,7 +52,7 @@ begin
       keep_model_schema,pause_job_type,
       process_jobs_doctor,prune_jobs,queue_metrics,queue_stats,redrive_failed_jobs,report_progress,resume_job_type,retry_job,
       schedule_process_jobs,seconds_until_next_job,snooze_job,unschedule_process_jobs,wake_job,
-      cancel_generation,my_limits,request_generation,retry_generation}');
+      cancel_generation,get_generation,my_limits,request_generation,retry_generation}');
 
   v_refusals := array(
     select format('function %s: process-jobs has one of this name; rename yours or drop it', t.signature)

@@ -8,7 +8,7 @@ create temp view ours as
 
 select is_empty(
   $$select name from ours where schema = 'public' and (has_function_privilege('anon', oid, 'execute')
-    or has_function_privilege('authenticated', oid, 'execute') and name not in ('cancel_generation', 'my_limits', 'request_generation', 'retry_generation'))$$,
+    or has_function_privilege('authenticated', oid, 'execute') and name not in ('cancel_generation', 'get_generation', 'my_limits', 'request_generation', 'retry_generation'))$$,
   'anon executes no function of ours, and authenticated none but those of the app''s users');
 select is_empty(
   $$select o.name from ours o join pg_proc p using (oid), aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a where schema = 'public' and a.grantee = 0$$,

@@ -51,10 +51,10 @@ insert into statements (sql, functions) values
   ($$select public.change_priority('00000000-0000-0000-0000-000000000000', 1)$$, '{change_priority}'),
   ($$select public.claim_next_job(p_worker => '{"version": "0.1.0"}')$$, '{claim_next_job}'),
   ($$select public.process_jobs_doctor()$$, '{process_jobs_doctor}'),
-  ($$select public.cancel_generation(g ->> 'id'), public.retry_generation(g ->> 'id'), public.my_limits() from public.request_generation('x', 'a/b',
-      '{"width": 8, "idempotency_key": "k", "source_image_url": "https://a.example/storage/v1/object/b/c"}') g$$, '{cancel_generation,retry_generation,my_limits,request_generation}'),
-  ($$select public.cancel_generation(g ->> 'id'), public.retry_generation(g ->> 'id'), public.my_limits() from public.request_generation('x', 'a/b',
-      '{"width": 8, "idempotency_key": "k", "source_image_urls": ["https://a.example/b%20c"]}') g$$, '{cancel_generation,retry_generation,my_limits,request_generation}'),
+  ($$select public.get_generation(g ->> 'id'), public.cancel_generation(g ->> 'id'), public.retry_generation(g ->> 'id'), public.my_limits() from public.request_generation('x', 'a/b',
+      '{"width": 8, "idempotency_key": "k", "source_image_url": "https://a.example/storage/v1/object/b/c"}') g$$, '{get_generation,cancel_generation,retry_generation,my_limits,request_generation}'),
+  ($$select public.get_generation(g ->> 'id'), public.cancel_generation(g ->> 'id'), public.retry_generation(g ->> 'id'), public.my_limits() from public.request_generation('x', 'a/b',
+      '{"width": 8, "idempotency_key": "k", "source_image_urls": ["https://a.example/b%20c"]}') g$$, '{get_generation,cancel_generation,retry_generation,my_limits,request_generation}'),
   ($$select public.prune_jobs(pg_catalog.now() - interval '1 day', 10)$$, '{prune_jobs}'),
   ($$select public.schedule_process_jobs('https://project.example/f', 'k'), public.unschedule_process_jobs()$$, '{schedule_process_jobs,unschedule_process_jobs}');
 grant select on statements to attacker;
