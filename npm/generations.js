@@ -85,10 +85,10 @@ class Following {
     return { value: undefined, done: true };
   }
 
-  async return(value) {
+  return(value) {
     this.#end();
     this.#unread = this.#failure = null;
-    return { value, done: true };
+    return Promise.resolve({ value, done: true });
   }
 
   async cancel() {
