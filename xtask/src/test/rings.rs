@@ -176,7 +176,8 @@ fn ship(report: &mut Report) -> Result<()> {
     if !has_debian_postgres(report, "shipping")? {
         return Ok(());
     }
-    report.runner(tools_test().args(["--test", "ship", "--test", "new_job_type"]), report::cargo)
+    report.runner(tools_test().args(["--test", "ship", "--test", "new_job_type"]), report::cargo)?;
+    report.runner(node::deno(Deno::Latest)?.args(["test", "--quiet", "tests/ship"]), report::deno)
 }
 
 fn cargo_test() -> Command {
