@@ -69,6 +69,7 @@ const PLACES: &[(&str, Place)] = &[
 /// What a generation has come to, counted at each place that could hold too much.
 struct Counts {
     predictions: usize,
+    ledger_rows: i64,
     image_rows: i64,
     objects: i64,
 }
@@ -84,8 +85,8 @@ async fn wherever_it_is_interrupted_a_generation_costs_one_prediction() {
     let stack = start(Options { replicate, ..settings(STACK_SETTINGS) }).await;
     shorten(&stack).await;
     let mut table = String::from(
-        "| interrupted | killed: done after | connection lost: done after | predictions | image rows | objects |\n\
-         |---|---|---|---|---|---|\n",
+        "| interrupted | killed: done after | connection lost: done after | predictions | in the ledger | image rows | objects |\n\
+         |---|---|---|---|---|---|---|\n",
     );
     for (number, (name, place)) in PLACES.iter().enumerate() {
         let mut cells = Vec::new();
@@ -96,12 +97,14 @@ async fn wherever_it_is_interrupted_a_generation_costs_one_prediction() {
             }
             let id = format!("place-{number}-{}", cells.len());
             let took = interrupt(&stack, &id, place, interruption).await;
-            let Counts { predictions, image_rows, objects } = counts(&stack, &id).await;
-            assert_eq!((predictions, image_rows, objects), (1, 1, 1), "{name}\n{}", stack.logs().unwrap());
+            let Counts { predictions, ledger_rows, image_rows, objects } = counts(&stack, &id).await;
+            let counts = (predictions, ledger_rows, image_rows, objects);
+            assert_eq!(counts, (1, 1, 1, 1), "{name}\n{}", stack.logs().unwrap());
             cells.push(format!("{:.1} s", took.as_secs_f64()));
         }
-        table += &format!("| {name} | {} | {} | 1 | 1 | 1 |\n", cells[0], cells[1]);
+        table += &format!("| {name} | {} | {} | 1 | 1 | 1 | 1 |\n", cells[0], cells[1]);
     }
+    ledger_is_what_was_used(&stack).await;
     println!("{table}");
     if std::env::var("CRASH_MATRIX").is_ok_and(|value| value == "write") {
         write_to_readme(&table);
@@ -199,8 +202,12 @@ async fn counts(stack: &Stack, id: &str) -> Counts {
     let of = |table: &str, column: &str, pattern: &str| {
         format!("select count(*) from {table} where {column} like '{}'", pattern.replace("{}", id))
     };
+    let ledger = format!(
+        "select count(*) from usage_ledger l join job_queue j on j.id = l.job_id where j.payload ->> 'generation_id' = '{id}'"
+    );
     Counts {
         predictions: stack.replicate().predictions().iter().filter(|it| is_its(&it.input)).count(),
+        ledger_rows: count(stack, &ledger).await,
         image_rows: count(stack, &of("images", "generation_id", "{}")).await,
         objects: count(stack, &of("storage.objects", "name", "%/{}.%")).await,
     }
