@@ -71,16 +71,22 @@ async fn all_is_well(stack: &Stack, jobs: usize, paid: &mut usize, what: &str) {
     execute(stack, "truncate job_queue, images, image_generations").await;
 }
 
-/// What the queue never heard of, and what it has carried out, at each claim and settle of a picture's way.
+/// At each claim and settle of a picture's way.
 #[tokio::test]
-async fn a_state_of_the_gateway_costs_no_picture() {
+async fn what_the_queue_never_heard_of_costs_no_picture() {
+    cost_no_picture([&[CRASHED, UNAVAILABLE], &[TOKEN, TOKEN], &[FORBIDDEN, NO_ROUTE, EMPTY]]).await;
+}
+
+#[tokio::test]
+async fn what_the_queue_has_carried_out_costs_no_picture() {
+    cost_no_picture([&[RECORDED], &[UNFIT], &[UNFIT, CRASHED, RECORDED]]).await;
+}
+
+async fn cost_no_picture(all: [&'static [Fate]; 3]) {
     let stack = start(settings(&[("POLL_INTERVAL_MS", "200")])).await;
-    let not_done: [&[Fate]; 3] = [&[CRASHED, UNAVAILABLE], &[TOKEN, TOKEN], &[FORBIDDEN, NO_ROUTE, EMPTY]];
-    let done: [&[Fate]; 3] = [&[RECORDED], &[UNFIT], &[UNFIT, CRASHED, RECORDED]];
     let anywhere = [From::Exchange(0), From::Exchange(1), From::Exchange(2), From::Exchange(3), From::Upload];
-    let all = not_done.into_iter().chain(done).flat_map(|fates| anywhere.map(|from| (from, fates)));
     let mut paid = 0;
-    for (number, (from, fates)) in all.enumerate() {
+    for (number, (fates, from)) in all.into_iter().flat_map(|fates| anywhere.map(|from| (fates, from))).enumerate() {
         let met = meet(&stack, from, fates);
         enqueue(&stack, "generate-image", &generate(&format!("gen-{number}"), "a fox")).await;
         drain_whatever_it_answers(&stack).await;

@@ -1,7 +1,9 @@
-//! One address for everything, as in a project: `/rest/v1`, `/storage/v1`, `/auth/v1`, `/functions/v1/<name>`.
+//! One address for everything, as in a project: `/rest/v1`, `/storage/v1`, `/auth/v1`, `/realtime/v1`,
+//! `/functions/v1/<name>`; and at any other path the files of an app.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyhow::{Context, Result};
@@ -14,8 +16,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+use tower::ServiceExt;
+use tower_http::services::ServeDir;
 
 use crate::function::Function;
+use crate::realtime::Realtime;
 
 /// The functions of the project, by name.
 pub(crate) type Functions = BTreeMap<String, Function>;
@@ -56,18 +61,7 @@ pub enum Fate {
 pub(crate) type Fates = Arc<Mutex<Box<dyn FnMut(&str) -> Fate + Send>>>;
 
 /// Passes requests on until the task is aborted.
-pub(crate) fn serve(
-    listening: Listening,
-    rest_and_storage: u16,
-    functions: &Arc<Functions>,
-    fates: &Fates,
-) -> JoinHandle<()> {
-    let backends = Backends {
-        rest_and_storage,
-        functions: Arc::downgrade(functions),
-        fates: fates.clone(),
-        client: reqwest::Client::new(),
-    };
+pub(crate) fn serve(listening: Listening, backends: Backends) -> JoinHandle<()> {
     tokio::spawn(async move {
         // The connections end with this task.
         let mut connections = JoinSet::new();
@@ -82,18 +76,33 @@ pub(crate) fn serve(
             let _ = stream.set_nodelay(true);
             let backends = backends.clone();
             let service = service_fn(move |request| meet_fate(backends.clone(), request));
-            connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades());
         }
     })
 }
 
 #[derive(Clone)]
-struct Backends {
-    rest_and_storage: u16,
+pub(crate) struct Backends {
+    pub rest_and_storage: u16,
+    pub realtime: Weak<Realtime>,
     /// Connections that a caller keeps open outlive the stack, so they must not keep the functions alive.
-    functions: Weak<Functions>,
-    fates: Fates,
-    client: reqwest::Client,
+    pub functions: Weak<Functions>,
+    pub fates: Fates,
+    pub site: Option<Site>,
+    pub client: reqwest::Client,
+}
+
+/// An app's static files, and what its /config.json says.
+#[derive(Clone)]
+pub(crate) struct Site {
+    files: ServeDir,
+    config: serde_json::Value,
+}
+
+impl Site {
+    pub fn new(files: &Path, url: &str, key: &str) -> Site {
+        Site { files: ServeDir::new(files), config: serde_json::json!({ "url": url, "key": key }) }
+    }
 }
 
 /// An error closes the connection without an answer.
@@ -129,6 +138,11 @@ fn is_of_rest_or_storage(path: &str) -> bool {
 async fn pass_on(backends: &Backends, path: &str, request: Request<hyper::body::Incoming>) -> Response {
     let target = if is_of_rest_or_storage(path) || path.starts_with("/auth/v1/") {
         format!("http://127.0.0.1:{}{path}", backends.rest_and_storage)
+    } else if path.starts_with("/realtime/v1/websocket") {
+        return match backends.realtime.upgrade() {
+            Some(realtime) => realtime.connect(request.into_parts().0).await,
+            None => answer(StatusCode::SERVICE_UNAVAILABLE, "the stack has stopped".to_owned()),
+        };
     } else if let Some(route) = path.strip_prefix("/functions/v1/") {
         let Some(functions) = backends.functions.upgrade() else {
             return answer(StatusCode::SERVICE_UNAVAILABLE, "the stack has stopped".to_owned());
@@ -144,6 +158,11 @@ async fn pass_on(backends: &Backends, path: &str, request: Request<hyper::body::
             Ok(port) => format!("http://127.0.0.1:{port}/{route}"),
             Err(error) => return answer(StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}")),
         }
+    } else if let Some(site) = &backends.site {
+        if path == "/config.json" {
+            return axum::Json(site.config.clone()).into_response();
+        }
+        return site.files.clone().oneshot(request).await.into_response();
     } else {
         return answer(StatusCode::NOT_FOUND, format!("nothing is served at {path}"));
     };

@@ -11,6 +11,7 @@ pub mod node;
 mod pg_net;
 mod postgres;
 mod process;
+mod realtime;
 mod rest_and_storage;
 mod scratch;
 mod stack;

@@ -1,7 +1,6 @@
 //! The whole stack.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,11 +12,12 @@ use tokio_postgres::Client;
 
 use crate::deno::Deno;
 use crate::function::Function;
-use crate::gateway::{FUNCTION, Fate, Fates, Functions};
+use crate::gateway::{Backends, FUNCTION, Fate, Fates, Functions, Site};
 use crate::keys::Keys;
 use crate::pg_net::PgNet;
 use crate::postgres::{Cluster, PostgresKind, connect};
 use crate::process::Process;
+use crate::realtime::Realtime;
 use crate::scratch::Scratch;
 use crate::{gateway, migrations, rest_and_storage};
 
@@ -38,6 +38,8 @@ pub struct Options {
     pub scheduling: bool,
     /// SQL of an app that exists before the migrations.
     pub app: Option<&'static str>,
+    /// A directory with the files of a page, served at `/`; its `/config.json` is `{url, key}`, with the publishable key.
+    pub site: Option<PathBuf>,
     /// The port of the project's address; `None`: a free one.
     pub port: Option<u16>,
     /// The directory in which database, objects and keys are kept; `None`: they are deleted with the stack.
@@ -54,10 +56,11 @@ pub struct Stack {
     functions: Arc<Functions>,
     fates: Fates,
     _pg_net: Option<PgNet>,
+    realtime: Arc<Realtime>,
     rest_and_storage: Process,
     replicate: replicate_stand_in::Server,
     cluster: Cluster,
-    keys: Keys,
+    keys: Arc<Keys>,
     api_url: String,
     database_url: String,
     scratch: Arc<Scratch>,
@@ -79,13 +82,7 @@ impl Stack {
         );
         let tell = options.tell.unwrap_or(|_| {});
         let scratch = Arc::new(Scratch::new()?);
-        let keys = match &options.kept_in {
-            Some(directory) => {
-                fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-                Keys::kept_in(directory)?
-            }
-            None => Keys::new(),
-        };
+        let keys = Arc::new(options.kept_in.as_deref().map_or_else(|| Ok(Keys::new()), Keys::kept_in)?);
         let listening = gateway::listen(options.port).await?;
         let replicate = replicate_stand_in::Server::start(options.replicate.clone()).await?;
         tell("Postgres");
@@ -99,6 +96,8 @@ impl Stack {
         let was_there = database.query_one("select to_regclass('storage.objects') is not null", &[]).await?.get(0);
         let (rest_and_storage, rest_port) =
             rest_and_storage::start(&scratch, &database_url, &keys, &objects, was_there).await?;
+        Realtime::prepare(&database).await?;
+        let realtime = Realtime::start(&database_url, keys.clone()).await?;
         let pg_net = match options.scheduling {
             true => {
                 database.batch_execute(&PgNet::stand_in_sql()?).await.context("the stand-in of pg_net")?;
@@ -113,25 +112,29 @@ impl Stack {
         migrations::migrate(&mut database).await?;
 
         let api_url = listening.url.clone();
+        let env = function_env(&options, &api_url, &keys, &replicate);
         let directory =
             options.function_directory.unwrap_or_else(|| crate::repository().join("supabase/functions/process-jobs"));
-        let mut env = function_env(&api_url, &keys, &replicate, &options.replicate.token);
-        if options.webhooks {
-            env.insert("REPLICATE_WEBHOOK_SECRET".to_owned(), replicate.webhook_secret());
-            env.insert("PUBLIC_FUNCTION_URL".to_owned(), format!("{api_url}/functions/v1/process-jobs"));
-        }
-        env.extend(options.function_env);
-        env.retain(|_, value| !value.is_empty());
         let mut directories = options.functions;
         directories.insert(FUNCTION.to_owned(), directory);
         let functions = Arc::new(functions(directories, options.deno, &env, &scratch));
         let fates: Fates = Arc::new(Mutex::new(Box::new(|_| Fate::PassOn)));
-        let gateway = gateway::serve(listening, rest_port, &functions, &fates);
+        let site = options.site.map(|files| Site::new(&files, &api_url, &keys.publishable));
+        let backends = Backends {
+            rest_and_storage: rest_port,
+            realtime: Arc::downgrade(&realtime),
+            functions: Arc::downgrade(&functions),
+            fates: fates.clone(),
+            site,
+            client: reqwest::Client::new(),
+        };
+        let gateway = gateway::serve(listening, backends);
         let stack = Stack {
             gateway,
             functions,
             fates,
             _pg_net: pg_net,
+            realtime,
             rest_and_storage,
             replicate,
             cluster,
@@ -163,6 +166,11 @@ impl Stack {
         *self.fates.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(decide);
     }
 
+    /// False: Realtime loses its connections, and takes none.
+    pub fn turn_realtime(&self, on: bool) {
+        self.realtime.turn(on);
+    }
+
     /// A superuser's session.
     pub async fn sql(&self) -> Result<Client> {
         connect(&self.database_url).await
@@ -188,6 +196,11 @@ impl Stack {
     /// The key of the older form, a signed token.
     pub fn service_role_key(&self) -> &str {
         &self.keys.service_role
+    }
+
+    /// A token with these claims, as the project's Auth signs it.
+    pub fn token(&self, claims: &Value) -> String {
+        self.keys.sign(claims)
     }
 
     /// Makes the function drain the queue, and returns its answer. Fails if the status is not 200.
@@ -259,10 +272,10 @@ fn functions(
 
 /// The environment that the platform gives every function, and this function's settings.
 fn function_env(
+    options: &Options,
     api_url: &str,
     keys: &Keys,
     replicate: &replicate_stand_in::Server,
-    replicate_token: &str,
 ) -> BTreeMap<String, String> {
     let env = [
         ("SUPABASE_URL", api_url.to_owned()),
@@ -270,9 +283,17 @@ fn function_env(
         ("SUPABASE_SERVICE_ROLE_KEY", keys.service_role.clone()),
         ("SUPABASE_PUBLISHABLE_KEYS", serde_json::json!({ "default": keys.publishable }).to_string()),
         ("SUPABASE_SECRET_KEYS", serde_json::json!({ "default": keys.secret }).to_string()),
-        ("REPLICATE_API_TOKEN", replicate_token.to_owned()),
+        ("REPLICATE_API_TOKEN", options.replicate.token.clone()),
         ("REPLICATE_API_URL", replicate.api_url().to_string()),
         ("ALLOWED_OUTPUT_HOSTS", replicate.files_host().to_string()),
     ];
-    env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let webhooks = [
+        ("REPLICATE_WEBHOOK_SECRET", replicate.webhook_secret()),
+        ("PUBLIC_FUNCTION_URL", format!("{api_url}/functions/v1/process-jobs")),
+    ];
+    let all = env.into_iter().chain(webhooks.into_iter().filter(|_| options.webhooks));
+    let mut env: BTreeMap<String, String> = all.map(|(name, value)| (name.to_owned(), value)).collect();
+    env.extend(options.function_env.clone());
+    env.retain(|_, value| !value.is_empty());
+    env
 }
