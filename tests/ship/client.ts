@@ -1,7 +1,15 @@
 // The package's client over supabase-js, against a running project: type-checked, then run.
 
 import { createClient } from "@supabase/supabase-js";
-import { type Database, type Job, processJobs } from "process-jobs";
+import {
+  type Database,
+  follow,
+  type FollowedGeneration,
+  generate,
+  type GenerationState,
+  type Job,
+  processJobs,
+} from "process-jobs";
 
 declare module "process-jobs" {
   interface Payloads {
@@ -78,7 +86,12 @@ const lost = processJobs(createClient("http://127.0.0.1:9", key, { auth: { persi
 assert((await refusal(lost.cancel(id))).message !== "", "a project that does not answer");
 
 // A signed-in user.
-const user = createClient<Database>(url, publishable, { auth: { persistSession: false } });
+let looks = 0;
+const counted: typeof fetch = (...request) => {
+  if (String(request[0]).endsWith("/rpc/get_generation")) looks++;
+  return fetch(...request);
+};
+const user = createClient<Database>(url, publishable, { auth: { persistSession: false }, global: { fetch: counted } });
 await user.auth.signUp({ email: "user@app.example", password: "correct horse battery" });
 const mine = processJobs(user);
 assert((await mine.myLimits()).limits === null, "closed until an operator opens it");
@@ -95,6 +108,52 @@ assert(until !== null && new Date(until) > new Date(), "and until when");
 assert(await mine.cancelGeneration(made.id) && !await mine.cancelGeneration(made.id), "it is cancelled");
 assert((await refusal(mine.retryGeneration(made.id))).code === "PT429", "a retry counts as a request");
 assert(!await mine.retryGeneration("another"), "there is none");
+
+// A generation is followed to its end, while the function is called as the schedule would.
+await supabase.from("user_limits").update({ max_per_day: null }).eq("applies_to", "all");
+let isOver = false;
+const drains = (async () => {
+  while (!isOver) {
+    await (await fetch(`${url}/functions/v1/process-jobs`, { method: "POST", headers: { apikey: key } })).body
+      ?.cancel();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+})();
+async function statesOf(generation: FollowedGeneration): Promise<GenerationState[]> {
+  const states: GenerationState[] = [];
+  for await (const state of generation) states.push(state);
+  return states;
+}
+const wanted = { prompt: "a lighthouse", model_id: payload.model_id };
+const generation = generate(user, { ...wanted, width: 512, height: 512 });
+const states = await statesOf(generation);
+const statuses = [...new Set(states.map((state) => state.status))];
+assert(statuses.at(-1) === "completed", `${statuses}`);
+assert(statuses.includes("processing"), `${statuses}`);
+const progress = states.map((state) => state.progress);
+assert(progress.every((it, i) => i === 0 || it >= progress[i - 1]) && progress.at(-1) === 100, `${progress}`);
+assert(looks <= 3, `Realtime tells it: ${looks} looks`);
+const [picture] = states.at(-1)?.images ?? [];
+assert(picture.width === 512 && picture.format === "webp", JSON.stringify(picture));
+assert((await fetch(picture.public_url)).ok, "the picture is served");
+const looked = await statesOf(follow(user, await generation.id));
+const shown = ({ status, progress, images: [{ filename, public_url, width }] }: GenerationState) =>
+  [status, progress, filename, public_url, width].join(" ");
+assert(looked.map(shown).join() === shown(states[states.length - 1]), "a look says what was told");
+
+const stopped = generate(user, { ...wanted, prompt: "a storm [hang]" });
+for await (const { status } of stopped) if (status === "processing") await stopped.cancel();
+assert((await mine.generation(await stopped.id))?.status === "cancelled", "it is cancelled");
+const flagged = await statesOf(generate(user, { ...wanted, prompt: "a storm [fail:nsfw]" }));
+assert(flagged.at(-1)?.error_message?.includes("flagged as sensitive"), JSON.stringify(flagged));
+const notAllowed = await refusal(generate(user, { ...wanted, priority: 9 }).next());
+assert(notAllowed.code === "PT403", notAllowed.message);
+const other = createClient<Database>(url, publishable, { auth: { persistSession: false } });
+await other.auth.signUp({ email: "other@app.example", password: "correct horse battery" });
+const nothing = await refusal(follow(other, await generation.id).next());
+assert(nothing.message.startsWith("there is no generation"), nothing.message);
+isOver = true;
+await drains;
 
 // Whatever the project's own types are.
 type Of<Functions> = {

@@ -30,7 +30,9 @@ const TRIGGER: &str = "
     create trigger tell_stand_in after insert on realtime.messages for each row execute function realtime.tell_stand_in()";
 const SPOKEN: &str = "select topic, private, json_build_object('type', 'broadcast', 'event', event, 'payload', payload,
     'meta', json_build_object('id', id)) from realtime.messages where id = $1";
-const CONTEXT: &str = "select set_config('role', $1, true), set_config('realtime.topic', $2, true), set_config('request.jwt.claims', $3, true)";
+/// (The last is what auth.uid() of @supabase/lite reads.)
+const CONTEXT: &str = "select set_config('role', $1, true), set_config('realtime.topic', $2, true),
+    set_config('request.jwt.claims', $3, true), set_config('request.jwt.claim.sub', $4, true)";
 
 pub(crate) struct Realtime {
     keys: Arc<Keys>,
@@ -143,7 +145,8 @@ impl Realtime {
             let insert = "insert into realtime.messages (topic, extension) values ($1, 'broadcast') returning id";
             let id: Uuid = database.query_one(insert, &[&topic]).await?.get(0);
             let role = claims["role"].as_str().unwrap_or("anon");
-            database.query_one(CONTEXT, &[&role, &topic, &claims.to_string()]).await?;
+            let user = claims["sub"].as_str().unwrap_or_default();
+            database.query_one(CONTEXT, &[&role, &topic, &claims.to_string(), &user]).await?;
             let seen = "select from realtime.messages where id = $1 and topic = $2 and extension = 'broadcast'";
             Ok(!database.query(seen, &[&id, &topic]).await?.is_empty())
         };
