@@ -24,22 +24,13 @@ export interface EnqueueOptions {
 }
 
 export type JobToEnqueue = {
-  [Type in keyof Payloads]:
-    & { jobType: Type; payload: Payloads[Type] }
-    & EnqueueOptions;
+  [Type in keyof Payloads]: { jobType: Type; payload: Payloads[Type] } & EnqueueOptions;
 }[keyof Payloads];
 
 /** What a user may ask for beside the prompt and the model. */
-export interface GenerationOptions extends
-  Omit<
-    GenerateImage,
-    | "generation_id"
-    | "user_id"
-    | "prompt"
-    | "model_id"
-    | "model_version"
-    | "published_schema"
-  > {
+export interface GenerationOptions
+  extends
+    Omit<GenerateImage, "generation_id" | "user_id" | "prompt" | "model_id" | "model_version" | "published_schema"> {
   /** Higher first; 0 by default. */
   priority?: number | null;
   /** 1 to 200 characters: the same request with the same key is the same generation. */
@@ -51,21 +42,12 @@ export interface GenerationOptions extends
 /** A generation's row, as far as its user may read it. */
 export type Generation =
   & Partial<Database["public"]["Tables"]["image_generations"]["Row"]>
-  & Pick<
-    Database["public"]["Tables"]["image_generations"]["Row"],
-    "id" | "status"
-  >;
+  & Pick<Database["public"]["Tables"]["image_generations"]["Row"], "id" | "status">;
 
 /** Where a generation stands: the same from Realtime and from a look. */
 export interface GenerationState {
   id: string;
-  status:
-    | "queued"
-    | "processing"
-    | "downloading"
-    | "completed"
-    | "failed"
-    | "cancelled";
+  status: "queued" | "processing" | "downloading" | "completed" | "failed" | "cancelled";
   /** 0 to 100, never back; 100 when it is completed. Told with every five points and every change of status. */
   progress: number;
   /** Of one that failed or was cancelled: why. */
@@ -91,19 +73,17 @@ export interface Picture {
  * The states of a generation until it has ended, each newer than the one before; who is slow gets the newest only. To leave
  * the loop, or `return()`, ends the following and cancels nothing.
  */
-export interface FollowedGeneration extends AsyncIterableIterator<GenerationState, undefined> {
+export interface FollowedGeneration extends AsyncIterableIterator<GenerationState> {
   /** Rejects with the request's refusal, as the first `next()` does. */
   readonly id: Promise<string>;
   /** True: cancelled, or on its way. */
   cancel(): Promise<boolean>;
-  return(): Promise<IteratorResult<GenerationState, undefined>>;
+  return(): Promise<IteratorResult<GenerationState>>;
 }
 
 export interface MyLimits {
   /** Null: requests are closed to this user; a limit of null is none. */
-  limits:
-    | Omit<Database["public"]["Tables"]["user_limits"]["Row"], "applies_to">
-    | null;
+  limits: Omit<Database["public"]["Tables"]["user_limits"]["Row"], "applies_to"> | null;
   /** Generations under way, requests of the last 24 hours, US dollars of this month (UTC). */
   used: { open: number; day: number; cost: number };
   left: { open: number | null; day: number | null; cost: number | null };
@@ -128,21 +108,9 @@ export interface ProcessJobs {
    * For a signed-in user. Throws a refusal with its `code`: PT403, PT409 (another request with this key), PT429 (not
    * now), and `details`, JSON.
    */
-  requestGeneration(
-    prompt: string,
-    modelId: string,
-    options?: GenerationOptions,
-  ): Promise<Generation>;
+  requestGeneration(prompt: string, modelId: string, options?: GenerationOptions): Promise<Generation>;
   /** Null: there is none of the caller's, or its jobs are not kept any more. */
-  generation(
-    id: string,
-  ): Promise<
-    | (Omit<GenerationState, "images"> & {
-      user_id: string;
-      images?: Picture[];
-    })
-    | null
-  >;
+  generation(id: string): Promise<(Omit<GenerationState, "images"> & { user_id: string; images?: Picture[] }) | null>;
   /** True: cancelled, or on its way. */
   cancelGeneration(id: string): Promise<boolean>;
   /** True: it had failed or was cancelled, and is under way again. */
@@ -182,7 +150,4 @@ export function generate(
 ): FollowedGeneration;
 
 /** The same for a generation that was asked for before, as after a reload. */
-export function follow(
-  supabase: SupabaseWithRealtime,
-  id: string,
-): FollowedGeneration;
+export function follow(supabase: SupabaseWithRealtime, id: string): FollowedGeneration;

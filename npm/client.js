@@ -3,9 +3,6 @@
 
 export { follow, generate } from "./generations.js";
 
-/** Milliseconds after which a user's request is given up. */
-const PATIENCE = 20_000;
-
 /** @param {{ rpc: Function, from: Function }} supabase */
 export function processJobs(supabase) {
   return {
@@ -50,16 +47,16 @@ export function processJobs(supabase) {
     },
     async requestGeneration(prompt, modelId, options = {}) {
       return taken(
-        await supabase.rpc("request_generation", {
+        await answered(supabase.rpc("request_generation", {
           p_prompt: prompt,
           p_model_id: modelId,
           p_options: options,
-        }).abortSignal(AbortSignal.timeout(PATIENCE)),
+        })),
       );
     },
     async generation(id) {
       return taken(
-        await supabase.rpc("get_generation", { p_id: id }).abortSignal(AbortSignal.timeout(PATIENCE)),
+        await answered(supabase.rpc("get_generation", { p_id: id })),
       );
     },
     async cancelGeneration(id) {
@@ -81,6 +78,20 @@ export function processJobs(supabase) {
 
 function time(at) {
   return at instanceof Date ? at.toISOString() : at;
+}
+
+/** Milliseconds after which a request counts as lost. */
+const PATIENCE = 20_000;
+
+/** (AbortSignal.timeout is not on every phone.) */
+async function answered(request) {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), PATIENCE);
+  try {
+    return await request.abortSignal(controller.signal);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** supabase-js answers an error; here it is thrown, with its code and HTTP status. */

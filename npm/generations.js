@@ -34,9 +34,9 @@ async function request(jobs, prompt, modelId, options) {
   }
 }
 
-/** (crypto.randomUUID is for pages over https only.) */
+/** Among those of one user. (There is not a `crypto` on every phone.) */
 function randomKey() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
 }
 
 /** True: no answer, or one that says nothing of what was asked. */
