@@ -4,7 +4,7 @@
 --
 -- Like Realtime's, send is not security definer, sets realtime.topic for the rest of the transaction, writes one row, and
 -- turns every error into a warning. Unlike Realtime's, the only partition is the default one, and the tables of Postgres
--- Changes are not there. Nothing is sent anywhere: what would be is read from a replication slot.
+-- Changes are not there. Nothing is sent from here: tests read a replication slot, the local stack adds a trigger.
 do $$
 begin
   create role supabase_realtime_admin noinherit nologin;

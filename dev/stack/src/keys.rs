@@ -69,6 +69,14 @@ impl Keys {
         Ok(claims)
     }
 
+    /// The token that the gateway puts in a key's place. `None`: it is no key.
+    pub fn token(&self, key: &str) -> Option<String> {
+        match self.roles()[key].as_str()? {
+            "service_role" => Some(self.service_role.clone()),
+            _ => Some(self.anon.clone()),
+        }
+    }
+
     /// Maps each key to its role.
     pub fn roles(&self) -> Value {
         json!({

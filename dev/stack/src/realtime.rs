@@ -2,8 +2,10 @@
 //!
 //! What an app's users see of it is the original's: Phoenix' messages in both versions, tokens and when they run out, who
 //! may join a private channel (a row of realtime.messages inserted, looked at by the policies and rolled back), the words of
-//! a refusal, and what realtime.send has sent, once its transaction has committed. It has no messages of clients, no
-//! presence and no changes of tables: who asks for those is refused. Source: supabase/realtime, realtime_channel.ex.
+//! a refusal, and what realtime.send has sent, once its transaction has committed. It reads the table on a notification and
+//! not the log, refuses at once and not after 5 s, and limits nothing. What clients send goes nowhere, as on a private
+//! channel of the original whose policies let nobody send; who asks for presence or changes of tables is refused. Source:
+//! supabase/realtime 2.129.8, user_socket.ex, realtime_channel.ex and v2_serializer.ex; Phoenix' own socket.ex.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -12,6 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use axum::Json;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Query};
 use axum::http::{StatusCode, request::Parts};
@@ -28,11 +31,12 @@ const TRIGGER: &str = "
     create function realtime.tell_stand_in() returns trigger language plpgsql as
       $$ begin perform pg_notify('realtime_stand_in', new.id::text); return null; end $$;
     create trigger tell_stand_in after insert on realtime.messages for each row execute function realtime.tell_stand_in()";
-const SPOKEN: &str = "select topic, private, json_build_object('type', 'broadcast', 'event', event, 'payload', payload,
-    'meta', json_build_object('id', id)) from realtime.messages where id = $1";
-/// (The last is what auth.uid() of @supabase/lite reads.)
+const SPOKEN: &str = "select topic, private, event, payload::text, id::text from realtime.messages
+    where id = $1 and private is not null and event is not null and payload is not null";
+/// (auth.uid() of @supabase/lite reads the claim's own setting.)
 const CONTEXT: &str = "select set_config('role', $1, true), set_config('realtime.topic', $2, true),
-    set_config('request.jwt.claims', $3, true), set_config('request.jwt.claim.sub', $4, true)";
+    set_config('request.jwt.claims', $3, true), set_config('request.jwt.claim.sub', $4, true),
+    set_config('request.jwt.claim.role', $1, true)";
 
 pub(crate) struct Realtime {
     keys: Arc<Keys>,
@@ -44,13 +48,35 @@ pub(crate) struct Realtime {
 
 #[derive(Clone)]
 enum Spoken {
-    Message {
-        topic: String,
-        private: bool,
-        payload: Arc<Value>,
-    },
+    Message(Arc<Row>),
     /// All connections are lost.
     Lost,
+}
+
+/// Of realtime.messages.
+struct Row {
+    topic: String,
+    private: bool,
+    event: String,
+    payload: String,
+    id: String,
+}
+
+impl Row {
+    /// As version 2 has it: the lengths of topic, event and metadata, that the payload is JSON, and those four. `None`: one
+    /// is too long.
+    fn bytes(&self) -> Option<Vec<u8>> {
+        let (topic, meta) = (format!("realtime:{}", self.topic), json!({ "id": self.id }).to_string());
+        let length = |text: &str| u8::try_from(text.len()).ok();
+        let head = vec![4, length(&topic)?, length(&self.event)?, length(&meta)?, 1];
+        Some([&head, topic.as_bytes(), self.event.as_bytes(), meta.as_bytes(), self.payload.as_bytes()].concat())
+    }
+
+    /// As version 1 has it.
+    fn json(&self) -> Value {
+        let payload: Value = serde_json::from_str(&self.payload).unwrap_or_default();
+        json!({ "type": "broadcast", "event": self.event, "payload": payload, "meta": { "id": self.id } })
+    }
 }
 
 impl Realtime {
@@ -86,9 +112,17 @@ impl Realtime {
         tokio::spawn(async move {
             while let Some(id) = notified.recv().await {
                 let (Ok(id), Some(realtime)) = (id, weak.upgrade()) else { return };
-                let Ok(row) = listener.query_one(SPOKEN, &[&id]).await else { return };
-                let payload = Arc::new(row.get(2));
-                let _ = realtime.spoken.send(Spoken::Message { topic: row.get(0), private: row.get(1), payload });
+                let Ok(found) = listener.query_opt(SPOKEN, &[&id]).await else { return };
+                // (One that has been deleted since is not told.)
+                let Some(found) = found else { continue };
+                let row = Row {
+                    topic: found.get(0),
+                    private: found.get(1),
+                    event: found.get(2),
+                    payload: found.get(3),
+                    id: found.get(4),
+                };
+                let _ = realtime.spoken.send(Spoken::Message(Arc::new(row)));
             }
         });
         Ok(realtime)
@@ -107,26 +141,28 @@ impl Realtime {
         let Ok(Query(query)) = Query::<HashMap<String, String>>::try_from_uri(&parts.uri) else {
             return StatusCode::BAD_REQUEST.into_response();
         };
-        let is_known = query.get("apikey").is_some_and(|key| self.keys.roles().get(key).is_some());
         if !self.is_on.load(Ordering::Relaxed) {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
-        } else if !is_known {
-            return StatusCode::FORBIDDEN.into_response();
         }
-        let is_v2 = query.get("vsn").is_some_and(|version| version.starts_with("2."));
+        let unauthorized = |error: &str| (StatusCode::UNAUTHORIZED, Json(json!({ "error": error }))).into_response();
+        let Some(key) = query.get("apikey") else { return unauthorized("API key is missing") };
+        let Some(token) = self.keys.token(key) else { return unauthorized("The token provided is not a valid JWT") };
+        let is_v2 = match query.get("vsn").map(String::as_str) {
+            None | Some("1.0.0") => false,
+            Some("2.0.0") => true,
+            Some(_) => return StatusCode::FORBIDDEN.into_response(),
+        };
         match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => upgrade.on_upgrade(move |socket| {
                 let spoken = self.spoken.subscribe();
-                Session { realtime: Arc::downgrade(&self), socket, is_v2, channels: HashMap::new() }.run(spoken)
+                Session { realtime: Arc::downgrade(&self), socket, is_v2, token, channels: HashMap::new() }.run(spoken)
             }),
             Err(rejection) => rejection.into_response(),
         }
     }
 
     /// Who a token speaks for: its claims, or the words of a refusal.
-    fn claims(&self, token: Option<&str>) -> Result<Value, String> {
-        // (A key of the newer form, or none, is nobody.)
-        let Some(token) = token.filter(|token| !token.starts_with("sb_")) else { return Ok(json!({ "role": "anon" })) };
+    fn claims(&self, token: &str) -> Result<Value, String> {
         let claims = self.keys.verify(token)?;
         let (Some(_), Some(expires_at)) = (claims["role"].as_str(), claims["exp"].as_u64()) else {
             return Err("InvalidJWTToken: Fields `role` and `exp` are required in JWT".to_owned());
@@ -144,11 +180,9 @@ impl Realtime {
         let seen = async {
             let insert = "insert into realtime.messages (topic, extension) values ($1, 'broadcast') returning id";
             let id: Uuid = database.query_one(insert, &[&topic]).await?.get(0);
-            let role = claims["role"].as_str().unwrap_or("anon");
-            let user = claims["sub"].as_str().unwrap_or_default();
-            database.query_one(CONTEXT, &[&role, &topic, &claims.to_string(), &user]).await?;
-            let seen = "select from realtime.messages where id = $1 and topic = $2 and extension = 'broadcast'";
-            Ok(!database.query(seen, &[&id, &topic]).await?.is_empty())
+            let (role, sub) = (claims["role"].as_str(), claims["sub"].as_str());
+            database.query_one(CONTEXT, &[&role, &topic, &claims.to_string(), &sub]).await?;
+            Ok(database.query_opt("select from realtime.messages where id = $1", &[&id]).await?.is_some())
         };
         let seen = seen.await;
         database.batch_execute("rollback").await?;
@@ -157,17 +191,12 @@ impl Realtime {
 }
 
 /// When the token runs out, or why it opens nothing.
-async fn authorize(
-    realtime: Option<Arc<Realtime>>,
-    topic: &str,
-    private: bool,
-    token: Option<&str>,
-) -> Result<u64, String> {
-    let realtime = realtime.ok_or("RealtimeRestarting: Realtime is restarting, please standby")?;
+async fn authorize(realtime: &Weak<Realtime>, topic: &str, private: bool, token: &str) -> Result<u64, String> {
+    let realtime = realtime.upgrade().ok_or("RealtimeRestarting: Realtime is restarting, please standby")?;
     let claims = realtime.claims(token)?;
-    let sub_topic = topic.strip_prefix("realtime:").unwrap_or(topic);
-    if private && !realtime.may_read(sub_topic, &claims).await.unwrap_or(false) {
-        return Err(format!("Unauthorized: You do not have permissions to read from this Channel topic: {sub_topic}"));
+    let topic = topic.strip_prefix("realtime:").unwrap_or(topic);
+    if private && !realtime.may_read(topic, &claims).await.unwrap_or(false) {
+        return Err(format!("Unauthorized: You do not have permissions to read from this Channel topic: {topic}"));
     }
     Ok(claims["exp"].as_u64().unwrap_or(u64::MAX))
 }
@@ -214,7 +243,9 @@ struct Session {
     realtime: Weak<Realtime>,
     socket: WebSocket,
     is_v2: bool,
-    /// By topic.
+    /// Of its key.
+    token: String,
+    /// By topic, each with the prefix `realtime:`.
     channels: HashMap<String, Channel>,
 }
 
@@ -227,14 +258,14 @@ impl Session {
                 said = self.socket.recv() => match said {
                     Some(Ok(Message::Text(text))) => match Phoenix::read(&text) {
                         Some(message) => self.answer(message).await,
-                        None => None,
+                        None => Some(()),
                     },
                     Some(Ok(Message::Close(_)) | Err(_)) | None => None,
-                    // (A client's own broadcast comes as bytes; without a policy for it the original drops it too.)
+                    // (A client's own broadcast comes as bytes.)
                     Some(Ok(_)) => Some(()),
                 },
                 heard = spoken.recv() => match heard {
-                    Ok(Spoken::Message { topic, private, payload }) => self.tell(&topic, private, &payload).await,
+                    Ok(Spoken::Message(row)) => self.tell(&row).await,
                     Ok(Spoken::Lost) | Err(_) => None,
                 },
                 _ = seconds.tick() => self.close_what_has_run_out().await,
@@ -246,22 +277,29 @@ impl Session {
     }
 
     async fn answer(&mut self, message: Phoenix) -> Option<()> {
-        let Phoenix { topic, event, payload, .. } = &message;
-        match event.as_str() {
-            "heartbeat" if topic == "phoenix" => self.reply(&message, Ok(json!({}))).await,
-            "phx_join" => {
+        let Phoenix { join_ref, topic, event, payload, .. } = &message;
+        match (event.as_str(), self.channels.get(topic)) {
+            ("heartbeat", _) if topic == "phoenix" => self.reply(&message, Ok(json!({}))).await,
+            ("phx_join", _) if topic.starts_with("realtime:") => {
+                let before = self.channels.remove(topic);
                 let joined = self.join(&message).await;
-                self.reply(&message, joined.map(|()| json!({ "postgres_changes": [] }))).await
+                self.reply(&message, joined.map(|()| json!({ "postgres_changes": [] }))).await?;
+                self.tell_closed(topic, before).await
             }
-            _ if !self.channels.contains_key(topic) => self.reply(&message, Err("unmatched topic".to_owned())).await,
-            "phx_leave" => {
+            ("phx_leave", None) => self.reply(&message, Ok(json!({}))).await,
+            (_, None) => {
+                let payload = json!({ "status": "error", "response": { "reason": "unmatched topic" } });
+                self.push(&Value::Null, &message.reference, topic, "phx_reply", &payload).await
+            }
+            // (To a channel that has been joined again since.)
+            (_, Some(channel)) if !join_ref.is_null() && channel.join_ref != *join_ref => Some(()),
+            ("phx_leave", Some(_)) => {
                 self.reply(&message, Ok(json!({}))).await?;
                 self.close(topic).await
             }
-            "access_token" => match payload["access_token"].as_str() {
+            ("access_token", Some(channel)) => match payload["access_token"].as_str() {
                 Some(token) if !token.starts_with("sb_") => {
-                    let private = self.channels[topic].private;
-                    match authorize(self.realtime.upgrade(), topic, private, Some(token)).await {
+                    match authorize(&self.realtime, topic, channel.private, token).await {
                         Ok(expires_at) => {
                             self.channels.entry(topic.clone()).and_modify(|channel| channel.expires_at = expires_at);
                             Some(())
@@ -274,31 +312,36 @@ impl Session {
                 }
                 _ => Some(()),
             },
+            ("presence", Some(_)) => self.reply(&message, Err("this stand-in has no presence".to_owned())).await,
             _ => Some(()),
         }
     }
 
     async fn join(&mut self, Phoenix { join_ref, topic, payload, .. }: &Phoenix) -> Result<(), String> {
+        if topic == "realtime:" {
+            return Err("TopicNameRequired: You must provide a topic name".to_owned());
+        }
         let config = &payload["config"];
         if config["postgres_changes"].as_array().is_some_and(|changes| !changes.is_empty()) {
             return Err("RealtimeDisabledForConfiguration: this stand-in tells no changes of tables".to_owned());
         }
         let private = config["private"] == true;
-        let token = payload["access_token"].as_str();
-        let expires_at = authorize(self.realtime.upgrade(), topic, private, token).await?;
-        // One that joins again takes the place of the one before.
-        self.close(topic).await;
+        // (A key of the newer form is not a token.)
+        let token = payload["access_token"].as_str().filter(|token| !token.starts_with("sb_"));
+        let expires_at = authorize(&self.realtime, topic, private, token.unwrap_or(&self.token)).await?;
         self.channels.insert(topic.clone(), Channel { join_ref: join_ref.clone(), private, expires_at });
         Ok(())
     }
 
-    async fn tell(&mut self, topic: &str, private: bool, payload: &Value) -> Option<()> {
-        let topic = format!("realtime:{topic}");
-        match self.channels.get(&topic) {
-            Some(channel) if channel.private == private => {
-                self.push(&Value::Null, &Value::Null, &topic, "broadcast", payload).await
-            }
-            _ => Some(()),
+    async fn tell(&mut self, row: &Row) -> Option<()> {
+        let topic = format!("realtime:{}", row.topic);
+        if self.channels.get(&topic).is_none_or(|channel| channel.private != row.private) {
+            return Some(());
+        }
+        match (self.is_v2, row.bytes()) {
+            (true, Some(bytes)) => self.socket.send(Message::Binary(bytes.into())).await.ok(),
+            (true, None) => Some(()),
+            (false, _) => self.push(&Value::Null, &Value::Null, &topic, "broadcast", &row.json()).await,
         }
     }
 
@@ -320,7 +363,12 @@ impl Session {
     }
 
     async fn close(&mut self, topic: &str) -> Option<()> {
-        match self.channels.remove(topic) {
+        let channel = self.channels.remove(topic);
+        self.tell_closed(topic, channel).await
+    }
+
+    async fn tell_closed(&mut self, topic: &str, channel: Option<Channel>) -> Option<()> {
+        match channel {
             Some(Channel { join_ref, .. }) => self.push(&join_ref, &join_ref, topic, "phx_close", &json!({})).await,
             None => Some(()),
         }
@@ -345,9 +393,7 @@ impl Session {
     ) -> Option<()> {
         let message = match self.is_v2 {
             true => json!([join_ref, reference, topic, event, payload]),
-            false => {
-                json!({ "join_ref": join_ref, "ref": reference, "topic": topic, "event": event, "payload": payload })
-            }
+            false => json!({ "ref": reference, "topic": topic, "event": event, "payload": payload }),
         };
         self.socket.send(Message::Text(message.to_string().into())).await.ok()
     }

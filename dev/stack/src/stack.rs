@@ -180,7 +180,7 @@ impl Stack {
         &self.database_url
     }
 
-    /// The project's address, below which `/rest/v1`, `/storage/v1` and `/functions/v1` are.
+    /// The project's address, as supabase-js takes it.
     pub fn api_url(&self) -> &str {
         &self.api_url
     }

@@ -8,10 +8,8 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
-/// A policy as apps have it, and a function that speaks; a text takes back what was said before it.
+/// A function that speaks; a text takes back what was said before it.
 const SAY: &str = "
-    create policy own on realtime.messages for select to authenticated
-        using (topic = 't:' || (current_setting('request.jwt.claims')::jsonb ->> 'sub'));
     create function say(p_topic text, p_messages jsonb) returns void language plpgsql as $$
     declare v_message jsonb;
     begin
@@ -20,7 +18,11 @@ const SAY: &str = "
             perform realtime.send(v_message, 'generation', p_topic, true);
         end loop;
     end $$;
+    insert into user_limits (applies_to, max_open) values ('all', 1);
     notify pgrst, 'reload schema'";
+
+const ANN: &str = "00000000-0000-4000-8000-00000000000a";
+const BEN: &str = "00000000-0000-4000-8000-00000000000b";
 
 #[tokio::test]
 async fn the_official_client_hears_what_it_may() {
@@ -37,18 +39,31 @@ async fn the_official_client_hears_what_it_may() {
         .env("URL", stack.api_url())
         .env("KEY", stack.publishable_key())
         .env("SECRET_KEY", stack.secret_key())
-        .env("TOKENS", json!([token("ann", 3600), token("ben", 3600)]).to_string())
+        .env("TOKENS", json!([token(ANN, 3600), token(BEN, 3600)]).to_string())
+        .env("TOPICS", json!([format!("process-jobs:{ANN}"), format!("process-jobs:{BEN}")]).to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .expect("node is there");
+        .expect("deno is there");
     let mut input = script.stdin.take().unwrap();
     let mut lines = BufReader::new(script.stdout.take().unwrap()).lines();
     let mut last = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
         let answer = match line.as_str() {
-            "a token for three seconds" => token("ann", 3),
+            "a token for three seconds" => token(ANN, 3),
+            "send and delete" => {
+                let send = format!("select realtime.send('{{}}', 'generation', 'process-jobs:{ANN}')");
+                stack
+                    .sql()
+                    .await
+                    .unwrap()
+                    .batch_execute(&format!("{send}; delete from realtime.messages"))
+                    .await
+                    .unwrap();
+                String::new()
+            }
+            "drain" => stack.post_drain().await.unwrap().to_string(),
             "lose" => {
                 stack.turn_realtime(false);
                 String::new()
