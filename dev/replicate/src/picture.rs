@@ -1,4 +1,4 @@
-//! Real pictures that are cheap to make: a plain vertical gradient in one of eight colours.
+//! Real pictures that are cheap to make: a plain vertical gradient, one of eight skies.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Cursor;
@@ -57,7 +57,19 @@ impl Format {
     }
 }
 
-/// One of the eight colours, chosen by whatever makes pictures differ: prompt, seed, number.
+/// The colours of the top and the bottom.
+const SKIES: [([u8; 3], [u8; 3]); 8] = [
+    ([38, 52, 92], [244, 178, 140]),
+    ([92, 152, 178], [250, 232, 196]),
+    ([58, 44, 88], [226, 122, 122]),
+    ([44, 110, 106], [232, 226, 176]),
+    ([120, 144, 196], [246, 214, 224]),
+    ([24, 38, 66], [98, 150, 170]),
+    ([214, 128, 98], [252, 222, 168]),
+    ([92, 108, 92], [222, 226, 206]),
+];
+
+/// One of the eight skies, chosen by whatever makes pictures differ: prompt, seed, number.
 pub fn colour(of: impl Hash) -> u8 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
@@ -107,8 +119,6 @@ impl Picture {
     }
 
     fn ends(self) -> ([u8; 3], [u8; 3]) {
-        let level = |bit: u8| if self.colour >> bit & 1 == 1 { 230 } else { 60 };
-        let top = [level(0), level(1), level(2)];
-        (top, if self.colour == 7 { [20, 20, 20] } else { [250, 250, 250] })
+        SKIES[usize::from(self.colour) % SKIES.len()]
     }
 }
