@@ -3,13 +3,15 @@
 mod display;
 
 use std::fs;
+use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use local_stack::{Options, Stack};
 use replicate_stand_in::Options as Replicate;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use crate::command::root;
@@ -98,6 +100,15 @@ struct Outcome {
     seconds: f64,
 }
 
+/// Whose the jobs are, in the gallery.
+const EMAIL: &str = "demo@example.com";
+const PASSWORD: &str = "lighthouse";
+/// What everybody may ask for there: at most five generations at once, a hundred a day, and five dollars a month.
+const LIMITS: &str =
+    "insert into user_limits (applies_to, max_open, max_per_day, max_cost_per_month) values ('all', 5, 100, 5)";
+/// The interval of drains.
+const TICK: Duration = Duration::from_millis(500);
+
 /// Fails if a job's outcome is not the announced one. With `keep` the stack runs on until Ctrl-C.
 pub fn run(keep: bool) -> Result<()> {
     install::node_modules()?;
@@ -108,14 +119,16 @@ pub fn run(keep: bool) -> Result<()> {
             processing: Duration::from_millis(2500),
             ..Replicate::default()
         };
-        let stack = Stack::start(Options { replicate, tell: Some(dev::waits_for), ..Options::default() }).await?;
+        let site = Some(local_stack::gallery()?);
+        let stack = Stack::start(Options { replicate, site, tell: Some(dev::waits_for), ..Options::default() }).await?;
         let result = demonstrate(&stack, started).await;
         if keep {
             if let Err(error) = &result {
                 println!("{error:#}");
             }
-            dev::serve(stack, None).await?;
+            dev::serve(stack, Some(TICK)).await?;
         } else {
+            println!("The gallery ends with this; `cargo xtask demo --keep` leaves it open.");
             stack.stop().await?;
         }
         result
@@ -124,10 +137,15 @@ pub fn run(keep: bool) -> Result<()> {
 
 async fn demonstrate(stack: &Stack, started: Instant) -> Result<()> {
     let database = stack.sql().await?;
-    println!("Ready after {:.1} s. Enqueued:\n", started.elapsed().as_secs_f64());
+    database.batch_execute(LIMITS).await?;
+    let session = sign_up(stack).await?;
+    let user_id = &session["user"]["id"];
+    println!("Ready after {:.1} s.\n\n  The gallery      {}/", started.elapsed().as_secs_f64(), stack.api_url());
+    println!("  sign in as       {EMAIL}, password {PASSWORD}, or sign up\n\nEnqueued:\n");
+    open_gallery(stack, &session);
     for job in JOBS {
         let payload = json!({
-            "generation_id": job.name, "user_id": "demo", "prompt": job.prompt, "model_id": job.model,
+            "generation_id": job.name, "user_id": user_id, "prompt": job.prompt, "model_id": job.model,
             "width": 1024, "height": 1024
         });
         database.execute("select enqueue_job('generate-image', $1)", &[&payload]).await?;
@@ -166,8 +184,37 @@ async fn drain(stack: &Stack) -> anyhow::Error {
         if let Err(error) = stack.post_drain().await {
             return error;
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(TICK).await;
     }
+}
+
+/// The demo user's session.
+async fn sign_up(stack: &Stack) -> Result<Value> {
+    let url = format!("{}/auth/v1/signup", stack.api_url());
+    let request = reqwest::Client::new().post(url).header("apikey", stack.publishable_key());
+    let answer = request.json(&json!({ "email": EMAIL, "password": PASSWORD })).send().await?.error_for_status()?;
+    Ok(answer.json().await?)
+}
+
+/// Opens it in a browser if somebody is looking, signed in as by a link in a mail.
+fn open_gallery(stack: &Stack, session: &Value) {
+    let has_display = cfg!(target_os = "macos")
+        || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|it| !it.is_empty()));
+    if !has_display || !std::io::stdout().is_terminal() {
+        return;
+    }
+    let text = |name: &str| session[name].as_str().unwrap_or_default();
+    let url = format!(
+        "{}/#access_token={}&refresh_token={}&expires_in={}&token_type=bearer",
+        stack.api_url(),
+        text("access_token"),
+        text("refresh_token"),
+        session["expires_in"]
+    );
+    let open = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let quiet = || Stdio::null();
+    // Where there is no browser, the address is on the terminal.
+    let _ = Command::new(open).arg(url).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
 }
 
 /// Shows the progress of the jobs until all have ended.

@@ -46,6 +46,7 @@ pub fn run(settings: Settings) -> Result<()> {
             kept_in: settings.data.map(std::path::absolute).transpose()?,
             webhooks: settings.webhooks,
             function_env,
+            site: Some(local_stack::gallery()?),
             tell: Some(waits_for),
             ..Options::default()
         };
@@ -83,21 +84,19 @@ pub async fn serve(stack: Stack, tick: Option<Duration>) -> Result<()> {
     println!("{}", instructions(&stack));
     tokio::select! {
         ended = tokio::signal::ctrl_c() => ended?,
-        () = drain_every(&stack, tick) => {}
+        () = ring_every(&stack, tick) => {}
     }
     println!("\nstopping");
     stack.stop().await
 }
 
-async fn drain_every(stack: &Stack, tick: Option<Duration>) {
+async fn ring_every(stack: &Stack, tick: Option<Duration>) {
     let Some(tick) = tick else { return std::future::pending().await };
     let mut ticks = tokio::time::interval(tick);
     loop {
         ticks.tick().await;
-        match stack.post_drain().await {
-            Ok(answer) if answer["processed"] == 0 => {}
-            Ok(answer) => println!("{answer}"),
-            Err(error) => println!("{error:#}"),
+        if let Err(error) = stack.ring().await {
+            println!("{error:#}");
         }
     }
 }
@@ -109,6 +108,7 @@ fn instructions(stack: &Stack) -> String {
     });
     format!(
         r#"
+  gallery          {api}/
   API              {api}
   secret key       {key}
   publishable key  {publishable}
@@ -131,6 +131,10 @@ Watch it, and look at the picture:
 
   psql '{database}' -c 'select job_type, status, attempt_number, progress, error_message from job_queue'
   psql '{database}' -c 'select public_url from images'
+
+Open the gallery to those who sign up in it, and see what they ask for made with a --tick:
+
+  psql '{database}' -c "insert into user_limits (applies_to, max_open, max_per_day) values ('all', 5, 100) on conflict do nothing"
 
 Ctrl-C stops everything."#,
         publishable = stack.publishable_key(),

@@ -19,10 +19,13 @@ pub const DEBIAN_PACKAGES: &[&str] = &[
     "libtap-parser-sourcehandler-pgtap-perl",
 ];
 
+/// The browser of the gallery's test.
+pub const CHROMIUM: &[&str] = &["chromium"];
+
 /// Installs everything, or names the packages that it cannot install.
 pub fn install() -> Result<()> {
     node_modules()?;
-    let missing = debian(DEBIAN_PACKAGES)?;
+    let missing = debian(&[DEBIAN_PACKAGES, CHROMIUM].concat())?;
     if !missing.is_empty() {
         println!("install: missing, and only root can install them with apt-get: {}", missing.join(" "));
     }

@@ -11,9 +11,9 @@ use crate::{install, node, toolchain};
 /// TypeScript sources; pkg/ is generated.
 const TYPESCRIPT: [&str; 5] =
     ["supabase/functions", "tests/wasm", "dev/stack/js", "examples/functions", "tests/e2e/functions"];
-/// JavaScript of the benches, whose packages are installed only when they run, and the npm package with the scripts
-/// that the tests run in a project that has it: not type-checked here.
-const JAVASCRIPT: [&str; 3] = ["xtask/src/bench", "npm", "tests/ship"];
+/// JavaScript of the benches, whose packages are installed only when they run, of the npm package with the scripts that
+/// the tests run in a project that has it, and of the gallery: not type-checked here.
+const JAVASCRIPT: [&str; 5] = ["xtask/src/bench", "npm", "tests/ship", "examples/gallery", "tests/gallery"];
 
 type Step = (&'static str, fn() -> Result<()>);
 

@@ -4,6 +4,7 @@
 
 mod deno;
 mod function;
+mod gallery;
 mod gateway;
 mod keys;
 mod migrations;
@@ -18,6 +19,7 @@ mod stack;
 
 pub use deno::Deno;
 pub use function::Function;
+pub use gallery::gallery;
 pub use gateway::Fate;
 pub use migrations::{Migration, migrate};
 pub use pg_net::PgNet;

@@ -205,11 +205,22 @@ impl Stack {
 
     /// Makes the function drain the queue, and returns its answer. Fails if the status is not 200.
     pub async fn post_drain(&self) -> Result<Value> {
+        self.post("respond-sync", 200).await
+    }
+
+    /// Has the function drain in the background, as pg_cron and commits do: a drain at work looks again. Fails if the
+    /// status is not 202.
+    pub async fn ring(&self) -> Result<()> {
+        self.post("respond-async", 202).await.map(|_| ())
+    }
+
+    async fn post(&self, prefer: &str, expected: u16) -> Result<Value> {
         let url = format!("{}/functions/v1/process-jobs", self.api_url);
-        let answer = reqwest::Client::new().post(&url).header("apikey", self.secret_key()).send().await?;
+        let request = reqwest::Client::new().post(&url).header("apikey", self.secret_key());
+        let answer = request.header("prefer", prefer).send().await?;
         let status = answer.status();
         let body = answer.text().await?;
-        ensure!(status.as_u16() == 200, "POST {url} answered {status}: {body}");
+        ensure!(status.as_u16() == expected, "POST {url} answered {status}: {body}");
         serde_json::from_str(&body).with_context(|| format!("POST {url} answered {body}"))
     }
 

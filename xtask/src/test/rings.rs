@@ -32,7 +32,11 @@ fn unit(report: &mut Report) -> Result<()> {
 
 /// True if Debian's Postgres is installed with everything that the tests use.
 fn has_debian_postgres(report: &mut Report, what: &str) -> Result<bool> {
-    let missing = install::debian(install::DEBIAN_PACKAGES)?;
+    has_debian(report, install::DEBIAN_PACKAGES, what)
+}
+
+fn has_debian(report: &mut Report, packages: &[&'static str], what: &str) -> Result<bool> {
+    let missing = install::debian(packages)?;
     if !missing.is_empty() {
         report.skipped.push(format!("{what}: missing {}", missing.join(", ")));
     }
@@ -162,6 +166,9 @@ fn e2e(report: &mut Report) -> Result<()> {
     report.runner(tools_test().args(["--test", "crashes"]), report::cargo)?;
     if debian {
         report.runner(tools_test().args(["--test", "cron"]), report::cargo)?;
+    }
+    if has_debian(report, install::CHROMIUM, "the gallery")? {
+        report.runner(tools_test().args(["--test", "gallery"]), report::cargo)?;
     }
     Ok(())
 }
