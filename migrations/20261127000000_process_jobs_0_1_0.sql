@@ -3691,20 +3691,13 @@ grant execute on function public.seconds_until_next_job(text[]) to service_role;
 -- All give the lease back. A job that is to be cancelled is `cancelled` where it would be completed or failed.
 --
 -- Of two outcomes with the same token one counts. Refuses (22023) all outcomes if one is out of the bounds of
--- those functions' arguments. Locks jobs in the order of their ids, then generations, then types.
+-- those functions' arguments. Locks jobs in the order of their ids, then generations, then types. The caller's settings
+-- leave the planner one plan (exchange_jobs).
 create or replace function process_jobs.settle_jobs(p_outcomes jsonb) returns boolean[]
 language plpgsql
 security definer
 -- The app's own triggers fire here and must find the names that they always found.
 set search_path = pg_catalog, public, extensions, pg_temp
--- One plan, which finds each job by its id, whatever the statistics say: they may be from when the queue was empty.
--- Ids and outcomes are sorted, so jobs are locked in that order. (Hashed, or each outcome would look at each job.)
-set enable_seqscan = off
-set enable_hashjoin = on
-set enable_mergejoin = off
-set enable_bitmapscan = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 declare
   -- Of the column's type, which may be an app's own.
@@ -3712,19 +3705,6 @@ declare
   v_completed constant public.job_queue.status%type := 'completed';
   v_failed constant public.job_queue.status%type := 'failed';
   v_cancelled constant public.job_queue.status%type := 'cancelled';
-  -- What is plainly in order: check_outcomes would cost more than all else here.
-  v_plain constant jsonpath := '$[*] ? (
-    @.type() == "object" && @.job_id.type() == "string" && @.lease_token.type() == "string"
-    && (
-      @.outcome == "completed"
-      || @.outcome == "failed" && @.error starts with "" && @.error != ""
-      || @.outcome == "snoozed" && @.delay_seconds >= 0 && @.delay_seconds <= 2592000
-        && (!exists(@.checkpoint) || @.checkpoint.type() == "object")
-        && !exists(@.checkpoint.* ? (@.type() == "object" || @.type() == "array" || @ > 1000000000000 || @ < -1000000000000))
-    )
-    && (!exists(@.follow_ups) || @.follow_ups.type() == "array")
-    && (!exists(@.retry) || @.retry == "backoff" || @.retry == "never")
-    && (!exists(@.progress) || @.progress >= 0 && @.progress <= 100))'::jsonpath;
   v_count constant int := jsonb_array_length(p_outcomes);
   v_numbers bigint[];
   v_moved uuid[];
@@ -3736,63 +3716,63 @@ begin
   end if;
   -- As in claim_jobs.
   set constraints all immediate;
-  if pg_column_size(p_outcomes) > 16384 or jsonb_array_length(jsonb_path_query_array(p_outcomes, v_plain)) < v_count then
+  if jsonb_path_exists(p_outcomes, '$[*] ? (@.type() != "object")') then
     perform process_jobs.check_outcomes(p_outcomes);
   end if;
-
   if jsonb_path_exists(p_outcomes, '$[*].usage') then
     perform process_jobs.record_usage(p_outcomes);
   end if;
+
   with settled as (
     update public.job_queue j
     set status = case
-        when o.outcome = 'snoozed' or o.may_retry and j.attempt_number < j.max_attempts then v_pending
+        when o.is_snoozed or o.may_retry and j.attempt_number < j.max_attempts then v_pending
         when o.outcome = 'cancelled' or j.cancel_requested_at is not null then v_cancelled
-        when o.outcome = 'failed' then v_failed
+        when o.is_failed then v_failed
         else v_completed
       end,
-      attempt_number = case when o.outcome = 'snoozed' then greatest(0, j.attempt_number - 1) else j.attempt_number end,
+      attempt_number = case when o.is_snoozed then greatest(0, j.attempt_number - 1) else j.attempt_number end,
       scheduled_at = case
-        when o.outcome = 'snoozed' and j.woken_at is null then now() + make_interval(secs => o.delay_seconds)
-        when o.outcome = 'snoozed' then now()
+        when o.is_snoozed and j.woken_at is null then now() + make_interval(secs => o.delay_seconds)
+        when o.is_snoozed then now()
         when o.may_retry and j.attempt_number < j.max_attempts then now() + process_jobs.backoff(j.job_type, j.attempt_number)
         else j.scheduled_at
       end,
-      checkpoint = case when o.outcome = 'snoozed' then coalesce(o.checkpoint, j.checkpoint) else j.checkpoint end,
+      checkpoint = case when o.is_snoozed then coalesce(o.checkpoint, j.checkpoint) else j.checkpoint end,
       progress = case
-        when o.outcome = 'completed' and j.cancel_requested_at is null then 100
-        when o.outcome = 'snoozed' then coalesce(o.progress, j.progress)
+        when o.is_completed and j.cancel_requested_at is null then 100
+        when o.is_snoozed then coalesce(o.progress, j.progress)
         else j.progress
       end,
       started_at = case
-        when o.outcome <> 'snoozed' or coalesce(o.checkpoint, j.checkpoint) is not null then j.started_at
+        when not o.is_snoozed or coalesce(o.checkpoint, j.checkpoint) is not null then j.started_at
       end,
       result = case
-        when o.outcome = 'completed' and j.cancel_requested_at is null then o.result
-        when o.outcome = 'failed' and not (o.may_retry and j.attempt_number < j.max_attempts) and j.cancel_requested_at is null
+        when o.is_completed and j.cancel_requested_at is null then o.result
+        when o.is_failed and not (o.may_retry and j.attempt_number < j.max_attempts) and j.cancel_requested_at is null
           then o.unrecorded -> 'result'
         else j.result
       end,
       follow_ups = case
-        when o.outcome = 'failed' and not (o.may_retry and j.attempt_number < j.max_attempts) and j.cancel_requested_at is null
+        when o.is_failed and not (o.may_retry and j.attempt_number < j.max_attempts) and j.cancel_requested_at is null
           and o.unrecorded is not null then coalesce(o.unrecorded -> 'follow_ups', '[]')
       end,
-      error_message = case o.outcome
-        when 'completed' then null
-        when 'failed' then left(o.error, 2000)
+      error_message = case
+        when o.is_completed then null
+        when o.is_failed then left(o.error, 2000)
         else j.error_message
       end,
       errors = case
-        when o.outcome = 'failed' then j.errors || jsonb_build_object(
+        when o.is_failed then j.errors || jsonb_build_object(
           'attempt', j.attempt_number, 'at', now(), 'kind', left(coalesce(o.error_kind, 'error'), 100),
           'message', left(o.error, 2000))
         else j.errors
       end,
       event = case
-        when o.outcome = 'snoozed' or o.may_retry and j.attempt_number < j.max_attempts then j.event
+        when o.is_snoozed or o.may_retry and j.attempt_number < j.max_attempts then j.event
       end,
       completed_at = case
-        when o.outcome = 'snoozed' or o.may_retry and j.attempt_number < j.max_attempts then null
+        when o.is_snoozed or o.may_retry and j.attempt_number < j.max_attempts then null
         else now()
       end,
       lease_token = null, lease_expires_at = null, updated_at = now(),
@@ -3800,27 +3780,37 @@ begin
       -- hands that on.
       moves = j.moves + case
         when j.status = 'processing' and (
-          j.notify_url is null or o.outcome = 'completed' and o.follow_ups <> '[]' and j.cancel_requested_at is null) then 1
+          j.notify_url is null or o.is_completed and o.follow_ups <> '[]' and j.cancel_requested_at is null) then 1
         else 0
       end
     from (
-      select o.*, o.outcome = 'failed' and o.retry is distinct from 'never' as may_retry
+      select o.*, o.outcome = 'completed' as is_completed, o.outcome = 'failed' as is_failed, o.outcome = 'snoozed' as is_snoozed,
+        o.outcome = 'failed' and o.retry is distinct from 'never' as may_retry
       from rows from (
         jsonb_to_recordset(p_outcomes) as (
           outcome text, job_id uuid, lease_token uuid, result jsonb, follow_ups jsonb, error text, error_kind text,
           retry text, delay_seconds double precision, checkpoint jsonb, progress int, hold_job_type boolean,
           pause_reason text, unrecorded jsonb)
       ) with ordinality o
+      -- What check_outcomes does not refuse.
+      where (o.follow_ups is null or jsonb_typeof(o.follow_ups) = 'array')
+        and (o.retry is null or o.retry in ('backoff', 'never'))
+        and (o.progress is null or o.progress between 0 and 100)
+        and case o.outcome
+          when 'failed' then o.error <> ''
+          when 'snoozed' then o.delay_seconds between 0 and 2592000 and process_jobs.json_refusal('p_checkpoint', o.checkpoint) is null
+          else o.outcome in ('completed', 'cancelled')
+        end
+      order by o.job_id
     ) o
-    -- The first condition says it twice, so that no planner that takes the table for empty goes through all of it.
-    where j.id = any (array(select (e.outcome ->> 'job_id')::uuid from jsonb_array_elements(p_outcomes) e (outcome)))
-      and j.id = o.job_id and j.lease_token = o.lease_token and j.status in ('processing', 'pending')
+    -- (Not =, which would let a planner that takes the table for empty go through all of it, in the order of its key.)
+    where j.id = any (array[o.job_id]) and j.lease_token = o.lease_token and j.status in ('processing', 'pending')
     returning case when j.lease_token is null then o.ordinality end as ordinality,
       case when j.status in ('pending', 'failed') or j.unique_key is not null then j.id end as moved,
       case when j.status = 'completed' and o.follow_ups <> '[]' then jsonb_build_object(
           'follow_ups', o.follow_ups, 'priority', j.priority, 'created_by', j.created_by,
           'notify_url', j.notify_url, 'notify_user', j.notify_user)
-        when o.outcome = 'snoozed' and (o.hold_job_type or o.pause_reason is not null) then jsonb_build_object(
+        when o.is_snoozed and (o.hold_job_type or o.pause_reason is not null) then jsonb_build_object(
           'job_type', j.job_type, 'begun', j.checkpoint is not null, 'pause_reason', o.pause_reason,
           'held_seconds', case when o.hold_job_type then o.delay_seconds end)
       end as rest
@@ -3867,6 +3857,7 @@ begin
   if cardinality(v_numbers) = v_count then
     return array_fill(true, array[v_count]);
   end if;
+  perform process_jobs.check_outcomes(p_outcomes);
   return array(select n = any (v_numbers) is true from generate_series(1, v_count) n order by n);
 end
 $$;
@@ -3879,6 +3870,13 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 -- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 set lock_timeout = '300ms'
 as $$
 begin

@@ -4,6 +4,13 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 -- As in exchange_jobs.
+set enable_seqscan = off
+set enable_sort = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 set lock_timeout = '300ms'
 as $$
 begin
