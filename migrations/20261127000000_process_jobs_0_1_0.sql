@@ -4403,7 +4403,9 @@ declare
     else new.progress * 9 / 10
   end;
 begin
-  if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
+  if new.job_type not in ('generate-image', 'download-image')
+    or tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now()
+  then
     return null;
   end if;
   -- Not cancelled yet: it will be put back (keep_places).
@@ -4479,7 +4481,8 @@ $$;
 create or replace trigger process_jobs_follow
   after insert or update of status, checkpoint, progress on public.job_queue
   for each row
-  when (new.job_type in ('generate-image', 'download-image'))
+  -- (Short, because each statement that claims or settles parses it anew.)
+  when (new.job_type like '%-image')
   execute function process_jobs.apply_image_job();
 
 -- ── images/cancel_jobs_of_generation.sql ──
@@ -4805,7 +4808,13 @@ end
 $$;
 
 create or replace trigger process_jobs_keep_users_apart
-  before insert or update of job_type, payload on public.job_queue
+  before insert on public.job_queue
+  for each row
+  when (new.job_type in ('generate-image', 'download-image', 'watch-prediction', 'deliver-webhook'))
+  execute function process_jobs.keep_users_apart();
+-- As check_notify_url's.
+create or replace trigger process_jobs_keep_users_apart_after
+  after update of job_type, payload on public.job_queue
   for each row
   when (new.job_type in ('generate-image', 'download-image', 'watch-prediction', 'deliver-webhook'))
   execute function process_jobs.keep_users_apart();
@@ -5835,26 +5844,43 @@ declare
   v_user text := case
     when current_setting('process_jobs.hands_on', true) is distinct from 'on' then process_jobs.calling_user()
   end;
+  v_owner text := new.notify_user;
   v_refusal text;
 begin
   if v_user is not null then
-    new.notify_user := case
+    v_owner := case
       when tg_op = 'UPDATE' and (new.notify_url, new.job_type) is not distinct from (old.notify_url, old.job_type) then old.notify_user
       when new.notify_url is distinct from (select t.notify_url from public.job_types t where t.job_type = new.job_type) then v_user
     end;
   elsif tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
     return new;
   end if;
-  v_refusal := process_jobs.address_refusal('notify_url', new.notify_url, new.notify_user is not null);
+  v_refusal := process_jobs.address_refusal('notify_url', new.notify_url, v_owner is not null);
   if v_refusal is not null then
     raise exception '%', v_refusal using errcode = '22023';
+  end if;
+  if tg_op = 'INSERT' then
+    new.notify_user := v_owner;
+  elsif new.notify_user is distinct from v_owner then
+    if new.status in ('completed', 'failed', 'cancelled') then
+      raise exception 'notify_url and notify_user stay as they are when a job ends' using errcode = '42501';
+    end if;
+    perform set_config('process_jobs.hands_on', 'on', true);
+    update public.job_queue j set notify_user = v_owner where j.id = new.id;
+    perform set_config('process_jobs.hands_on', '', true);
   end if;
   return new;
 end
 $$;
 
 create or replace trigger process_jobs_check_notify_url
-  before insert or update of notify_url, notify_user, job_type on public.job_queue
+  before insert on public.job_queue
+  for each row
+  when (new.notify_url is not null)
+  execute function process_jobs.check_notify_url();
+-- (After: a trigger before each update would have claims and settles lock their rows once more.)
+create or replace trigger process_jobs_check_changed_notify_url
+  after update of notify_url, notify_user, job_type on public.job_queue
   for each row
   when (new.notify_url is not null)
   execute function process_jobs.check_notify_url();

@@ -46,7 +46,9 @@ declare
     else new.progress * 9 / 10
   end;
 begin
-  if tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now() then
+  if new.job_type not in ('generate-image', 'download-image')
+    or tg_op = 'INSERT' and new.created_at <> now() and new.updated_at <> now()
+  then
     return null;
   end if;
   -- Not cancelled yet: it will be put back (keep_places).
@@ -122,5 +124,6 @@ $$;
 create or replace trigger process_jobs_follow
   after insert or update of status, checkpoint, progress on public.job_queue
   for each row
-  when (new.job_type in ('generate-image', 'download-image'))
+  -- (Short, because each statement that claims or settles parses it anew.)
+  when (new.job_type like '%-image')
   execute function process_jobs.apply_image_job();

@@ -27,7 +27,13 @@ end
 $$;
 
 create or replace trigger process_jobs_keep_users_apart
-  before insert or update of job_type, payload on public.job_queue
+  before insert on public.job_queue
+  for each row
+  when (new.job_type in ('generate-image', 'download-image', 'watch-prediction', 'deliver-webhook'))
+  execute function process_jobs.keep_users_apart();
+-- As check_notify_url's.
+create or replace trigger process_jobs_keep_users_apart_after
+  after update of job_type, payload on public.job_queue
   for each row
   when (new.job_type in ('generate-image', 'download-image', 'watch-prediction', 'deliver-webhook'))
   execute function process_jobs.keep_users_apart();

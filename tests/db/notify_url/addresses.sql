@@ -1,6 +1,6 @@
 -- An operator's address is any of http and https, a user's a public one.
 begin;
-select plan(31);
+select plan(32);
 insert into job_types (job_type) values ('work');
 
 -- Who gives it.
@@ -39,6 +39,8 @@ select results_eq(
 update job_queue set notify_user = 'u2' where id = :'theirs';
 select is((select notify_user from job_queue where id = :'theirs'), 'u1', 'what is a user''s stays a user''s');
 select throws_ok(format($$update job_queue set notify_url = 'http://10.0.0.1/' where id = %L$$, :'theirs'), '22023');
+select throws_ok(format($$update job_queue set status = 'cancelled', notify_user = null where id = %L$$, :'theirs'), '42501',
+  'notify_url and notify_user stay as they are when a job ends');
 select throws_ok(format($$update job_queue set job_type = 'deliver-webhook' where id = %L$$, :'theirs'), '42501');
 -- A user's call that ends a job of the operator's tells its address.
 update job_queue set status = 'cancelled' where id in (:'theirs', :'of_type');
