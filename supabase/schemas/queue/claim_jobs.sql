@@ -39,6 +39,8 @@ declare
   -- No more fits into an answer of PostgREST.
   v_max_bytes constant int := 8388608;
   v_bytes bigint;
+  -- Of all that is picked; null: they differ.
+  v_lease_seconds int;
   v_token constant uuid := coalesce(p_lease_token, gen_random_uuid());
   v_part uuid[];
   v_claimed uuid[];
@@ -50,7 +52,7 @@ begin
   if p_lease_seconds not between 1 and 86400 then
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
   end if;
-  v_window := 4 * p_limit + 4;
+  v_window := 2 * p_limit + 4;
   ids := '{}';
   jobs := '{}';
   -- So that what an app checks at the end of a transaction is refused for one job, and not for all.
@@ -85,11 +87,13 @@ begin
     -- again whether a row is still ready. (Where a row changes in this very moment, its next version is waited for in
     -- spite of `skip locked`: whoever holds that for long leaves the next claim more.)
     begin
-      select array_agg(picked.id), sum(picked.bytes), bool_or(picked.is_called) into v_picked, v_bytes, v_calls
+      select array_agg(picked.id), sum(picked.bytes), bool_or(picked.is_called),
+        case when min(picked.lease_seconds) = max(picked.lease_seconds) then min(picked.lease_seconds) end
+      into v_picked, v_bytes, v_calls, v_lease_seconds
       from (
-        select locked.id, locked.bytes, first.is_called
+        select locked.id, locked.bytes, first.is_called, first.lease_seconds
         from (
-          select r.id, l.is_called
+          select r.id, l.is_called, l.lease_seconds
           from process_jobs.lanes l
           cross join lateral (
             select r.id, r.rank, r.created_at
@@ -128,8 +132,7 @@ begin
             pg_column_size(j.payload) + coalesce(pg_column_size(j.checkpoint), 0) + coalesce(pg_column_size(j.event), 0) as bytes
           from public.job_queue j
           where j.id = first.id and j.status is not distinct from 'pending' and j.scheduled_at <= now()
-            and not exists (
-              select from process_jobs.job_troubles b where b.job_id = j.id and b.kind = 'claim' and b.retry_at > now())
+            and j.id not in (select b.job_id from process_jobs.job_troubles b where b.kind = 'claim' and b.retry_at > now())
           for update skip locked
         ) locked
         limit p_limit
@@ -166,7 +169,8 @@ begin
           max_attempts = greatest(j.max_attempts, j.attempt_number + case when v_is_again then 0 else 1 end),
           lease_token = v_token,
           lease_expires_at = now() + make_interval(secs => coalesce(
-            p_lease_seconds, (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
+            p_lease_seconds, v_lease_seconds,
+            (select t.lease_seconds from public.job_types t where t.job_type = j.job_type))),
           started_at = coalesce(j.started_at, now()),
           first_started_at = coalesce(j.first_started_at, now()),
           woken_at = null,
@@ -180,7 +184,7 @@ begin
           ',"checkpoint":', coalesce(j.checkpoint, 'null'), ',"event":', coalesce(j.event, 'null'),
           ',"cancel_requested":', case when j.cancel_requested_at is null then 'false' else 'true' end,
           ',"lease_token":"', j.lease_token, '","lease_seconds":', extract(epoch from j.lease_expires_at - now())::int,
-          ',"age_seconds":', to_json(extract(epoch from now() - j.started_at)::double precision),
+          ',"age_seconds":', extract(epoch from now() - j.started_at)::double precision,
           ',"search_from":', to_json(greatest(j.first_started_at, now() - interval '2 hours') - interval '1 minute'), '}'
         ) as job
       ), gone as (
