@@ -86,11 +86,14 @@ begin
       on conflict (id) do nothing;
       return;
     exception
-      -- (Of waits that follow each other, one that ends in the very moment it is over shows as a cancel.)
+      -- (Of waits that follow each other, one that ends in the very moment it is over shows as a cancel. A real cancel that
+      -- comes then is lost, and the statement goes on, which waits for no turn any more.)
       when lock_not_available or query_canceled or serialization_failure then
         if v_waits = 0 then
           raise;
         end if;
+        -- (What may be waited for now is a table that many make longer at once.)
+        perform set_config('lock_timeout', '300ms', true);
     end;
   end loop;
 end
