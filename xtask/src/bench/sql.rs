@@ -90,6 +90,7 @@ impl Contender {
 
 #[derive(Clone, Copy, Debug)]
 struct Cell {
+    postgres: PostgresKind,
     /// True if a commit waits for the disk.
     durable: bool,
     batch: usize,
@@ -106,15 +107,16 @@ struct Row {
 
 impl Row {
     fn comparison(&self) -> Comparison {
-        let Cell { durable, batch, sessions } = self.cell;
+        let Cell { postgres, durable, batch, sessions } = self.cell;
+        let version = if postgres == PostgresKind::System { ", PostgreSQL 15" } else { "" };
         let disk = if durable { ", commits wait for the disk" } else { "" };
-        let what = format!("claim and complete, {batch} a call, {sessions} sessions{disk}");
+        let what = format!("claim and complete, {batch} a call, {sessions} sessions{version}{disk}");
         let bars = self.jobs_per_second.iter().map(|(contender, spread)| (contender.title(), *spread));
         let comparison = Comparison::new(what, "jobs/s", Better::Higher, bars);
         let faster = [PgBoss, GraphileWorker].map(Contender::title);
         let best = if comparison.ratio(faster[0], faster[1]) > 1.0 { faster[0] } else { faster[1] };
         let comparison = comparison.ratio_of(ProcessJobs.title(), best);
-        if !durable && sessions == 4 && batch != 10 { comparison.in_chart() } else { comparison }
+        if version.is_empty() && !durable && sessions == 4 && batch != 10 { comparison.in_chart() } else { comparison }
     }
 }
 
@@ -129,7 +131,7 @@ pub fn bench() -> Result<()> {
     let rows = tokio::runtime::Runtime::new()?.block_on(measure(&directory))?;
 
     println!(
-        "no-op jobs; Postgres 17 with wal_level minimal and with fsync, synchronous_commit and full_page_writes off,"
+        "no-op jobs; Postgres 17, or 15 where it says so, with wal_level minimal and with fsync, synchronous_commit and full_page_writes off,"
     );
     println!("or on where commits wait for the disk; {ROUNDS} rounds in turns");
     report::publish("sql", &rows.iter().map(Row::comparison).collect::<Vec<_>>())?;
@@ -163,18 +165,20 @@ fn install(directory: &Path) -> Result<()> {
 
 async fn measure(directory: &Path) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for durable in [false, true] {
+    use PostgresKind::{Embedded, System};
+    for (postgres, durable) in [(Embedded, false), (System, false), (Embedded, true)] {
         // Without the disk: on most machines it differs more between two minutes than the contenders do.
         let disk = if durable { "on" } else { "off" };
         let settings =
             [("fsync", disk), ("synchronous_commit", disk), ("full_page_writes", disk), ("max_connections", "600")];
-        let cluster = Cluster::start(PostgresKind::Embedded, &settings).await?;
+        let cluster = Cluster::start(postgres, &settings).await?;
         for database in ["process_jobs", "pg_boss", "graphile_worker", "floor"] {
             cluster.create_database(database, None).await?;
         }
         migrate(&mut cluster.connect("process_jobs").await?).await?;
 
-        let cells = BATCHES.iter().flat_map(|&batch| SESSIONS.map(|sessions| Cell { durable, batch, sessions }));
+        let cells =
+            BATCHES.iter().flat_map(|&batch| SESSIONS.map(|sessions| Cell { postgres, durable, batch, sessions }));
         let cells = cells.filter(|cell| !durable || (cell.batch != 10 && cell.sessions == 4));
         let mut rounds: Vec<(Cell, Vec<Round>)> = cells.map(|cell| (cell, Vec::new())).collect();
         for _ in 0..ROUNDS {
