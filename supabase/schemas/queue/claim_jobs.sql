@@ -32,7 +32,7 @@ declare
   v_counted text[];
   v_ready constant oid := 'process_jobs.ready_jobs'::regclass;
   v_order constant oid := 'process_jobs.ready_jobs_order'::regclass;
-  v_looked bigint;
+  v_read bigint;
   v_walked bigint;
   v_deleted bigint;
   v_picked uuid[];
@@ -78,9 +78,8 @@ begin
   end if;
 
   while not v_is_again loop
-    v_looked := pg_stat_get_xact_tuples_fetched(v_ready);
-    v_walked := pg_stat_get_xact_tuples_returned(v_order)
-      + 50 * (pg_stat_get_xact_blocks_fetched(v_order) - 5 * pg_stat_get_xact_numscans(v_order));
+    v_read := pg_stat_get_xact_tuples_returned(v_order);
+    v_walked := v_read + 50 * (pg_stat_get_xact_blocks_fetched(v_order) - 5 * pg_stat_get_xact_numscans(v_order));
     -- Of each lane that is open, the first in order, merged: what may not be claimed is never looked at. What has
     -- ended outside, as the job was told (lane 2), goes before all else, and waits for no hold: its output does not
     -- stay for ever. Locked one by one up to the limit, so that no row is locked that is not claimed; the lock looks
@@ -141,15 +140,16 @@ begin
       when lock_not_available then
         return;
     end;
+    v_read := pg_stat_get_xact_tuples_returned(v_order) - v_read;
     -- Entries passed over that are gone, a page of them counted as fifty: vacuum has not come yet, or cannot.
-    v_looked := pg_stat_get_xact_tuples_fetched(v_ready) - v_looked;
     v_walked := pg_stat_get_xact_tuples_returned(v_order)
-      + 50 * (pg_stat_get_xact_blocks_fetched(v_order) - 5 * pg_stat_get_xact_numscans(v_order)) - v_walked - 3 * v_looked;
+      + 50 * (pg_stat_get_xact_blocks_fetched(v_order) - 5 * pg_stat_get_xact_numscans(v_order)) - v_walked;
     if v_walked > 1000 then
       perform process_jobs.raise_marks(p_job_types);
     end if;
-    -- Where others hold so much of what was looked at that too few are left, there may be more.
-    exit when cardinality(v_picked) >= p_limit or v_looked < v_window;
+    -- Where others hold so much of what was looked at that too few are left, there may be more. (Whether an entry that
+    -- was read is gone is not known where vacuum has been: then it is looked at in the index only.)
+    exit when cardinality(v_picked) >= p_limit or v_read < v_window;
     v_window := v_window * 8;
   end loop;
 
