@@ -1637,7 +1637,7 @@ begin
   if p_lease_seconds not between 1 and 86400 then
     raise exception 'p_lease_seconds must be between 1 and 86400, not %', p_lease_seconds using errcode = '22023';
   end if;
-  v_window := 2 * p_limit + 4;
+  v_window := 4 * p_limit + 4;
   ids := '{}';
   jobs := '{}';
   -- So that what an app checks at the end of a transaction is refused for one job, and not for all.
@@ -1732,9 +1732,10 @@ begin
     if v_walked > 1000 then
       perform process_jobs.raise_marks(p_job_types);
     end if;
-    -- Where others hold so much of what was looked at that too few are left, there may be more. (Whether an entry that
-    -- was read is gone is not known where vacuum has been: then it is looked at in the index only.)
-    exit when cardinality(v_picked) >= p_limit or v_read < v_window;
+    -- Where others hold all that was looked at, there may be more. A few that are left are enough: to look past what is
+    -- locked costs more than to come again. (Whether an entry that was read is gone is not known where vacuum has been:
+    -- then it is looked at in the index only.)
+    exit when v_picked is not null or v_read < v_window;
     v_window := v_window * 8;
   end loop;
 

@@ -115,12 +115,13 @@ async fn a_claim_looks_past_whatever_others_hold() {
     let mut others = Vec::new();
     for vacuum in ["select 1", "vacuum analyze process_jobs.ready_jobs"] {
         admin.batch_execute(vacuum).await.expect("vacuum");
-        for limit in [100, 1, 300, 10] {
+        for limit in [100, 1, 300, 10, 1, 1] {
             let other = database.session().await;
             other.batch_execute("begin").await.expect("a transaction that stays open");
             let claimed = other.query("select id from claim_next_job(p_limit => $1)", &[&limit]).await.expect("claim");
-            assert_eq!(claimed.len() as i32, limit, "{vacuum}: {held} are held by others");
-            held += limit;
+            let claimed = claimed.len() as i32;
+            assert!((1..=limit).contains(&claimed), "{vacuum}: {claimed} of {limit} while {held} are held by others");
+            held += claimed;
             others.push(other);
         }
     }

@@ -50,7 +50,8 @@ async fn ends(stack: &Stack, id: &str, status: &str) -> Value {
 /// One row inserted, and jobs run: answers of every kind.
 #[tokio::test]
 async fn what_a_function_answers_is_the_end_of_its_job() {
-    let stack = start_work(&[]).await;
+    // (A drain would wait for the one that is limited, for as long as it may.)
+    let stack = start_work(&[("RUN_BUDGET_MS", "2000")]).await;
     let done = steps(&stack, json!([{ "body": { "sent": true } }])).await;
     let nothing = steps(&stack, json!([{ "status": 204 }])).await;
     let large = steps(&stack, json!([{ "length": 1_100_000 }])).await;
@@ -82,7 +83,7 @@ async fn what_a_function_answers_is_the_end_of_its_job() {
 /// A function that is not there costs no job: it runs once the function is.
 #[tokio::test]
 async fn a_function_that_is_not_deployed_holds_its_type() {
-    let stack = start_work(&[]).await;
+    let stack = start_work(&[("RUN_BUDGET_MS", "2000")]).await;
     execute(&stack, "update job_types set call_function = 'nowhere' where job_type = 'work'").await;
     let id = steps(&stack, json!([{ "body": 1 }])).await;
     stack.post_drain().await.unwrap();
