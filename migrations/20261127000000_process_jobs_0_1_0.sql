@@ -4272,7 +4272,8 @@ create or replace trigger process_jobs_keep_ranks_of_gone
 -- opens_at           from when on they may be claimed: infinity while the type is paused, -infinity if nothing holds them
 -- starts_per_minute, available_starts  of lane 0, whose jobs begin; null: no limit
 -- is_fair            its jobs have turns
--- is_called, lease_seconds  whether their type's row names a function; its lease_seconds
+-- is_called          whether their type's row names a function
+-- lease_seconds      their type's
 -- from_…             where in ready_jobs_order to look for the first: at the lane's mark, or before all
 create or replace view process_jobs.lanes as
 select t.job_type, lane.lane::smallint as lane, lane.opens_at <= now() as is_open, lane.opens_at, lane.starts_per_minute,
@@ -5470,16 +5471,28 @@ begin
   if to_regprocedure('realtime.send(jsonb, text, text, boolean)') is not null then
     perform process_jobs.send_to_user(p_payload ->> 'user_id', jsonb_strip_nulls(jsonb_build_object(
       'id', p_payload ->> 'generation_id', 'status', p_status, 'progress', p_progress, 'error_message', p_error_message,
-      'images', (
-        select jsonb_agg(jsonb_build_object(
-          'filename', i.value -> 'filename', 'storage_path', i.value -> 'storage_path', 'public_url', i.value -> 'public_url',
-          'width', i.value -> 'width', 'height', i.value -> 'height', 'format', i.value -> 'format'))
-        from jsonb_array_elements(p_images) i),
+      'images', process_jobs.told_images(p_images),
       'usual_seconds', case when p_status = 'processing' then (
         select t.seconds from process_jobs.model_times t where t.model = p_payload ->> 'model_id')
       end)));
   end if;
 end
+$$;
+
+-- ── images/told_images.sql ──
+
+-- told_images: what a user is told of stored pictures (record_images): a list of {filename, storage_path, public_url, width,
+-- height, format}; null: there are none.
+create or replace function process_jobs.told_images(p_images jsonb) returns jsonb
+language sql
+immutable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_agg(jsonb_build_object(
+    'filename', i.value -> 'filename', 'storage_path', i.value -> 'storage_path', 'public_url', i.value -> 'public_url',
+    'width', i.value -> 'width', 'height', i.value -> 'height', 'format', i.value -> 'format'))
+  from jsonb_array_elements(p_images) i
 $$;
 
 -- ── images/watch_prediction.sql ──
@@ -6646,9 +6659,12 @@ begin
   if process_jobs.column_type('public.image_generations', 'id') is not null
     and not exists (select from process_jobs.image_writers w where w.writes = 'generation')
   then
-    execute format('select to_jsonb(g) from public.image_generations g where g.id = %L::%s and g.user_id::text = %L',
-      p_id, process_jobs.column_type('public.image_generations', 'id'), v_user_id)
+    execute format('select to_jsonb(g) from public.image_generations g where g.id = %L::%s',
+      p_id, process_jobs.column_type('public.image_generations', 'id'))
     into v_row;
+    if v_row ->> 'user_id' is distinct from v_user_id then
+      v_row := null;
+    end if;
   end if;
   if v_row is not null and (select t.statuses ? 'progress' from process_jobs.image_tables t) then
     v_progress := v_row ->> 'progress';
@@ -6672,13 +6688,10 @@ begin
     'usual_seconds', case when v_status = 'processing' then (
       select t.seconds from process_jobs.model_times t where t.model = v_job.model)
     end,
-    'images', case when v_status = 'completed' then (
-      select jsonb_agg(jsonb_build_object(
-        'filename', i.value -> 'filename', 'storage_path', i.value -> 'storage_path', 'public_url', i.value -> 'public_url',
-        'width', i.value -> 'width', 'height', i.value -> 'height', 'format', i.value -> 'format'))
-      from jsonb_array_elements(
-        case when jsonb_typeof(v_job.result -> 'images') = 'array' then v_job.result -> 'images' else jsonb_build_array(v_job.result) end) i
-      where i.value ->> 'storage_path' is not null)
+    'images', case
+      when v_status <> 'completed' then null
+      when jsonb_typeof(v_job.result -> 'images') = 'array' then process_jobs.told_images(v_job.result -> 'images')
+      when v_job.result ->> 'storage_path' is not null then process_jobs.told_images(jsonb_build_array(v_job.result))
     end));
 end
 $$;

@@ -6,10 +6,7 @@ use serde_json::{Value, json};
 
 /// Signs a user up: their id and token.
 async fn sign_up(stack: &Stack, name: &str) -> (String, String) {
-    let url = format!("{}/auth/v1/signup", stack.api_url());
-    let request = reqwest::Client::new().post(url).header("apikey", stack.publishable_key());
-    let body = json!({ "email": format!("{name}@app.example"), "password": "correct horse battery" });
-    let session: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
+    let session = stack.sign_up(&format!("{name}@app.example"), "correct horse battery").await.expect("Auth signs up");
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{session}")).to_owned();
     (text(&session["user"]["id"]), text(&session["access_token"]))
 }

@@ -138,7 +138,7 @@ pub fn run(keep: bool) -> Result<()> {
 async fn demonstrate(stack: &Stack, started: Instant) -> Result<()> {
     let database = stack.sql().await?;
     database.batch_execute(LIMITS).await?;
-    let session = sign_up(stack).await?;
+    let session = stack.sign_up(EMAIL, PASSWORD).await?;
     let user_id = &session["user"]["id"];
     println!("Ready after {:.1} s.\n\n  The gallery      {}/", started.elapsed().as_secs_f64(), stack.api_url());
     println!("  sign in as       {EMAIL}, password {PASSWORD}, or sign up\n\nEnqueued:\n");
@@ -186,14 +186,6 @@ async fn drain(stack: &Stack) -> anyhow::Error {
         }
         tokio::time::sleep(TICK).await;
     }
-}
-
-/// The demo user's session.
-async fn sign_up(stack: &Stack) -> Result<Value> {
-    let url = format!("{}/auth/v1/signup", stack.api_url());
-    let request = reqwest::Client::new().post(url).header("apikey", stack.publishable_key());
-    let answer = request.json(&json!({ "email": EMAIL, "password": PASSWORD })).send().await?.error_for_status()?;
-    Ok(answer.json().await?)
 }
 
 /// Opens it in a browser if somebody is looking, signed in as by a link in a mail.

@@ -198,6 +198,14 @@ impl Stack {
         &self.keys.service_role
     }
 
+    /// Signs a user up, as supabase-js does: the session, with `user.id`, `access_token` and `refresh_token`.
+    pub async fn sign_up(&self, email: &str, password: &str) -> Result<Value> {
+        let url = format!("{}/auth/v1/signup", self.api_url);
+        let request = reqwest::Client::new().post(url).header("apikey", self.publishable_key());
+        let body = serde_json::json!({ "email": email, "password": password });
+        Ok(request.json(&body).send().await?.error_for_status()?.json().await?)
+    }
+
     /// A token with these claims, as the project's Auth signs it.
     pub fn token(&self, claims: &Value) -> String {
         self.keys.sign(claims)

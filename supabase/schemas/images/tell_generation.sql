@@ -30,11 +30,7 @@ begin
   if to_regprocedure('realtime.send(jsonb, text, text, boolean)') is not null then
     perform process_jobs.send_to_user(p_payload ->> 'user_id', jsonb_strip_nulls(jsonb_build_object(
       'id', p_payload ->> 'generation_id', 'status', p_status, 'progress', p_progress, 'error_message', p_error_message,
-      'images', (
-        select jsonb_agg(jsonb_build_object(
-          'filename', i.value -> 'filename', 'storage_path', i.value -> 'storage_path', 'public_url', i.value -> 'public_url',
-          'width', i.value -> 'width', 'height', i.value -> 'height', 'format', i.value -> 'format'))
-        from jsonb_array_elements(p_images) i),
+      'images', process_jobs.told_images(p_images),
       'usual_seconds', case when p_status = 'processing' then (
         select t.seconds from process_jobs.model_times t where t.model = p_payload ->> 'model_id')
       end)));

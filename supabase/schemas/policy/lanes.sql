@@ -3,7 +3,8 @@
 -- opens_at           from when on they may be claimed: infinity while the type is paused, -infinity if nothing holds them
 -- starts_per_minute, available_starts  of lane 0, whose jobs begin; null: no limit
 -- is_fair            its jobs have turns
--- is_called, lease_seconds  whether their type's row names a function; its lease_seconds
+-- is_called          whether their type's row names a function
+-- lease_seconds      their type's
 -- from_…             where in ready_jobs_order to look for the first: at the lane's mark, or before all
 create or replace view process_jobs.lanes as
 select t.job_type, lane.lane::smallint as lane, lane.opens_at <= now() as is_open, lane.opens_at, lane.starts_per_minute,

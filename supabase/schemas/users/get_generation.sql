@@ -32,9 +32,12 @@ begin
   if process_jobs.column_type('public.image_generations', 'id') is not null
     and not exists (select from process_jobs.image_writers w where w.writes = 'generation')
   then
-    execute format('select to_jsonb(g) from public.image_generations g where g.id = %L::%s and g.user_id::text = %L',
-      p_id, process_jobs.column_type('public.image_generations', 'id'), v_user_id)
+    execute format('select to_jsonb(g) from public.image_generations g where g.id = %L::%s',
+      p_id, process_jobs.column_type('public.image_generations', 'id'))
     into v_row;
+    if v_row ->> 'user_id' is distinct from v_user_id then
+      v_row := null;
+    end if;
   end if;
   if v_row is not null and (select t.statuses ? 'progress' from process_jobs.image_tables t) then
     v_progress := v_row ->> 'progress';
@@ -58,13 +61,10 @@ begin
     'usual_seconds', case when v_status = 'processing' then (
       select t.seconds from process_jobs.model_times t where t.model = v_job.model)
     end,
-    'images', case when v_status = 'completed' then (
-      select jsonb_agg(jsonb_build_object(
-        'filename', i.value -> 'filename', 'storage_path', i.value -> 'storage_path', 'public_url', i.value -> 'public_url',
-        'width', i.value -> 'width', 'height', i.value -> 'height', 'format', i.value -> 'format'))
-      from jsonb_array_elements(
-        case when jsonb_typeof(v_job.result -> 'images') = 'array' then v_job.result -> 'images' else jsonb_build_array(v_job.result) end) i
-      where i.value ->> 'storage_path' is not null)
+    'images', case
+      when v_status <> 'completed' then null
+      when jsonb_typeof(v_job.result -> 'images') = 'array' then process_jobs.told_images(v_job.result -> 'images')
+      when v_job.result ->> 'storage_path' is not null then process_jobs.told_images(jsonb_build_array(v_job.result))
     end));
 end
 $$;
