@@ -48,8 +48,9 @@ export function processJobs(supabase) {
     async requestGeneration(prompt, modelId, options = {}) {
       return taken(
         await answered(supabase.rpc("request_generation", {
-          p_prompt: prompt,
-          p_model_id: modelId,
+          // (What is undefined would be left out, and the function not found.)
+          p_prompt: prompt ?? null,
+          p_model_id: modelId ?? null,
           p_options: options,
         })),
       );

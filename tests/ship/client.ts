@@ -100,6 +100,9 @@ const made = await mine.requestGeneration("a fox", payload.model_id, { width: 51
 assert(made.status === "queued" && made.prompt === "a fox" && made.width === 512, "the generation is answered");
 const seen = await user.from("image_generations").select("id").eq("id", made.id).single();
 assert(seen.data?.id === made.id, "and is the user's to read");
+// deno-lint-ignore no-explicit-any
+const empty = await refusal((mine.requestGeneration as any)());
+assert(empty.code === "22023" && empty.message === "p_prompt is empty", empty.message);
 const limited = await refusal(mine.requestGeneration("a dog", payload.model_id));
 assert(limited.code === "PT429" && limited.message.startsWith("1 of your 1 requests in 24 hours"), limited.message);
 const { limits, used, left, until } = await mine.myLimits();
